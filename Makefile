@@ -1,0 +1,172 @@
+# Tenon: `make demo` shows it at work, `make check` proves it. `make help` lists the rest.
+#
+# Everything is built under $(BUILD); sources are found by their folders, so that adding a file is all it takes to add an
+# operator, a kernel or a test. Tables of operators and kernels are written from the file names.
+BUILD ?= build
+CC ?= cc
+PREFIX ?= /usr/local
+VERSION := 0.1.0
+SOVERSION := 0
+MACHINE := $(shell $(CC) -dumpmachine | cut -d- -f1)
+WITH_OPENBLAS ?= $(shell pkg-config --exists openblas && echo 1 || echo 0)
+WITH_ZLIB ?= $(shell pkg-config --exists zlib && echo 1 || echo 0)
+
+WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla
+OPT ?= -O2 -g
+CFLAGS_ALL = -std=c11 -D_GNU_SOURCE -DTN_BUILD_SHARED -DTN_VERSION=\"$(VERSION)\" -fPIC -fvisibility=hidden \
+             -ffp-contract=off -fno-math-errno $(WARN) $(OPT) $(SANITIZE) -Iinclude -Ilib $(CFLAGS)
+LIBS := -lm -lpthread
+ifeq ($(WITH_OPENBLAS),1)
+CFLAGS_ALL += -DTN_WITH_OPENBLAS=1 $(shell pkg-config --cflags openblas)
+LIBS += $(shell pkg-config --libs openblas)
+endif
+ifeq ($(WITH_ZLIB),1)
+TOOL_CFLAGS += -DTN_WITH_ZLIB=1 $(shell pkg-config --cflags zlib)
+TOOL_LIBS += $(shell pkg-config --libs zlib)
+endif
+
+# Kernel files end in the instruction set that they need: lib/kernels/<family>_<level>.c
+ifeq ($(MACHINE),x86_64)
+LEVELS := scalar avx2 avx512 vnni
+else ifeq ($(MACHINE),aarch64)
+LEVELS := scalar neon dotprod
+else
+LEVELS := scalar
+endif
+FLAGS_scalar :=
+FLAGS_avx2 := -mavx2 -mfma -mf16c
+FLAGS_avx512 := $(FLAGS_avx2) -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512cd -mprefer-vector-width=512
+FLAGS_vnni := $(FLAGS_avx512) -mavx512vnni
+FLAGS_neon :=
+FLAGS_dotprod := -march=armv8.2-a+dotprod+fp16
+
+ALL_LEVELS := scalar avx2 avx512 vnni neon dotprod
+KERNELS := $(foreach l,$(LEVELS),$(sort $(wildcard lib/kernels/*_$(l).c)))
+OTHER_KERNELS := $(foreach l,$(ALL_LEVELS),$(wildcard lib/kernels/*_$(l).c))
+OPS := $(sort $(wildcard lib/ops/*.c))
+SOURCES := $(filter-out $(OTHER_KERNELS),$(sort $(wildcard lib/*/*.c))) $(KERNELS)
+GENERATED := $(BUILD)/gen/ops.c $(BUILD)/gen/kernels.c
+OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o) $(GENERATED:.c=.o)
+TESTS := $(sort $(wildcard tests/unit/*.c))
+TEST_PROGRAMS := $(TESTS:%.c=$(BUILD)/%)
+CONFORMANCE := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/conformance/*.c))
+EXAMPLES := $(patsubst examples/%.c,$(BUILD)/examples/%,$(wildcard examples/*.c))
+TOOL_SOURCES := $(sort $(wildcard examples/tenon/*.c))
+TOOL := $(if $(TOOL_SOURCES),$(BUILD)/tenon)
+
+# V=1 shows the commands.
+Q := $(if $(V),,@)
+SAY := $(if $(V),@true,@printf '  %s %s\n')
+
+all: lib $(TOOL) examples
+lib: $(BUILD)/libtenon.a $(BUILD)/libtenon.so
+examples: $(EXAMPLES)
+
+$(BUILD)/libtenon.a: $(OBJECTS)
+	$(SAY) AR $@
+	@rm -f $@
+	$(Q)$(AR) rcs $@ $(OBJECTS)
+
+$(BUILD)/libtenon.so.$(VERSION): $(OBJECTS) lib/libtenon.map
+	$(SAY) LD $@
+	$(Q)$(CC) -shared $(SANITIZE) $(LDFLAGS) -Wl,-soname,libtenon.so.$(SOVERSION) -Wl,--version-script=lib/libtenon.map \
+	    -o $@ $(OBJECTS) $(LIBS)
+$(BUILD)/libtenon.so: $(BUILD)/libtenon.so.$(VERSION)
+	@ln -sf libtenon.so.$(VERSION) $(BUILD)/libtenon.so.$(SOVERSION)
+	@ln -sf libtenon.so.$(SOVERSION) $@
+
+# A row a file: what the file name says must be in it.
+$(BUILD)/gen/ops.c: $(OPS) Makefile
+	@mkdir -p $(@D)
+	@{ echo '#include "graph/op.h"'; \
+	  for f in $(notdir $(OPS:.c=)); do echo "extern const tn_op tn_ops_$$f[];"; done; \
+	  echo 'static const tn_op *const tables[] = {'; \
+	  for f in $(notdir $(OPS:.c=)); do echo "    tn_ops_$$f,"; done; \
+	  echo '    NULL,'; echo '};'; \
+	  echo 'const tn_op *const *tn_op_tables(void) { return tables; }'; } > $@
+$(BUILD)/gen/kernels.c: $(KERNELS) Makefile
+	@mkdir -p $(@D)
+	@{ echo '#include "kernels/registry.h"'; \
+	  for f in $(notdir $(KERNELS:.c=)); do echo "void tn_$$f(tn_kernels *table);"; done; \
+	  echo 'const tn_kernel_file tn_kernel_files[] = {'; \
+	  for l in $(LEVELS); do for f in $(notdir $(KERNELS:.c=)); do \
+	    case $$f in *_$$l) echo "    {TN_CPU_$$(echo $$l | tr a-z A-Z), tn_$$f}," ;; esac; done; done; \
+	  echo '    {TN_CPU_SCALAR, NULL},'; echo '};'; } > $@
+
+level_of = $(if $(filter lib/kernels/%,$(1)),$(FLAGS_$(lastword $(subst _, ,$(basename $(notdir $(1)))))))
+# What a kernel does is measured; -O3 for those alone keeps the library small.
+$(BUILD)/lib/kernels/%.o: lib/kernels/%.c
+	@mkdir -p $(@D)
+	$(SAY) CC $<
+	$(Q)$(CC) $(CFLAGS_ALL) -O3 -Wno-missing-prototypes $(call level_of,$<) -MMD -MP -c $< -o $@
+$(BUILD)/gen/%.o: $(BUILD)/gen/%.c
+	$(SAY) CC $<
+	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP -c $< -o $@
+$(BUILD)/lib/%.o: lib/%.c
+	@mkdir -p $(@D)
+	$(SAY) CC $<
+	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP -c $< -o $@
+$(BUILD)/tests/%.o: tests/%.c
+	@mkdir -p $(@D)
+	$(SAY) CC $<
+	$(Q)$(CC) $(CFLAGS_ALL) -Itests -MMD -MP -c $< -o $@
+$(BUILD)/examples/tenon/%.o: examples/tenon/%.c
+	@mkdir -p $(@D)
+	$(SAY) CC $<
+	$(Q)$(CC) $(CFLAGS_ALL) $(TOOL_CFLAGS) -Iexamples -MMD -MP -c $< -o $@
+
+$(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(BUILD)/libtenon.a
+	$(SAY) LD $@
+	$(Q)$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $< $(BUILD)/libtenon.a -lcmocka $(LIBS)
+$(BUILD)/tests/conformance/%: $(BUILD)/tests/conformance/%.o $(BUILD)/libtenon.a
+	$(SAY) LD $@
+	$(Q)$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $< $(BUILD)/libtenon.a -lcmocka $(LIBS)
+# Examples use the public headers alone, as a host does.
+$(BUILD)/examples/%: examples/%.c $(BUILD)/libtenon.a
+	@mkdir -p $(@D)
+	$(SAY) CC $<
+	$(Q)$(CC) -std=c11 -D_GNU_SOURCE $(WARN) $(OPT) $(SANITIZE) -Iinclude $(LDFLAGS) -o $@ $< $(BUILD)/libtenon.a $(LIBS)
+$(BUILD)/tenon: $(TOOL_SOURCES:%.c=$(BUILD)/%.o) $(BUILD)/libtenon.a
+	$(SAY) LD $@
+	$(Q)$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $^ $(LIBS) $(TOOL_LIBS)
+
+setup: # installs what the checks need and this machine lacks
+	tests/setup/packages.sh
+	tests/setup/venv.sh
+# The checks build only after `setup`: a machine may lack even the compiler's libraries before it.
+test:
+	tests/setup/packages.sh
+	@$(MAKE) --no-print-directory unit
+unit: all $(TEST_PROGRAMS)
+	@tests/run-programs.sh $(TEST_PROGRAMS)
+check:
+	tests/check.sh
+format:
+	clang-format -i $(shell git ls-files '*.c' '*.h')
+lint:
+	clang-format --dry-run -Werror $(shell git ls-files '*.c' '*.h')
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/include/tenon $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/bin
+	install -m 644 include/tenon/*.h $(DESTDIR)$(PREFIX)/include/tenon/
+	install -m 644 $(BUILD)/libtenon.a $(DESTDIR)$(PREFIX)/lib/
+	install -m 755 -s $(BUILD)/libtenon.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/
+	ln -sf libtenon.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/libtenon.so.$(SOVERSION)
+	ln -sf libtenon.so.$(SOVERSION) $(DESTDIR)$(PREFIX)/lib/libtenon.so
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' -e 's|@LIBS@|$(LIBS)|' pkgconfig/tenon.pc.in \
+	    > $(DESTDIR)$(PREFIX)/lib/pkgconfig/tenon.pc
+	$(if $(TOOL),install -m 755 $(TOOL) $(DESTDIR)$(PREFIX)/bin/)
+
+clean:
+	rm -rf $(BUILD)
+help:
+	@echo 'make          the library and the tenon command, under build/'
+	@echo 'make demo     real models on real input: installs what is missing, builds, runs'
+	@echo 'make test     the unit tests (under two minutes)'
+	@echo 'make check    everything that proves the library; installs what it needs'
+	@echo 'make install  PREFIX=/usr/local DESTDIR='
+	@echo 'make format lint clean'
+
+.PHONY: all lib examples setup test unit check format lint install clean help
+.SECONDARY:
+-include $(wildcard $(OBJECTS:.o=.d) $(BUILD)/tests/*/*.d $(BUILD)/examples/tenon/*.d)

@@ -1,0 +1,9 @@
+/* Tenon, all of it. Each subject has a header of its own that reads alone. */
+#ifndef TENON_TENON_H
+#define TENON_TENON_H
+
+#include <tenon/memory.h>
+#include <tenon/status.h>
+#include <tenon/tensor.h>
+
+#endif

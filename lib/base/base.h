@@ -1,0 +1,67 @@
+/* What every part of the library leans on: failing with a sentence, memory, checked sizes, regions.
+ *
+ * Idea: code below lib/base never prints, aborts or allocates by itself; it fails through tn_fail, which keeps the
+ * sentence for the thread and returns the code, so that `return tn_fail(TN_E_SHAPE, ...)` is the one way to fail. */
+#ifndef TN_BASE_H
+#define TN_BASE_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <tenon/memory.h>
+#include <tenon/status.h>
+#include <tenon/tensor.h>
+
+#define TN_TRY(expression)                                                                                             \
+    do {                                                                                                               \
+        tn_status tn_try_status = (expression);                                                                        \
+        if (tn_try_status != TN_OK) return tn_try_status;                                                              \
+    } while (0)
+
+#define TN_COUNT(array) (sizeof(array) / sizeof((array)[0]))
+#define TN_MIN(a, b) ((a) < (b) ? (a) : (b))
+#define TN_MAX(a, b) ((a) > (b) ? (a) : (b))
+
+/* Keeps the sentence for tn_last_error and returns `status`. */
+tn_status tn_fail(tn_status status, const char *format, ...) __attribute__((format(printf, 2, 3), cold));
+/* Puts "prefix: " before this thread's sentence and returns `status`: how a caller adds the file, node or operator. */
+tn_status tn_fail_context(tn_status status, const char *format, ...) __attribute__((format(printf, 2, 3), cold));
+
+/* Memory, 64-byte aligned; NULL with a sentence when there is none. An allocator of NULL is the default one. */
+void *tn_alloc(const tn_allocator *allocator, size_t size);
+void *tn_alloc_zero(const tn_allocator *allocator, size_t size);
+void tn_free(const tn_allocator *allocator, void *pointer, size_t size);
+
+/* Checked arithmetic: false on overflow, and then *out is untouched. */
+static inline bool tn_mul_size(size_t a, size_t b, size_t *out) {
+    size_t r;
+    if (__builtin_mul_overflow(a, b, &r)) return false;
+    *out = r;
+    return true;
+}
+static inline bool tn_add_size(size_t a, size_t b, size_t *out) {
+    size_t r;
+    if (__builtin_add_overflow(a, b, &r)) return false;
+    *out = r;
+    return true;
+}
+
+/* A region: memory that is given back all at once. Graphs, plans and imports live in one each.
+ * Not for use by two threads at once. */
+typedef struct tn_region tn_region;
+/* `limit` is the most bytes it may take, 0 for none; above it allocations fail with TN_E_LIMIT's sentence. */
+tn_region *tn_region_create(const tn_allocator *allocator, size_t limit);
+void tn_region_destroy(tn_region *region);
+/* Forgets all that was allocated, keeps the first block for reuse. */
+void tn_region_reset(tn_region *region);
+/* Zeroed; aligned to 64 bytes from 64 bytes on, to 16 below. NULL with a sentence on failure. */
+void *tn_region_alloc(tn_region *region, size_t size);
+void *tn_region_array(tn_region *region, size_t count, size_t size);
+char *tn_region_strndup(tn_region *region, const char *text, size_t length);
+char *tn_region_strdup(tn_region *region, const char *text);
+char *tn_region_printf(tn_region *region, const char *format, ...) __attribute__((format(printf, 2, 3)));
+size_t tn_region_bytes(const tn_region *region);
+
+#endif

@@ -1,0 +1,171 @@
+/* The graph: values, nodes, attributes, subgraphs. The vocabulary is ONNX's.
+ *
+ * A graph is a list of values (named, typed, each written once: an input, a constant or one node's output) and a list
+ * of nodes in an order in which every value is written before it is read. Both are named by their index. A root graph
+ * owns one region, in which it and its subgraphs live; nothing in it is freed alone.
+ *
+ * Subgraphs (bodies of If, Loop, Scan, SequenceMap) see outer values only through captures: the owning node lists the
+ * outer value among its own inputs, after the operator's formal ones, and the body's capture says which of its values
+ * stands for that input. So liveness, dead code and renaming need to look at node inputs alone. An outer constant is
+ * not captured: it becomes a constant of the body that shares the data.
+ *
+ * After import, nodes are of one version of each operator: the newest that Tenon knows. lib/import lifts older ones. */
+#ifndef TN_GRAPH_H
+#define TN_GRAPH_H
+
+#include "base/tensor.h"
+
+typedef struct tn_graph tn_graph;
+typedef struct tn_node tn_node;
+typedef struct tn_op tn_op;
+
+typedef enum tn_kind { TN_KIND_UNKNOWN, TN_KIND_TENSOR, TN_KIND_SEQUENCE, TN_KIND_OTHER /* maps, sparse */ } tn_kind;
+
+/* What is known of a value. A dim is >= 0 where known, -1 where unknown, and -2 - s for symbol number s of the graph
+ * ("batch"): equal symbols are equal dims. Of a sequence, dtype, rank and dims tell of its elements. */
+typedef struct tn_type {
+    tn_kind kind;
+    bool optional;  /* an ONNX optional: may hold nothing */
+    tn_dtype dtype; /* TN_UNDEFINED: unknown */
+    int rank;       /* -1: unknown */
+    int64_t dims[TN_MAX_RANK];
+} tn_type;
+
+/* Numbers are those of ONNX's AttributeProto.AttributeType. */
+typedef enum tn_attr_kind {
+    TN_ATTR_FLOAT = 1,
+    TN_ATTR_INT = 2,
+    TN_ATTR_STRING = 3,
+    TN_ATTR_TENSOR = 4,
+    TN_ATTR_GRAPH = 5,
+    TN_ATTR_FLOATS = 6,
+    TN_ATTR_INTS = 7,
+    TN_ATTR_STRINGS = 8,
+    TN_ATTR_TYPE = 13,
+} tn_attr_kind;
+
+typedef struct tn_attr {
+    const char *name;
+    tn_attr_kind kind;
+    size_t count; /* of floats, ints, strings */
+    union {
+        float f;
+        int64_t i;
+        tn_string s; /* zero-terminated as well */
+        const tn_tensor *t;
+        tn_graph *g;
+        const float *floats;
+        const int64_t *ints;
+        const tn_string *strings;
+        const tn_type *type;
+    };
+} tn_attr;
+
+struct tn_node {
+    const tn_op *op;
+    const char *name; /* "" if it has none */
+    int in_count, out_count;
+    int formal_in; /* inputs that the operator itself knows; those after them are captures of its bodies */
+    int *in, *out; /* values; -1: absent */
+    int attr_count;
+    tn_attr *attrs;
+    bool dead; /* removed by a pass; tn_graph_compact drops it */
+};
+
+typedef struct tn_graph_value {
+    const char *name;
+    tn_type type;
+    const tn_tensor *constant; /* contents, if it is a constant */
+    int producer;              /* node; -1: input, constant or capture */
+} tn_graph_value;
+
+typedef struct tn_capture {
+    int node_input; /* index into the owning node's inputs */
+    int value;      /* of this graph */
+} tn_capture;
+
+struct tn_graph {
+    tn_region *region;
+    tn_graph *root;   /* itself, if it is the root */
+    const char *name;
+    tn_graph_value *values;
+    int value_count, value_capacity;
+    tn_node *nodes;
+    int node_count, node_capacity;
+    int *inputs, *outputs; /* values */
+    int input_count, output_count, input_capacity, output_capacity;
+    tn_capture *captures;
+    int capture_count, capture_capacity;
+    const char **symbols; /* of the root only; all its subgraphs share them */
+    int symbol_count, symbol_capacity;
+    struct tn_keeper *keepers; /* of the root only: what to release with the graph, as file mappings */
+    const tn_allocator *allocator;
+};
+
+/* `limit` is the most memory the graph may take, 0 for none. */
+tn_status tn_graph_create_root(const tn_allocator *allocator, size_t limit, tn_graph **out_graph);
+tn_graph *tn_graph_create_body(tn_graph *parent); /* NULL on failure */
+void tn_graph_free(tn_graph *root);               /* accepts NULL */
+/* Calls release(pointer, size) when the root goes. On failure it has been called already. */
+tn_status tn_graph_keep(tn_graph *graph, void (*release)(void *pointer, size_t size), void *pointer, size_t size);
+
+/* The following return an index, or -1 on failure. Names and types are copied. */
+int tn_graph_add_value(tn_graph *graph, const char *name, const tn_type *type); /* type NULL: unknown */
+int tn_graph_add_constant(tn_graph *graph, const char *name, const tn_tensor *tensor); /* borrows tensor and data */
+int tn_graph_add_node(tn_graph *graph, const tn_op *op, const char *name, int in_count, const int *in, int out_count,
+                      const int *out);
+int tn_graph_add_symbol(tn_graph *graph, const char *name); /* the existing one, if there is one by that name */
+tn_status tn_graph_add_input(tn_graph *graph, int value);
+tn_status tn_graph_add_output(tn_graph *graph, int value);
+/* Makes body see `outer` (a value of the graph that holds `node`): returns body's value, shared by repeated calls.
+ * Constants are shared as constants, other values captured. */
+int tn_graph_capture(tn_graph *graph, int node, tn_graph *body, int outer);
+
+/* A dense tensor in the graph's region; data NULL: zeroed memory in the region as well. NULL on failure. */
+tn_tensor *tn_graph_tensor(tn_graph *graph, tn_dtype dtype, int rank, const int64_t *dims, void *data);
+
+/* Attributes. Setting replaces one of the same name; what it points to must live as long as the graph. */
+tn_status tn_node_set_attr(tn_graph *graph, tn_node *node, const tn_attr *attr);
+tn_status tn_node_set_int(tn_graph *graph, tn_node *node, const char *name, int64_t value);
+tn_status tn_node_set_float(tn_graph *graph, tn_node *node, const char *name, float value);
+tn_status tn_node_set_text(tn_graph *graph, tn_node *node, const char *name, const char *value);
+tn_status tn_node_set_ints(tn_graph *graph, tn_node *node, const char *name, size_t count, const int64_t *values);
+tn_status tn_node_set_floats(tn_graph *graph, tn_node *node, const char *name, size_t count, const float *values);
+void tn_node_drop_attr(tn_node *node, const char *name);
+const tn_attr *tn_node_attr(const tn_node *node, const char *name); /* NULL if absent */
+/* The value, or the fallback if the attribute is absent or of another kind. */
+int64_t tn_attr_int(const tn_node *node, const char *name, int64_t fallback);
+float tn_attr_float(const tn_node *node, const char *name, float fallback);
+const char *tn_attr_text(const tn_node *node, const char *name, const char *fallback);
+const int64_t *tn_attr_ints(const tn_node *node, const char *name, size_t *out_count);  /* NULL, 0 if absent */
+const float *tn_attr_floats(const tn_node *node, const char *name, size_t *out_count); /* NULL, 0 if absent */
+const tn_tensor *tn_attr_tensor(const tn_node *node, const char *name);
+tn_graph *tn_attr_graph(const tn_node *node, const char *name);
+
+/* Editing. Every pass works through these. */
+void tn_graph_replace_uses(tn_graph *graph, int old_value, int new_value); /* in node inputs and graph outputs */
+/* Inserts an empty slot for a node before node `at`; indices from `at` on move up by one. */
+tn_status tn_graph_insert_node(tn_graph *graph, int at, const tn_op *op, const char *name, int in_count, const int *in,
+                               int out_count, const int *out);
+tn_status tn_node_set_inputs(tn_graph *graph, tn_node *node, int count, const int *in); /* of nodes with no bodies */
+/* How often each value is read by nodes and as a graph output: uses[value_count]. */
+void tn_graph_count_uses(const tn_graph *graph, int *uses);
+void tn_graph_compact(tn_graph *graph); /* drops dead nodes and sets producers anew */
+/* Puts the nodes into an order in which values are written before they are read; fails on a cycle, naming a node. */
+tn_status tn_graph_sort(tn_graph *graph);
+
+/* Types. */
+void tn_type_unknown(tn_type *type);
+void tn_type_tensor(tn_type *type, tn_dtype dtype, int rank, const int64_t *dims); /* rank -1: unknown */
+bool tn_type_is_concrete(const tn_type *type);   /* a tensor whose dtype, rank and dims are all known */
+void tn_type_merge(tn_type *type, const tn_type *other); /* keeps what both say (at joins of control flow) */
+/* Fills what `type` does not know from `other`; fails where they contradict. */
+tn_status tn_type_refine(tn_type *type, const tn_type *other);
+char *tn_type_text(char *text, size_t size, const tn_graph *graph, const tn_type *type); /* "float32[batch,3,?]" */
+
+/* Infers every node's output types, bodies included, from the inputs' types and the constants. */
+tn_status tn_graph_infer(tn_graph *graph);
+/* "node 'conv1' (Conv): " before the sentence. */
+tn_status tn_node_context(tn_status status, const tn_node *node);
+
+#endif

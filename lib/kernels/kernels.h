@@ -1,0 +1,41 @@
+/* The kernel table: hot loops, one entry a kernel, chosen once for the running CPU (or a lower level by request).
+ *
+ * The .inc files list the kernels by family: TN_KERNEL(name, (parameters)). The table has one function pointer a row,
+ * and the tests run every row at every level against scalar. A file lib/kernels/<family>_<level>.c overlays the
+ * entries that it has, in `void tn_<family>_<level>(tn_kernels *table)`; the build collects these from the file names and
+ * applies them in order of level, scalar first (which has every entry). Intrinsics stay in this folder; files that
+ * differ only by vector width share a .h template over vec_<level>.h. */
+#ifndef TN_KERNELS_H
+#define TN_KERNELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* In order: each level includes those before it on the same architecture. */
+typedef enum tn_cpu_level {
+    TN_CPU_SCALAR,
+    TN_CPU_AVX2,   /* with FMA and F16C */
+    TN_CPU_AVX512, /* F, BW, DQ, VL, CD */
+    TN_CPU_VNNI,   /* AVX512 and its VNNI */
+    TN_CPU_NEON,
+    TN_CPU_DOTPROD, /* NEON and its dot product */
+    TN_CPU_LEVELS
+} tn_cpu_level;
+
+typedef struct tn_kernels tn_kernels;
+
+struct tn_kernels {
+    tn_cpu_level level;
+#define TN_KERNEL(name, parameters) void(*name) parameters;
+#include "kernels/list.h"
+#undef TN_KERNEL
+};
+
+/* The table of a level; NULL if this machine or build lacks it. Tables are made once and never change. */
+const tn_kernels *tn_kernels_at(tn_cpu_level level);
+/* The best level that this machine has, or the lower one that the environment variable TENON_CPU names. */
+const tn_kernels *tn_kernels_best(void);
+const char *tn_cpu_level_name(tn_cpu_level level);
+
+#endif
