@@ -2,8 +2,6 @@
 #ifndef TENON_TENON_H
 #define TENON_TENON_H
 
-#include <tenon/memory.h>
-#include <tenon/status.h>
-#include <tenon/tensor.h>
+#include <tenon/session.h>
 
 #endif

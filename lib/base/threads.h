@@ -1,8 +1,9 @@
 /* A thread pool whose work is split by shape, never by thread count.
  *
  * An operator says how many tasks its shape gives (each at least some ten thousand operations of work); the pool hands
- * task numbers to whoever is free. Since a task's result does not depend on who runs it, results are equal bit for bit at any number
- * of threads. Workers spin for a bounded time after a task, then park. A pool of one thread starts none. */
+ * task numbers to whoever is free. Since a task's result does not depend on who runs it, results are equal bit for bit
+ * at any number of threads. Workers spin for a bounded time after a task, then park. A pool of one thread starts none.
+ */
 #ifndef TN_THREADS_H
 #define TN_THREADS_H
 
@@ -12,7 +13,7 @@ typedef struct tn_pool tn_pool;
 
 /* threads >= 1, the caller's included. */
 tn_status tn_pool_create(int threads, const tn_allocator *allocator, tn_pool **out_pool);
-void tn_pool_destroy(tn_pool *pool); /* accepts NULL */
+void tn_pool_destroy(tn_pool *pool);      /* accepts NULL */
 int tn_pool_threads(const tn_pool *pool); /* 1 for NULL */
 /* Runs task(context, i) for i in [0, tasks) and returns when all are done. One caller at a time. A NULL pool runs
  * them in order on the caller's thread; so does a call from inside a task. */

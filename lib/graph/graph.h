@@ -14,8 +14,8 @@
 #define TN_GRAPH_H
 
 #include "base/tensor.h"
+#include <tenon/graph.h>
 
-typedef struct tn_graph tn_graph;
 typedef struct tn_node tn_node;
 typedef struct tn_op tn_op;
 
@@ -30,19 +30,6 @@ typedef struct tn_type {
     int rank;       /* -1: unknown */
     int64_t dims[TN_MAX_RANK];
 } tn_type;
-
-/* Numbers are those of ONNX's AttributeProto.AttributeType. */
-typedef enum tn_attr_kind {
-    TN_ATTR_FLOAT = 1,
-    TN_ATTR_INT = 2,
-    TN_ATTR_STRING = 3,
-    TN_ATTR_TENSOR = 4,
-    TN_ATTR_GRAPH = 5,
-    TN_ATTR_FLOATS = 6,
-    TN_ATTR_INTS = 7,
-    TN_ATTR_STRINGS = 8,
-    TN_ATTR_TYPE = 13,
-} tn_attr_kind;
 
 typedef struct tn_attr {
     const char *name;
@@ -86,7 +73,7 @@ typedef struct tn_capture {
 
 struct tn_graph {
     tn_region *region;
-    tn_graph *root;   /* itself, if it is the root */
+    tn_graph *root; /* itself, if it is the root */
     const char *name;
     tn_graph_value *values;
     int value_count, value_capacity;
@@ -105,12 +92,11 @@ struct tn_graph {
 /* `limit` is the most memory the graph may take, 0 for none. */
 tn_status tn_graph_create_root(const tn_allocator *allocator, size_t limit, tn_graph **out_graph);
 tn_graph *tn_graph_create_body(tn_graph *parent); /* NULL on failure */
-void tn_graph_free(tn_graph *root);               /* accepts NULL */
 /* Calls release(pointer, size) when the root goes. On failure it has been called already. */
 tn_status tn_graph_keep(tn_graph *graph, void (*release)(void *pointer, size_t size), void *pointer, size_t size);
 
 /* The following return an index, or -1 on failure. Names and types are copied. */
-int tn_graph_add_value(tn_graph *graph, const char *name, const tn_type *type); /* type NULL: unknown */
+int tn_graph_add_value(tn_graph *graph, const char *name, const tn_type *type);        /* type NULL: unknown */
 int tn_graph_add_constant(tn_graph *graph, const char *name, const tn_tensor *tensor); /* borrows tensor and data */
 int tn_graph_add_node(tn_graph *graph, const tn_op *op, const char *name, int in_count, const int *in, int out_count,
                       const int *out);
@@ -137,7 +123,7 @@ const tn_attr *tn_node_attr(const tn_node *node, const char *name); /* NULL if a
 int64_t tn_attr_int(const tn_node *node, const char *name, int64_t fallback);
 float tn_attr_float(const tn_node *node, const char *name, float fallback);
 const char *tn_attr_text(const tn_node *node, const char *name, const char *fallback);
-const int64_t *tn_attr_ints(const tn_node *node, const char *name, size_t *out_count);  /* NULL, 0 if absent */
+const int64_t *tn_attr_ints(const tn_node *node, const char *name, size_t *out_count); /* NULL, 0 if absent */
 const float *tn_attr_floats(const tn_node *node, const char *name, size_t *out_count); /* NULL, 0 if absent */
 const tn_tensor *tn_attr_tensor(const tn_node *node, const char *name);
 tn_graph *tn_attr_graph(const tn_node *node, const char *name);
@@ -157,7 +143,7 @@ tn_status tn_graph_sort(tn_graph *graph);
 /* Types. */
 void tn_type_unknown(tn_type *type);
 void tn_type_tensor(tn_type *type, tn_dtype dtype, int rank, const int64_t *dims); /* rank -1: unknown */
-bool tn_type_is_concrete(const tn_type *type);   /* a tensor whose dtype, rank and dims are all known */
+bool tn_type_is_concrete(const tn_type *type);           /* a tensor whose dtype, rank and dims are all known */
 void tn_type_merge(tn_type *type, const tn_type *other); /* keeps what both say (at joins of control flow) */
 /* Fills what `type` does not know from `other`; fails where they contradict. */
 tn_status tn_type_refine(tn_type *type, const tn_type *other);

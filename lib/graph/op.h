@@ -4,13 +4,12 @@
  * the file names. An operator meets three calls:
  *
  *   infer    types of the outputs from types of the inputs and the contents of those that are known. Called when a
- *            graph is built (dims may be unknown), when a session prepares (dims known), and at run time for nodes whose
- *            shapes hang on data (then all inputs' contents are known). It checks what it can and fails with a sentence.
- *            An output dim that it cannot tell stays -1.
- *   prepare  once for given concrete shapes: decodes attributes into state, packs weights, asks for scratch memory.
- *            Everything slow or allocating happens here. Optional.
- *   run      the work. Allocates nothing (but see tn_run_output), looks up no attribute by name, takes no lock.
- *            All tensors are dense. Outputs are allocated unless infer left their shape unknown.
+ *            graph is built (dims may be unknown), when a session prepares (dims known), and at run time for nodes
+ * whose shapes hang on data (then all inputs' contents are known). It checks what it can and fails with a sentence. An
+ * output dim that it cannot tell stays -1. prepare  once for given concrete shapes: decodes attributes into state,
+ * packs weights, asks for scratch memory. Everything slow or allocating happens here. Optional. run      the work.
+ * Allocates nothing (but see tn_run_output), looks up no attribute by name, takes no lock. All tensors are dense.
+ * Outputs are allocated unless infer left their shape unknown.
  *
  * Types are checked in infer, so run may trust them. Inputs hold no promise on contents: indices are checked in run.
  *
@@ -25,7 +24,7 @@
 
 typedef struct tn_infer {
     const tn_node *node;
-    int in_count, out_count; /* formal inputs; outputs that the node lists */
+    int in_count, out_count;       /* formal inputs; outputs that the node lists */
     const tn_type *const *in;      /* NULL: absent */
     const tn_tensor *const *value; /* contents of input i where known, else NULL */
     tn_type *out;                  /* to fill; preset to unknown */
@@ -35,9 +34,9 @@ typedef struct tn_infer {
 typedef struct tn_prepare {
     const tn_node *node;
     int in_count, out_count;
-    const tn_type *const *in; /* concrete; NULL: absent */
+    const tn_type *const *in;      /* concrete; NULL: absent */
     const tn_tensor *const *value; /* contents of inputs that never change for this plan (weights), else NULL */
-    const tn_type *out; /* concrete but where only run can tell */
+    const tn_type *out;            /* concrete but where only run can tell */
     const tn_kernels *kernels;
     int threads;
     size_t scratch; /* to set: bytes that run needs for itself, 64-byte aligned */
@@ -80,6 +79,7 @@ struct tn_op {
     tn_status (*infer)(tn_infer *call);
     tn_status (*prepare)(tn_prepare *call);
     tn_status (*run)(tn_run *call);
+    void *context; /* of a custom operator */
     /* Optional. True if output `out` is nothing but the bytes of input *in from *byte_offset on (Reshape, Split and
      * Slice of outer axes): then the plan may let it share the memory, and run is skipped. */
     bool (*view)(const tn_prepare *call, int out, int *in, size_t *byte_offset);
@@ -109,7 +109,9 @@ tn_status tn_infer_broadcast(tn_infer *call, int n, const int *in, int *out_rank
 bool tn_infer_ints(const tn_infer *call, int in, int64_t *values, size_t capacity, size_t *out_count);
 /* axis of [-rank, rank) to [0, rank), or a failure. */
 tn_status tn_infer_axis(const tn_infer *call, int64_t axis, int rank, int *out_axis);
-static inline bool tn_infer_has(const tn_infer *call, int in) { return in < call->in_count && call->in[in]; }
+static inline bool tn_infer_has(const tn_infer *call, int in) {
+    return in < call->in_count && call->in[in];
+}
 
 /* ---- for prepare ---- */
 /* Zeroed memory that lives as long as the plan. NULL with a sentence on failure. */
@@ -119,8 +121,12 @@ void *tn_prepare_alloc(tn_prepare *call, size_t size);
  * input's contents must be known. */
 tn_status tn_prepare_pack(tn_prepare *call, int in, const char *layout, size_t bytes,
                           void (*pack)(void *dst, const void *context), const void *context, const void **out_packed);
-static inline bool tn_prepare_has(const tn_prepare *call, int in) { return in < call->in_count && call->in[in]; }
-static inline int64_t tn_type_count(const tn_type *type) { return tn_dims_count(type->rank, type->dims); }
+static inline bool tn_prepare_has(const tn_prepare *call, int in) {
+    return in < call->in_count && call->in[in];
+}
+static inline int64_t tn_type_count(const tn_type *type) {
+    return tn_dims_count(type->rank, type->dims);
+}
 
 /* ---- for run ---- */
 /* NULL if absent (or an empty optional). */

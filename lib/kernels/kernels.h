@@ -2,8 +2,8 @@
  *
  * The .inc files list the kernels by family: TN_KERNEL(name, (parameters)). The table has one function pointer a row,
  * and the tests run every row at every level against scalar. A file lib/kernels/<family>_<level>.c overlays the
- * entries that it has, in `void tn_<family>_<level>(tn_kernels *table)`; the build collects these from the file names and
- * applies them in order of level, scalar first (which has every entry). Intrinsics stay in this folder; files that
+ * entries that it has, in `void tn_<family>_<level>(tn_kernels *table)`; the build collects these from the file names
+ * and applies them in order of level, scalar first (which has every entry). Intrinsics stay in this folder; files that
  * differ only by vector width share a .h template over vec_<level>.h. */
 #ifndef TN_KERNELS_H
 #define TN_KERNELS_H

@@ -1,0 +1,64 @@
+/* Models: a graph made ready to run, immutable, shared by any number of sessions and threads.
+ *
+ *     tn_model *model;
+ *     if (tn_model_load("press.onnx", NULL, &model) != TN_OK) fprintf(stderr, "%s\n", tn_last_error());
+ *
+ * Loading reads an ONNX file through mmap (the file must stay unchanged while the model lives), checks all of it, lifts
+ * its operators to their newest versions, and runs the passes. Weights are used where they lie in the file. */
+#ifndef TENON_MODEL_H
+#define TENON_MODEL_H
+
+#include <tenon/custom.h>
+#include <tenon/graph.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct tn_model tn_model;
+
+/* All zero but struct_size is the default. */
+typedef struct tn_model_options {
+    size_t struct_size;
+    const tn_allocator *allocator;
+    const char *cpu;     /* "scalar", "avx2", "avx512"...: at most this level. NULL: TENON_CPU, or the best there is */
+    size_t memory_limit; /* most bytes that loading may allocate; 0: ten times the file's size plus 1 GiB */
+    const char *skip_passes;        /* names with commas between: passes to leave out; "all": every one */
+    const tn_custom_op *custom_ops; /* operators of the host; copied */
+    size_t custom_op_count;
+    /* Called after each pass with its name and how many nodes there were and are, and how often it applied. */
+    void (*on_pass)(void *context, const char *pass, int nodes_before, int nodes_after, int changes);
+    void *context;
+} tn_model_options;
+
+TN_API tn_status tn_model_load(const char *path, const tn_model_options *options, tn_model **out_model);
+/* From memory that must outlive the model. External tensor data is looked for in `folder` (NULL: refused). */
+TN_API tn_status tn_model_load_memory(const void *data, size_t size, const char *folder,
+                                      const tn_model_options *options, tn_model **out_model);
+/* Takes the graph over, also on failure. */
+TN_API tn_status tn_model_from_graph(tn_graph *graph, const tn_model_options *options, tn_model **out_model);
+/* Accepts NULL. Sessions made from it must be gone. */
+TN_API void tn_model_destroy(tn_model *model);
+
+/* What runs, after the passes. */
+TN_API const tn_graph *tn_model_graph(const tn_model *model);
+TN_API const char *tn_model_cpu(const tn_model *model); /* the level in use: "avx512" */
+TN_API int tn_model_input_count(const tn_model *model);
+TN_API int tn_model_output_count(const tn_model *model);
+TN_API tn_status tn_model_input_info(const tn_model *model, int index, tn_value_info *out_info);
+TN_API tn_status tn_model_output_info(const tn_model *model, int index, tn_value_info *out_info);
+TN_API int tn_model_input_index(const tn_model *model, const char *name); /* -1 if there is none */
+TN_API int tn_model_output_index(const tn_model *model, const char *name);
+
+/* One tensor in ONNX's own file format (TensorProto), as test data come in. */
+TN_API tn_status tn_tensor_load_pb(const char *path, tn_tensor **out_tensor);
+TN_API tn_status tn_tensor_save_pb(const tn_tensor *tensor, const char *name, const char *path);
+
+/* The instruction set levels that this machine can run, lowest first; NULL from `index` = their number on. */
+TN_API const char *tn_cpu_level_at(int index);
+TN_API const char *tn_version(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
