@@ -150,9 +150,13 @@ void tn_run_absent(tn_run *call, int out);
 /* Makes output `out` a copy of a value (tensor or sequence). */
 tn_status tn_run_copy(tn_run *call, int out, const tn_value *value);
 
-tn_status tn_sequence_insert(tn_sequence *sequence, int64_t position, const tn_tensor *tensor); /* copies */
+/* Puts a copy at position 0 to count. Fails on another dtype than the sequence's. */
+tn_status tn_sequence_insert(tn_sequence *sequence, int64_t position, const tn_tensor *tensor);
+/* Appends another sequence's element (position 0 to its count - 1) without copying it. */
+tn_status tn_sequence_share(tn_sequence *sequence, const tn_sequence *from, int64_t position);
 int64_t tn_sequence_count(const tn_sequence *sequence);
-const tn_tensor *tn_sequence_at(const tn_sequence *sequence, int64_t position);
-tn_dtype tn_sequence_dtype(const tn_sequence *sequence);
+const tn_tensor *tn_sequence_at(const tn_sequence *sequence, int64_t position); /* NULL outside */
+tn_dtype tn_sequence_dtype(const tn_sequence *sequence);                        /* TN_UNDEFINED: not yet known */
+void tn_sequence_set_dtype(tn_sequence *sequence, tn_dtype dtype);              /* of an empty one */
 
 #endif
