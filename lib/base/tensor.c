@@ -97,7 +97,7 @@ tn_status tn_tensor_set_dense(tn_tensor *t, tn_dtype dtype, int rank, const int6
 }
 
 static tn_buffer *buffer_create(const tn_allocator *allocator, size_t bytes) {
-    tn_buffer *buffer = bytes <= PTRDIFF_MAX - 64 ? tn_alloc_zero(allocator, bytes + 64) : NULL;
+    tn_buffer *buffer = bytes <= PTRDIFF_MAX - 64 ? tn_alloc(allocator, bytes + 64) : NULL;
     if (!buffer) return NULL;
     atomic_init(&buffer->references, 1);
     buffer->allocator = allocator;
@@ -115,21 +115,91 @@ static tn_status handle_create(tn_tensor **out) {
     return *out ? TN_OK : TN_E_MEMORY;
 }
 
+/* A tensor with `extra` bytes behind its elements. */
+static tn_status init_with(tn_tensor *t, tn_dtype dtype, int rank, const int64_t *dims, size_t extra,
+                           const tn_allocator *allocator) {
+    tn_tensor made = {0};
+    size_t bytes;
+    TN_TRY(tn_tensor_set_dense(&made, dtype, rank, dims, NULL));
+    if (!tn_add_size(tn_dtype_bytes(dtype, tn_count(&made)), extra, &bytes))
+        return tn_fail(TN_E_LIMIT, "a tensor of more than %zu bytes", SIZE_MAX);
+    made.buffer = buffer_create(allocator, bytes);
+    if (!made.buffer) return TN_E_MEMORY;
+    made.data = (char *)made.buffer + 64;
+    *t = made;
+    return TN_OK;
+}
+
+tn_status tn_tensor_init(tn_tensor *t, tn_dtype dtype, int rank, const int64_t *dims, const tn_allocator *allocator) {
+    return init_with(t, dtype, rank, dims, 0, allocator);
+}
+
+tn_status tn_tensor_renew(tn_tensor *t, tn_dtype dtype, int rank, const int64_t *dims, const tn_allocator *allocator) {
+    tn_buffer *buffer = t->buffer;
+    tn_tensor shape = {0};
+    TN_TRY(tn_tensor_set_dense(&shape, dtype, rank, dims, NULL));
+    if (buffer && atomic_load_explicit(&buffer->references, memory_order_acquire) == 1 &&
+        buffer->bytes >= tn_dtype_bytes(dtype, tn_count(&shape))) {
+        shape.buffer = buffer;
+        shape.data = (char *)buffer + 64;
+        *t = shape;
+        return TN_OK;
+    }
+    tn_tensor_deinit(t);
+    return tn_tensor_init(t, dtype, rank, dims, allocator);
+}
+
+void tn_tensor_deinit(tn_tensor *t) {
+    buffer_drop(t->buffer);
+    t->buffer = NULL;
+    t->data = NULL;
+}
+
+tn_status tn_tensor_init_copy(tn_tensor *t, const tn_tensor *from, const tn_allocator *allocator) {
+    size_t extra = 0;
+    const tn_tensor *source = from;
+    tn_tensor dense = {0};
+    int64_t count = tn_count(from);
+    if (from->dtype == TN_STRING && !tn_tensor_is_dense(from)) { /* make the walk over its strings simple */
+        TN_TRY(init_with(&dense, TN_STRING, from->rank, from->dims, 0, allocator));
+        tn_tensor_copy(&dense, from);
+        source = &dense;
+    }
+    const tn_string *strings = from->dtype == TN_STRING ? source->data : NULL;
+    bool fits = true;
+    for (int64_t i = 0; strings && fits && i < count; i++) fits = tn_add_size(extra, strings[i].size, &extra);
+    tn_status status = fits ? init_with(t, from->dtype, from->rank, from->dims, extra, allocator)
+                            : tn_fail(TN_E_LIMIT, "strings of more than %zu bytes", SIZE_MAX);
+    if (status == TN_OK && !strings) {
+        status = tn_tensor_copy(t, from);
+    } else if (status == TN_OK) {
+        tn_string *out = t->data;
+        char *bytes = (char *)(out + count);
+        for (int64_t i = 0; i < count; i++) {
+            if (strings[i].size) memcpy(bytes, strings[i].data, strings[i].size);
+            out[i] = (tn_string){bytes, strings[i].size};
+            bytes += strings[i].size;
+        }
+    }
+    tn_tensor_deinit(&dense);
+    return status;
+}
+
+static tn_status handle_of(tn_status status, tn_tensor *made, tn_tensor **out) {
+    if (status != TN_OK) return status;
+    status = handle_create(out);
+    if (status == TN_OK) **out = *made;
+    else tn_tensor_deinit(made);
+    return status;
+}
+
 tn_status tn_tensor_create(tn_dtype dtype, int rank, const int64_t *dims, const tn_allocator *allocator,
                            tn_tensor **out_tensor) {
-    tn_tensor shape = {0};
+    tn_tensor made = {0};
     *out_tensor = NULL;
-    TN_TRY(tn_tensor_set_dense(&shape, dtype, rank, dims, NULL));
-    shape.buffer = buffer_create(allocator, tn_dtype_bytes(dtype, tn_count(&shape)));
-    if (!shape.buffer) return TN_E_MEMORY;
-    shape.data = (char *)shape.buffer + 64;
-    tn_status status = handle_create(out_tensor);
-    if (status != TN_OK) {
-        buffer_drop(shape.buffer);
-        return status;
-    }
-    **out_tensor = shape;
-    return TN_OK;
+    tn_status status = tn_tensor_init(&made, dtype, rank, dims, allocator);
+    if (status == TN_OK) memset(made.data, 0, made.buffer->bytes);
+    return handle_of(status, &made, out_tensor);
 }
 
 /* Lowest and one past the highest element that dims and strides reach from 0; false on overflow. */
@@ -196,7 +266,7 @@ tn_status tn_tensor_view(tn_tensor *parent, int rank, const int64_t *dims, const
 
 void tn_tensor_destroy(tn_tensor *tensor) {
     if (!tensor) return;
-    buffer_drop(tensor->buffer);
+    tn_tensor_deinit(tensor);
     tn_free(NULL, tensor, sizeof *tensor);
 }
 
@@ -256,8 +326,9 @@ tn_status tn_tensor_copy(tn_tensor *dst, const tn_tensor *src) {
 }
 
 tn_status tn_tensor_clone(const tn_tensor *tensor, const tn_allocator *allocator, tn_tensor **out_tensor) {
-    TN_TRY(tn_tensor_create(tensor->dtype, tensor->rank, tensor->dims, allocator, out_tensor));
-    return tn_tensor_copy(*out_tensor, tensor);
+    tn_tensor made = {0};
+    *out_tensor = NULL;
+    return handle_of(tn_tensor_init_copy(&made, tensor, allocator), &made, out_tensor);
 }
 
 tn_dtype tn_tensor_dtype(const tn_tensor *tensor) { return tensor->dtype; }

@@ -22,6 +22,13 @@ struct tn_tensor {
 int64_t tn_dims_count(int rank, const int64_t *dims);
 /* Sets dtype, dims, dense strides and data of a tensor that owns nothing. Fails on a bad rank, dim or size. */
 tn_status tn_tensor_set_dense(tn_tensor *t, tn_dtype dtype, int rank, const int64_t *dims, void *data);
+/* In place: memory that the tensor owns. init leaves it not zeroed; renew keeps the memory that is there if it is the
+ * tensor's alone and fits. deinit of a tensor that owns nothing does nothing. */
+tn_status tn_tensor_init(tn_tensor *t, tn_dtype dtype, int rank, const int64_t *dims, const tn_allocator *allocator);
+tn_status tn_tensor_renew(tn_tensor *t, tn_dtype dtype, int rank, const int64_t *dims, const tn_allocator *allocator);
+void tn_tensor_deinit(tn_tensor *t);
+/* A dense copy of any tensor, the bytes of strings included, in one piece of memory. `t` must own nothing. */
+tn_status tn_tensor_init_copy(tn_tensor *t, const tn_tensor *from, const tn_allocator *allocator);
 /* Copies `src` (any strides, broadcast to dst's dims) into dst; both have the same dtype of whole bytes. */
 void tn_copy_strided(int rank, const int64_t *dims, size_t element, void *dst, const int64_t *dst_strides,
                      const void *src, const int64_t *src_strides);

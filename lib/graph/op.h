@@ -4,12 +4,14 @@
  * the file names. An operator meets three calls:
  *
  *   infer    types of the outputs from types of the inputs and the contents of those that are known. Called when a
- *            graph is built (dims may be unknown), when a session prepares (dims known), and at run time for nodes
- * whose shapes hang on data (then all inputs' contents are known). It checks what it can and fails with a sentence. An
- * output dim that it cannot tell stays -1. prepare  once for given concrete shapes: decodes attributes into state,
- * packs weights, asks for scratch memory. Everything slow or allocating happens here. Optional. run      the work.
- * Allocates nothing (but see tn_run_output), looks up no attribute by name, takes no lock. All tensors are dense.
- * Outputs are allocated unless infer left their shape unknown.
+ *            graph is built (dims may be unknown), when a session prepares (dims known), and at run time for nodes whose
+ *            shapes hang on data (then all inputs' contents are known). It checks what it can and fails with a
+ *            sentence. An output dim that it cannot tell stays -1.
+ *   prepare  once for given concrete shapes: decodes attributes into state, packs weights, asks for scratch memory.
+ *            Everything slow or allocating happens here. Optional.
+ *   run      the work. Allocates nothing (but see tn_run_output), looks up no attribute by name, takes no lock.
+ *            All tensors are dense; their data is aligned as their elements are, no more (views and the host's memory
+ *            come as they are). Outputs are allocated unless infer left their shape unknown.
  *
  * Types are checked in infer, so run may trust them. Inputs hold no promise on contents: indices are checked in run.
  *
@@ -49,7 +51,8 @@ typedef struct tn_sequence tn_sequence;
 
 typedef struct tn_value {
     tn_tensor tensor;
-    tn_sequence *sequence; /* if it is one; borrowed or owned as the executor says */
+    tn_sequence *sequence; /* if it is one */
+    tn_sequence *own;      /* a sequence to write to, which belongs to this value and is kept for reuse */
     bool present;          /* false: an empty optional, or an absent output */
 } tn_value;
 
@@ -69,6 +72,7 @@ enum {
     TN_OP_IN_PLACE = 2, /* output 0 may be the very memory of any input of the same byte size */
     TN_OP_RANDOM = 4,   /* gives other results each time: never folded or merged */
     TN_OP_CONTROL = 8,  /* has bodies; the executor runs it */
+    TN_OP_SHAPE = 16,   /* looks at its input's shape alone: evaluated as soon as that is known */
 };
 
 struct tn_op {

@@ -1,0 +1,34 @@
+/* What stands behind the helper functions of graph/op.h while an operator prepares and runs. */
+#ifndef TN_HOST_H
+#define TN_HOST_H
+
+#include "graph/op.h"
+
+/* Packed weights, made once a model. One entry a constant and layout. */
+typedef struct tn_packs tn_packs;
+tn_status tn_packs_create(const tn_allocator *allocator, tn_packs **out_packs);
+void tn_packs_destroy(tn_packs *packs); /* accepts NULL */
+size_t tn_packs_bytes(tn_packs *packs);
+
+struct tn_prepare_host {
+    tn_region *region;     /* where state lives */
+    tn_packs *packs;       /* NULL: packed weights live in the region as well */
+    const bool *immutable; /* of each input: its contents are the model's own, so that packs may keep them */
+};
+
+struct tn_run_host {
+    const tn_allocator *allocator;
+    tn_region *strings; /* bytes of strings, forgotten when the next run starts */
+    uint64_t random;    /* state of the generator */
+};
+
+/* Releases what a value owns: the tensor's memory and its own sequence. */
+void tn_value_release(tn_value *value);
+/* Makes `value` show what `other` holds, without owning it. Keeps its own sequence for reuse; drops its own memory. */
+void tn_value_borrow(tn_value *value, const tn_value *other);
+/* The most that is known of a value's type by looking at it. */
+void tn_value_type(const tn_value *value, tn_type *type);
+/* Makes `to` own a copy. */
+tn_status tn_value_assign(tn_value *to, const tn_value *from, const tn_allocator *allocator);
+
+#endif
