@@ -23,7 +23,9 @@ static void default_free(void *context, void *pointer, size_t size) {
 
 static const tn_allocator default_allocator = {sizeof(tn_allocator), NULL, default_alloc, default_free};
 
-const tn_allocator *tn_allocator_default(void) { return &default_allocator; }
+const tn_allocator *tn_allocator_default(void) {
+    return &default_allocator;
+}
 
 void *tn_alloc(const tn_allocator *allocator, size_t size) {
     if (!allocator) allocator = &default_allocator;
@@ -124,7 +126,9 @@ char *tn_region_strndup(tn_region *region, const char *text, size_t length) {
     return copy;
 }
 
-char *tn_region_strdup(tn_region *region, const char *text) { return tn_region_strndup(region, text, strlen(text)); }
+char *tn_region_strdup(tn_region *region, const char *text) {
+    return tn_region_strndup(region, text, strlen(text));
+}
 
 char *tn_region_printf(tn_region *region, const char *format, ...) {
     va_list arguments, again;
@@ -138,4 +142,6 @@ char *tn_region_printf(tn_region *region, const char *format, ...) {
     return text;
 }
 
-size_t tn_region_bytes(const tn_region *region) { return region->bytes; }
+size_t tn_region_bytes(const tn_region *region) {
+    return region->bytes;
+}

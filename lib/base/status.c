@@ -16,7 +16,9 @@ const char *tn_status_text(tn_status status) {
     return "unknown status";
 }
 
-const char *tn_last_error(void) { return sentence; }
+const char *tn_last_error(void) {
+    return sentence;
+}
 
 tn_status tn_fail(tn_status status, const char *format, ...) {
     va_list arguments;

@@ -42,9 +42,13 @@ static const struct {
     [TN_INT2] = {"int2", 2},
 };
 
-static bool dtype_known(tn_dtype dtype) { return (size_t)dtype < TN_COUNT(dtypes) && dtypes[dtype].bits; }
+static bool dtype_known(tn_dtype dtype) {
+    return (size_t)dtype < TN_COUNT(dtypes) && dtypes[dtype].bits;
+}
 
-const char *tn_dtype_name(tn_dtype dtype) { return dtypes[dtype_known(dtype) ? dtype : TN_UNDEFINED].name; }
+const char *tn_dtype_name(tn_dtype dtype) {
+    return dtypes[dtype_known(dtype) ? dtype : TN_UNDEFINED].name;
+}
 
 tn_dtype tn_dtype_from_name(const char *name) {
     for (size_t i = 1; i < TN_COUNT(dtypes); i++)
@@ -52,7 +56,9 @@ tn_dtype tn_dtype_from_name(const char *name) {
     return TN_UNDEFINED;
 }
 
-size_t tn_dtype_bits(tn_dtype dtype) { return dtype_known(dtype) ? dtypes[dtype].bits : 0; }
+size_t tn_dtype_bits(tn_dtype dtype) {
+    return dtype_known(dtype) ? dtypes[dtype].bits : 0;
+}
 
 size_t tn_dtype_bytes(tn_dtype dtype, int64_t count) {
     size_t bits = tn_dtype_bits(dtype), bytes;
@@ -188,9 +194,17 @@ tn_status tn_tensor_init_copy(tn_tensor *t, const tn_tensor *from, const tn_allo
 static tn_status handle_of(tn_status status, tn_tensor *made, tn_tensor **out) {
     if (status != TN_OK) return status;
     status = handle_create(out);
-    if (status == TN_OK) **out = *made;
-    else tn_tensor_deinit(made);
+    if (status == TN_OK)
+        **out = *made;
+    else
+        tn_tensor_deinit(made);
     return status;
+}
+
+tn_status tn_tensor_move(tn_tensor *t, tn_tensor **out_tensor) {
+    tn_tensor made = *t;
+    t->buffer = NULL;
+    return handle_of(TN_OK, &made, out_tensor);
 }
 
 tn_status tn_tensor_create(tn_dtype dtype, int rank, const int64_t *dims, const tn_allocator *allocator,
@@ -331,14 +345,30 @@ tn_status tn_tensor_clone(const tn_tensor *tensor, const tn_allocator *allocator
     return handle_of(tn_tensor_init_copy(&made, tensor, allocator), &made, out_tensor);
 }
 
-tn_dtype tn_tensor_dtype(const tn_tensor *tensor) { return tensor->dtype; }
-int tn_tensor_rank(const tn_tensor *tensor) { return tensor->rank; }
-const int64_t *tn_tensor_dims(const tn_tensor *tensor) { return tensor->dims; }
-const int64_t *tn_tensor_strides(const tn_tensor *tensor) { return tensor->strides; }
-int64_t tn_tensor_count(const tn_tensor *tensor) { return tn_count(tensor); }
-size_t tn_tensor_bytes(const tn_tensor *tensor) { return tn_dtype_bytes(tensor->dtype, tn_count(tensor)); }
-void *tn_tensor_data(tn_tensor *tensor) { return tensor->data; }
-const void *tn_tensor_const_data(const tn_tensor *tensor) { return tensor->data; }
+tn_dtype tn_tensor_dtype(const tn_tensor *tensor) {
+    return tensor->dtype;
+}
+int tn_tensor_rank(const tn_tensor *tensor) {
+    return tensor->rank;
+}
+const int64_t *tn_tensor_dims(const tn_tensor *tensor) {
+    return tensor->dims;
+}
+const int64_t *tn_tensor_strides(const tn_tensor *tensor) {
+    return tensor->strides;
+}
+int64_t tn_tensor_count(const tn_tensor *tensor) {
+    return tn_count(tensor);
+}
+size_t tn_tensor_bytes(const tn_tensor *tensor) {
+    return tn_dtype_bytes(tensor->dtype, tn_count(tensor));
+}
+void *tn_tensor_data(tn_tensor *tensor) {
+    return tensor->data;
+}
+const void *tn_tensor_const_data(const tn_tensor *tensor) {
+    return tensor->data;
+}
 
 bool tn_tensor_is_dense(const tn_tensor *tensor) {
     int64_t stride = 1;
@@ -353,8 +383,10 @@ char *tn_shape_text(char *text, size_t size, tn_dtype dtype, int rank, const int
     int n = snprintf(text, size, "%s[", tn_dtype_name(dtype));
     for (int i = 0; i < rank && i < TN_MAX_RANK && n >= 0 && (size_t)n < size; i++) {
         const char *comma = i ? "," : "";
-        if (dims[i] < 0) n += snprintf(text + n, size - (size_t)n, "%s?", comma);
-        else n += snprintf(text + n, size - (size_t)n, "%s%lld", comma, (long long)dims[i]);
+        if (dims[i] < 0)
+            n += snprintf(text + n, size - (size_t)n, "%s?", comma);
+        else
+            n += snprintf(text + n, size - (size_t)n, "%s%lld", comma, (long long)dims[i]);
     }
     if (n >= 0 && (size_t)n < size) snprintf(text + n, size - (size_t)n, rank < 0 ? "...]" : "]");
     return text;

@@ -27,6 +27,8 @@ tn_status tn_tensor_set_dense(tn_tensor *t, tn_dtype dtype, int rank, const int6
 tn_status tn_tensor_init(tn_tensor *t, tn_dtype dtype, int rank, const int64_t *dims, const tn_allocator *allocator);
 tn_status tn_tensor_renew(tn_tensor *t, tn_dtype dtype, int rank, const int64_t *dims, const tn_allocator *allocator);
 void tn_tensor_deinit(tn_tensor *t);
+/* A handle that takes over what `t` owns; `t` owns nothing afterwards. */
+tn_status tn_tensor_move(tn_tensor *t, tn_tensor **out_tensor);
 /* A dense copy of any tensor, the bytes of strings included, in one piece of memory. `t` must own nothing. */
 tn_status tn_tensor_init_copy(tn_tensor *t, const tn_tensor *from, const tn_allocator *allocator);
 /* Copies `src` (any strides, broadcast to dst's dims) into dst; both have the same dtype of whole bytes. */

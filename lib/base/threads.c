@@ -115,7 +115,9 @@ void tn_pool_destroy(tn_pool *pool) {
     tn_free(pool->allocator, pool, sizeof *pool);
 }
 
-int tn_pool_threads(const tn_pool *pool) { return pool ? pool->threads : 1; }
+int tn_pool_threads(const tn_pool *pool) {
+    return pool ? pool->threads : 1;
+}
 
 void tn_parallel(tn_pool *pool, int64_t tasks, void (*task)(void *context, int64_t index), void *context) {
     if (!pool || pool->threads == 1 || tasks < 2 || in_task) {

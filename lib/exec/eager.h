@@ -4,7 +4,7 @@
 #ifndef TN_EAGER_H
 #define TN_EAGER_H
 
-#include "graph/op.h"
+#include "exec/host.h"
 
 typedef struct tn_eager {
     const tn_allocator *allocator;
@@ -19,6 +19,5 @@ tn_status tn_eager_run(const tn_eager *options, const tn_op *op, int attr_count,
 /* Likewise on values of any kind. The outputs' memory is in `out`, to be released by tn_value_release. */
 tn_status tn_eager_values(const tn_eager *options, const tn_node *node, int in_count, tn_value *const *in,
                           int out_count, tn_value *out);
-void tn_value_release(tn_value *value);
 
 #endif

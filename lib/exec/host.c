@@ -47,7 +47,9 @@ size_t tn_packs_bytes(tn_packs *packs) {
     return bytes;
 }
 
-void *tn_prepare_alloc(tn_prepare *call, size_t size) { return tn_region_alloc(call->host->region, size); }
+void *tn_prepare_alloc(tn_prepare *call, size_t size) {
+    return tn_region_alloc(call->host->region, size);
+}
 
 static pack *find_pack(const tn_packs *packs, const void *data, const char *layout, size_t bytes) {
     for (pack *p = packs->first; p; p = p->next)
@@ -98,7 +100,9 @@ tn_status tn_run_output(tn_run *call, int out, tn_dtype dtype, int rank, const i
     return tn_tensor_renew(&call->out[out]->tensor, dtype, rank, dims, call->host->allocator);
 }
 
-char *tn_run_string(tn_run *call, size_t size) { return tn_region_alloc(call->host->strings, size); }
+char *tn_run_string(tn_run *call, size_t size) {
+    return tn_region_alloc(call->host->strings, size);
+}
 
 /* SplitMix64 (Steele, Lea, Flood 2014): a counter through a mixing function. */
 uint64_t tn_run_random(tn_run *call, uint64_t *seed) {
@@ -110,8 +114,10 @@ uint64_t tn_run_random(tn_run *call, uint64_t *seed) {
 }
 
 static tn_sequence *own_sequence(tn_value *value, const tn_allocator *allocator) {
-    if (!value->own) value->own = tn_sequence_create(allocator);
-    else tn_sequence_clear(value->own);
+    if (!value->own)
+        value->own = tn_sequence_create(allocator);
+    else
+        tn_sequence_clear(value->own);
     value->sequence = value->own;
     return value->own;
 }
@@ -164,6 +170,12 @@ tn_status tn_value_assign(tn_value *to, const tn_value *from, const tn_allocator
         TN_TRY(tn_tensor_init_copy(&copy, &from->tensor, allocator));
         tn_tensor_deinit(&to->tensor);
         to->tensor = copy;
+        return TN_OK;
+    }
+    size_t bytes = tn_dtype_bytes(from->tensor.dtype, tn_count(&from->tensor));
+    if (!to->tensor.buffer && to->tensor.data && to->tensor.dtype == from->tensor.dtype &&
+        bytes == tn_dtype_bytes(to->tensor.dtype, tn_count(&to->tensor))) {
+        memmove(to->tensor.data, from->tensor.data, bytes); /* its place in the plan's arena */
         return TN_OK;
     }
     TN_TRY(tn_tensor_renew(&to->tensor, from->tensor.dtype, from->tensor.rank, from->tensor.dims, allocator));
