@@ -2,11 +2,13 @@
 #include "exec/sequence.h"
 #include <stdatomic.h>
 
-/* Followed by the tensor's data; of strings by the array of tn_string and then their bytes. */
+/* Followed by the tensor's data. */
 typedef struct element {
     atomic_int references;
     const tn_allocator *allocator;
-    size_t bytes; /* of all of it */
+    size_t bytes; /* of this and the data */
+    char *text;   /* the bytes of strings */
+    size_t text_bytes;
     tn_tensor tensor;
 } element;
 
@@ -20,43 +22,46 @@ struct tn_sequence {
 enum { HEADER = (sizeof(element) + 63) / 64 * 64 };
 
 static void element_drop(element *e) {
-    if (atomic_fetch_sub_explicit(&e->references, 1, memory_order_acq_rel) == 1) tn_free(e->allocator, e, e->bytes);
+    if (atomic_fetch_sub_explicit(&e->references, 1, memory_order_acq_rel) != 1) return;
+    tn_free(e->allocator, e->text, e->text_bytes);
+    tn_free(e->allocator, e, e->bytes);
 }
 
-/* NULL with a sentence on failure. */
-static element *element_create(const tn_allocator *allocator, const tn_tensor *tensor) {
-    int64_t count = tn_count(tensor);
-    size_t data_bytes = tn_dtype_bytes(tensor->dtype, count), bytes;
-    const tn_string *strings = tensor->dtype == TN_STRING ? tensor->data : NULL;
-    bool fits = tn_add_size(data_bytes, HEADER, &bytes);
-    for (int64_t i = 0; strings && i < count && fits; i++) fits = tn_add_size(bytes, strings[i].size, &bytes);
-    if (!fits) {
-        tn_fail(TN_E_LIMIT, "a sequence's element is too large to copy");
-        return NULL;
+/* Gives the strings of a fresh element memory of their own. */
+static tn_status own_strings(element *e) {
+    tn_string *strings = e->tensor.data;
+    int64_t count = tn_count(&e->tensor);
+    for (int64_t i = 0; i < count; i++)
+        if (!tn_add_size(e->text_bytes, strings[i].size, &e->text_bytes))
+            return tn_fail(TN_E_LIMIT, "the strings of a sequence's element are too large to copy");
+    e->text = tn_alloc(e->allocator, e->text_bytes);
+    if (!e->text) return TN_E_MEMORY;
+    char *to = e->text;
+    for (int64_t i = 0; i < count; i++) {
+        if (strings[i].size) memcpy(to, strings[i].data, strings[i].size);
+        strings[i].data = to;
+        to += strings[i].size;
     }
+    return TN_OK;
+}
+
+static tn_status element_create(const tn_allocator *allocator, const tn_tensor *from, element **out) {
+    size_t data_bytes = tn_dtype_bytes(from->dtype, tn_count(from)), bytes;
+    *out = NULL;
+    if (!tn_add_size(data_bytes, HEADER, &bytes))
+        return tn_fail(TN_E_LIMIT, "a sequence's element is too large to copy");
     element *e = tn_alloc(allocator, bytes);
-    if (!e) return NULL;
+    if (!e) return TN_E_MEMORY;
+    *e = (element){.allocator = allocator, .bytes = bytes};
     atomic_init(&e->references, 1);
-    e->allocator = allocator;
-    e->bytes = bytes;
-    char *data = (char *)e + HEADER;
-    e->tensor = (tn_tensor){0};
-    if (tn_tensor_set_dense(&e->tensor, tensor->dtype, tensor->rank, tensor->dims, data) != TN_OK) {
-        tn_free(allocator, e, bytes);
-        return NULL;
-    }
-    if (strings) {
-        tn_string *to = (tn_string *)data;
-        char *text = data + data_bytes;
-        for (int64_t i = 0; i < count; i++) {
-            if (strings[i].size) memcpy(text, strings[i].data, strings[i].size);
-            to[i] = (tn_string){text, strings[i].size};
-            text += strings[i].size;
-        }
-    } else if (data_bytes) {
-        memcpy(data, tensor->data, data_bytes);
-    }
-    return e;
+    tn_status status = tn_tensor_set_dense(&e->tensor, from->dtype, from->rank, from->dims, (char *)e + HEADER);
+    if (status == TN_OK) status = tn_tensor_copy(&e->tensor, from);
+    if (status == TN_OK && from->dtype == TN_STRING) status = own_strings(e);
+    if (status == TN_OK)
+        *out = e;
+    else
+        element_drop(e);
+    return status;
 }
 
 tn_sequence *tn_sequence_create(const tn_allocator *allocator) {
@@ -117,8 +122,9 @@ static tn_status put(tn_sequence *sequence, int64_t position, element *e) {
 }
 
 tn_status tn_sequence_insert(tn_sequence *sequence, int64_t position, const tn_tensor *tensor) {
-    element *e = element_create(sequence->allocator, tensor);
-    return e ? put(sequence, position, e) : TN_E_MEMORY;
+    element *e = NULL;
+    TN_TRY(element_create(sequence->allocator, tensor, &e));
+    return put(sequence, position, e);
 }
 
 tn_status tn_sequence_share(tn_sequence *sequence, const tn_sequence *from, int64_t position) {

@@ -154,7 +154,7 @@ void tn_run_absent(tn_run *call, int out);
 /* Makes output `out` a copy of a value (tensor or sequence). */
 tn_status tn_run_copy(tn_run *call, int out, const tn_value *value);
 
-/* Puts a copy at position 0 to count. Fails on another dtype than the sequence's. */
+/* Puts a copy (of a tensor of any strides) at position 0 to count. Fails on another dtype than the sequence's. */
 tn_status tn_sequence_insert(tn_sequence *sequence, int64_t position, const tn_tensor *tensor);
 /* Appends another sequence's element (position 0 to its count - 1) without copying it. */
 tn_status tn_sequence_share(tn_sequence *sequence, const tn_sequence *from, int64_t position);
