@@ -43,7 +43,8 @@ FLAGS_dotprod := -march=armv8.2-a+dotprod+fp16
 ALL_LEVELS := scalar avx2 avx512 vnni neon dotprod
 KERNELS := $(foreach l,$(LEVELS),$(sort $(wildcard lib/kernels/*_$(l).c)))
 OTHER_KERNELS := $(foreach l,$(ALL_LEVELS),$(wildcard lib/kernels/*_$(l).c))
-OPS := $(sort $(wildcard lib/ops/*.c))
+# Files of operators have a table of them; others there are helpers that several share.
+OPS := $(sort $(shell grep -ls 'tn_op tn_ops_' lib/ops/*.c))
 SOURCES := $(filter-out $(OTHER_KERNELS),$(sort $(wildcard lib/*/*.c))) $(KERNELS)
 GENERATED := $(BUILD)/gen/ops.c $(BUILD)/gen/kernels.c
 OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o) $(GENERATED:.c=.o)

@@ -1,0 +1,35 @@
+/* Sliding windows: the geometry that convolution and pooling share, decoded from kernel_shape, strides, dilations,
+ * pads, auto_pad and ceil_mode of a node. Spatial axes only; arrays are indexed from the outermost one.
+ *
+ * Window position o of an axis covers the input at o * stride - pad_begin + k * dilation for k in [0, kernel). */
+#ifndef TN_OPS_WINDOW_H
+#define TN_OPS_WINDOW_H
+
+#include "graph/op.h"
+
+#define TN_MAX_SPATIAL (TN_MAX_RANK - 2)
+
+typedef struct tn_window {
+    int spatial;                                     /* axes */
+    int64_t in[TN_MAX_SPATIAL], out[TN_MAX_SPATIAL]; /* as in tn_type: -1 unknown, below that a symbol */
+    int64_t kernel[TN_MAX_SPATIAL];                  /* -1 unknown */
+    int64_t stride[TN_MAX_SPATIAL], dilation[TN_MAX_SPATIAL];
+    int64_t pad_begin[TN_MAX_SPATIAL], pad_end[TN_MAX_SPATIAL]; /* 0 where auto_pad needs a dim that is unknown */
+} tn_window;
+
+/* Decodes and checks the attributes and computes `out`. in_dims: `spatial` dims of the input, which may be unknown or
+ * symbols. kernel: the kernel's dims where weights give them (kernel_shape, if there, must agree); NULL: kernel_shape
+ * is required. Once all dims are known, the sizes of a padded axis and of a kernel's reach fit an int64_t by far. */
+tn_status tn_window_decode(tn_window *window, const tn_node *node, int spatial, const int64_t *in_dims,
+                           const int64_t *kernel);
+
+/* The parts of it that transposed convolution needs too: reads and checks kernel, stride, dilation and pads (explicit
+ * ones), and leaves `in` and `out` alone. */
+tn_status tn_window_attributes(tn_window *window, const tn_node *node, int spatial, const int64_t *kernel);
+
+/* How far a kernel reaches: (kernel - 1) * dilation + 1. */
+static inline int64_t tn_window_reach(const tn_window *window, int axis) {
+    return (window->kernel[axis] - 1) * window->dilation[axis] + 1;
+}
+
+#endif
