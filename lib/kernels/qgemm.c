@@ -1,0 +1,79 @@
+/* Packing for the 8-bit matrix products; see qgemm.h. Weights are packed once, activations at each run: there it costs
+ * one pass over them, against as many as there are columns. */
+#include "kernels/qgemm.h"
+#include "base/base.h"
+
+static const tn_qgemm_layout layouts[TN_CPU_LEVELS] = {
+    [TN_CPU_SCALAR] = {8, 1, 2, false}, [TN_CPU_AVX2] = {16, 2, 2, false}, [TN_CPU_AVX512] = {32, 2, 2, false},
+    [TN_CPU_VNNI] = {32, 4, 1, false},  [TN_CPU_NEON] = {16, 1, 2, false}, [TN_CPU_DOTPROD] = {16, 4, 1, true},
+};
+
+const tn_qgemm_layout *tn_qgemm_layout_of(const tn_kernels *kernels) {
+    return &layouts[kernels->level];
+}
+
+size_t tn_qgemm_a_bytes(const tn_qgemm_layout *layout, size_t m, size_t k) {
+    size_t bytes;
+    if (k > SIZE_MAX / 8 || !tn_mul_size(m, tn_qgemm_k(layout, k) * (size_t)layout->a_size, &bytes)) return SIZE_MAX;
+    return bytes;
+}
+
+size_t tn_qgemm_b_bytes(const tn_qgemm_layout *layout, size_t k, size_t n) {
+    size_t bytes, columns = (size_t)layout->columns;
+    if (k > SIZE_MAX / 8 || n > SIZE_MAX / 8) return SIZE_MAX;
+    if (!tn_mul_size((n + columns - 1) / columns * columns, tn_qgemm_k(layout, k), &bytes)) return SIZE_MAX;
+    return bytes;
+}
+
+void tn_qgemm_pack_a(const tn_qgemm_layout *layout, void *dst, const uint8_t *a, size_t stride, size_t m, size_t k,
+                     bool a_signed, uint8_t flip, int32_t *sums) {
+    size_t padded = tn_qgemm_k(layout, k);
+    for (size_t r = 0; r < m; r++, a += stride) {
+        uint32_t sum = 0; /* modulo 2^32 as the products */
+        if (layout->a_size == 1) {
+            uint8_t *d = (uint8_t *)dst + r * padded;
+            for (size_t i = 0; i < k; i++) d[i] = a[i] ^ flip;
+            for (size_t i = k; i < padded; i++) d[i] = 0;
+            if (sums && a_signed)
+                for (size_t i = 0; i < k; i++) sum += (uint32_t)(int8_t)d[i];
+            else if (sums)
+                for (size_t i = 0; i < k; i++) sum += (uint32_t)d[i];
+        } else {
+            int16_t *d = (int16_t *)dst + r * padded;
+            if (a_signed)
+                for (size_t i = 0; i < k; i++) d[i] = (int8_t)(a[i] ^ flip);
+            else
+                for (size_t i = 0; i < k; i++) d[i] = (uint8_t)(a[i] ^ flip);
+            for (size_t i = k; i < padded; i++) d[i] = 0;
+            if (sums)
+                for (size_t i = 0; i < k; i++) sum += (uint32_t)d[i];
+        }
+        if (sums) sums[r] = (int32_t)sum;
+    }
+}
+
+void tn_qgemm_pack_b(const tn_qgemm_layout *layout, void *dst, const uint8_t *b, size_t k_stride, size_t n_stride,
+                     size_t k, size_t n, bool b_signed, uint8_t flip, int32_t *sums) {
+    size_t columns = (size_t)layout->columns, group = (size_t)layout->group, padded = tn_qgemm_k(layout, k);
+    for (size_t c0 = 0; c0 < n; c0 += columns) {
+        uint8_t *panel = (uint8_t *)dst + c0 * padded;
+        size_t width = TN_MIN(columns, n - c0);
+        if (width < columns || padded > k) memset(panel, 0, columns * padded);
+        for (size_t i = 0; i < k; i++) {
+            const uint8_t *s = b + i * k_stride + c0 * n_stride;
+            uint8_t *d = panel + i / group * group * columns + i % group;
+            if (n_stride == 1)
+                for (size_t c = 0; c < width; c++) d[c * group] = s[c] ^ flip;
+            else
+                for (size_t c = 0; c < width; c++) d[c * group] = s[c * n_stride] ^ flip;
+        }
+        for (size_t c = 0; sums && c < width; c++) {
+            uint32_t sum = 0;
+            for (size_t i = 0; i < k; i++) {
+                uint8_t v = panel[i / group * group * columns + c * group + i % group];
+                sum += b_signed ? (uint32_t)(int8_t)v : v;
+            }
+            sums[c0 + c] = (int32_t)sum;
+        }
+    }
+}

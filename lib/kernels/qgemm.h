@@ -1,0 +1,46 @@
+/* Operands of the 8-bit matrix products, as the kernels want them.
+ *
+ * a (left) lies in rows of k values, k padded with zeros to a multiple of `group`; b (right) in panels of `columns`
+ * columns, each panel as [k / group][columns][group] bytes, columns and k padded with zeros. Where the instruction set
+ * multiplies bytes (VNNI, dot product) a is bytes as well, else it is widened to 16 bits.
+ *
+ * The kernels want one side unsigned and the other signed (`bytes_signed`: both signed). A side of the other
+ * signedness is shifted by 128 when it is packed: q = v + shift, and its zero point moves along. With za and zb the
+ * shifted zero points, and a and b the shifted values:
+ *
+ *     sum (a - za)(b - zb) = sum ab - za * colsum(b) - zb * rowsum(a) + k * za * zb */
+#ifndef TN_QGEMM_H
+#define TN_QGEMM_H
+
+#include "kernels/kernels.h"
+
+typedef struct tn_qgemm_layout {
+    int columns, group;
+    int a_size;        /* bytes of an element of a */
+    bool bytes_signed; /* both sides are signed bytes */
+} tn_qgemm_layout;
+
+const tn_qgemm_layout *tn_qgemm_layout_of(const tn_kernels *kernels);
+
+static inline size_t tn_qgemm_k(const tn_qgemm_layout *layout, size_t k) {
+    size_t group = (size_t)layout->group;
+    return (k + group - 1) / group * group;
+}
+/* Bytes of packed operands; SIZE_MAX if that overflows. */
+size_t tn_qgemm_a_bytes(const tn_qgemm_layout *layout, size_t m, size_t k);
+size_t tn_qgemm_b_bytes(const tn_qgemm_layout *layout, size_t k, size_t n);
+
+/* What is to be added to values of a side so that they have the sign that the product wants: 0, 128 or -128. */
+static inline int tn_qgemm_shift(bool has_sign, bool wants_sign) {
+    return has_sign == wants_sign ? 0 : wants_sign ? -128 : 128;
+}
+
+/* Packs m rows of a, `stride` bytes apart. a_signed: how the packed values are to be read; flip: 0x80 where they are
+ * shifted. sums (NULL: unwanted): of each packed row. */
+void tn_qgemm_pack_a(const tn_qgemm_layout *layout, void *dst, const uint8_t *a, size_t stride, size_t m, size_t k,
+                     bool a_signed, uint8_t flip, int32_t *sums);
+/* Packs n columns of b whose element (k, n) lies at k * k_stride + n * n_stride. sums: of each packed column. */
+void tn_qgemm_pack_b(const tn_qgemm_layout *layout, void *dst, const uint8_t *b, size_t k_stride, size_t n_stride,
+                     size_t k, size_t n, bool b_signed, uint8_t flip, int32_t *sums);
+
+#endif

@@ -1,0 +1,65 @@
+/* The tile of the 8-bit product, for every instruction set: the including file says how wide it is and how one step
+ * multiplies. It defines
+ *   TN_QV        accumulators of 32 bits; TN_QV_LANES of them in one, TN_QV_COUNT of those in a panel
+ *   TN_QB, TN_QA what a load of the panel gives, and a broadcast of one group of a
+ *   TN_QROWS     rows at a time; TN_QGROUP, TN_QA_SIZE as in tn_qgemm_layout
+ *   q_zero(), q_load_b(p, us), q_load_a(p), q_dot(acc, a, b, us), q_store(p, acc)
+ * p of q_load_b moves on by TN_QV_LANES * TN_QGROUP bytes from one to the next. */
+#include <string.h>
+
+#define TN_QCOLUMNS (TN_QV_LANES * TN_QV_COUNT)
+
+static inline __attribute__((always_inline)) void q_tile(size_t rows, bool us, size_t k, const uint8_t *a,
+                                                         const uint8_t *b, int32_t *c, size_t ldc, size_t width) {
+    TN_QV acc[TN_QROWS][TN_QV_COUNT];
+    const size_t a_stride = k * TN_QA_SIZE;
+    for (size_t r = 0; r < rows; r++)
+        for (size_t v = 0; v < TN_QV_COUNT; v++) acc[r][v] = q_zero();
+    for (size_t g = 0; g < k / TN_QGROUP; g++) {
+        TN_QB panel[TN_QV_COUNT];
+        for (size_t v = 0; v < TN_QV_COUNT; v++) panel[v] = q_load_b(b + v * TN_QV_LANES * TN_QGROUP, us);
+        for (size_t r = 0; r < rows; r++) {
+            TN_QA left = q_load_a(a + r * a_stride);
+            for (size_t v = 0; v < TN_QV_COUNT; v++) acc[r][v] = q_dot(acc[r][v], left, panel[v], us);
+        }
+        a += TN_QGROUP * TN_QA_SIZE;
+        b += TN_QCOLUMNS * TN_QGROUP;
+    }
+    for (size_t r = 0; r < rows; r++) {
+        int32_t edge[TN_QCOLUMNS], *to = width == TN_QCOLUMNS ? c + r * ldc : edge;
+        for (size_t v = 0; v < TN_QV_COUNT; v++) q_store(to + v * TN_QV_LANES, acc[r][v]);
+        if (to == edge) memcpy(c + r * ldc, edge, width * sizeof *c);
+    }
+}
+
+static inline __attribute__((always_inline)) void q_gemm(bool us, size_t m, size_t n, size_t k, const uint8_t *a,
+                                                         const uint8_t *b, int32_t *c, size_t ldc) {
+    for (size_t j = 0; j < n; j += TN_QCOLUMNS) {
+        size_t width = n - j < TN_QCOLUMNS ? n - j : TN_QCOLUMNS;
+        for (size_t i = 0; i < m; i += TN_QROWS) {
+            const uint8_t *rows = a + i * k * TN_QA_SIZE, *panel = b + j * k;
+            int32_t *to = c + i * ldc + j;
+            switch (m - i) {
+            case 1: q_tile(1, us, k, rows, panel, to, ldc, width); break;
+            case 2: q_tile(2, us, k, rows, panel, to, ldc, width); break;
+            case 3: q_tile(3, us, k, rows, panel, to, ldc, width); break;
+#if TN_QROWS > 4
+            case 4: q_tile(4, us, k, rows, panel, to, ldc, width); break;
+            case 5: q_tile(5, us, k, rows, panel, to, ldc, width); break;
+#endif
+#if TN_QROWS > 6
+            case 6: q_tile(6, us, k, rows, panel, to, ldc, width); break;
+            case 7: q_tile(7, us, k, rows, panel, to, ldc, width); break;
+#endif
+            default: q_tile(TN_QROWS, us, k, rows, panel, to, ldc, width); break;
+            }
+        }
+    }
+}
+
+static void qgemm_us(size_t m, size_t n, size_t k, const void *a, const void *b, int32_t *c, size_t ldc) {
+    q_gemm(true, m, n, k, a, b, c, ldc);
+}
+static void qgemm_su(size_t m, size_t n, size_t k, const void *a, const void *b, int32_t *c, size_t ldc) {
+    q_gemm(false, m, n, k, a, b, c, ldc);
+}

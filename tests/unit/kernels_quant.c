@@ -1,0 +1,129 @@
+/* Quantized kernels: every level gives the very bits of plain arithmetic and of the scalar level. */
+#include "unit.h"
+#include "kernels/qgemm.h"
+#include <math.h>
+#include <stdlib.h>
+
+static uint64_t seed = 1;
+static uint32_t random_bits(void) {
+    seed = seed * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(seed >> 33);
+}
+static void fill(void *data, size_t bytes) {
+    for (size_t i = 0; i < bytes; i++) ((uint8_t *)data)[i] = (uint8_t)random_bits();
+}
+static int value(uint8_t byte, bool is_signed) {
+    return is_signed ? (int8_t)byte : byte;
+}
+
+static void check_product(const tn_kernels *kernels, size_t m, size_t n, size_t k, bool us, const uint8_t *a,
+                          const uint8_t *b) {
+    const tn_qgemm_layout *layout = tn_qgemm_layout_of(kernels);
+    bool a_signed = layout->bytes_signed || !us, b_signed = layout->bytes_signed || us;
+    int a_shift = tn_qgemm_shift(!us, a_signed), b_shift = tn_qgemm_shift(us, b_signed);
+    void *pa = malloc(tn_qgemm_a_bytes(layout, m, k) + 1), *pb = malloc(tn_qgemm_b_bytes(layout, k, n) + 1);
+    int32_t *c = malloc(m * n * 4 + 4), *sa = malloc(m * 4), *sb = malloc(n * 4);
+    c[m * n] = 77;
+    tn_qgemm_pack_a(layout, pa, a, k, m, k, a_signed, a_shift ? 0x80 : 0, sa);
+    tn_qgemm_pack_b(layout, pb, b, n, 1, k, n, b_signed, b_shift ? 0x80 : 0, sb);
+    (us ? kernels->qgemm_us : kernels->qgemm_su)(m, n, tn_qgemm_k(layout, k), pa, pb, c, n);
+    assert_int_equal(c[m * n], 77);
+    for (size_t i = 0; i < m; i++)
+        for (size_t j = 0; j < n; j++) {
+            int32_t want = 0;
+            for (size_t p = 0; p < k; p++) want += value(a[i * k + p], !us) * value(b[p * n + j], us);
+            int32_t got = c[i * n + j] - a_shift * sb[j] - b_shift * sa[i] + (int32_t)k * a_shift * b_shift;
+            if (got != want)
+                fail_msg("%s %zux%zux%zu us=%d [%zu,%zu]: %d, not %d", tn_cpu_level_name(kernels->level), m, n, k, us,
+                         i, j, got, want);
+        }
+    free(pa), free(pb), free(c), free(sa), free(sb);
+}
+
+static void qgemm_is_exact_at_every_cpu_level(void **state) {
+    (void)state;
+    static const size_t shapes[][3] = {{1, 1, 1},   {1, 33, 5},  {2, 8, 4},   {3, 16, 7},    {5, 31, 64}, {7, 64, 17},
+                                       {8, 40, 33}, {9, 65, 50}, {13, 17, 3}, {17, 32, 129}, {6, 100, 2}};
+    for (size_t s = 0; s < TN_COUNT(shapes); s++) {
+        size_t m = shapes[s][0], n = shapes[s][1], k = shapes[s][2];
+        uint8_t *a = malloc(m * k), *b = malloc(k * n);
+        for (int extreme = 0; extreme < 3; extreme++) {
+            fill(a, m * k), fill(b, k * n);
+            /* What saturates in a 16-bit shortcut: the greatest products, all of one sign. */
+            if (extreme) memset(a, 255, m * k), memset(b, extreme == 1 ? 127 : 128, k * n);
+            for (int level = 0; level < TN_CPU_LEVELS; level++)
+                if (tn_kernels_at((tn_cpu_level)level))
+                    for (int us = 0; us < 2; us++) check_product(tn_kernels_at((tn_cpu_level)level), m, n, k, us, a, b);
+        }
+        free(a), free(b);
+    }
+}
+
+enum { COUNT = 1000 };
+
+static void rows_equal_scalar_at_every_cpu_level(void **state) {
+    (void)state;
+    const tn_kernels *scalar = tn_kernels_at(TN_CPU_SCALAR);
+    static int32_t c[COUNT], u[COUNT], v[COUNT], c1[COUNT], c2[COUNT], w[9];
+    static float x[COUNT], scale[COUNT], bias[COUNT], f1[COUNT], f2[COUNT];
+    static uint8_t q1[COUNT], q2[COUNT], bytes[3 * COUNT];
+    fill(u, sizeof u), fill(v, sizeof v), fill(w, sizeof w), fill(bytes, sizeof bytes);
+    for (int i = 0; i < COUNT; i++) {
+        c[i] = (int32_t)random_bits() % 100000;
+        x[i] = (float)((int)(random_bits() % 2001) - 1000) / 8.0f; /* with ties */
+        scale[i] = (float)(random_bits() % 1000) * 1e-5f;
+        bias[i] = x[COUNT - 1 - i];
+    }
+    x[3] = NAN, x[5] = INFINITY, x[COUNT - 1] = -INFINITY;
+    for (int level = 1; level < TN_CPU_LEVELS; level++) {
+        const tn_kernels *k = tn_kernels_at((tn_cpu_level)level);
+        if (!k) continue;
+        for (size_t n = COUNT - 17; n <= COUNT; n++) {
+            for (int form = 0; form < 4; form++) {
+                memcpy(c1, c, sizeof c), memcpy(c2, c, sizeof c);
+                scalar->qgemm_fix(c1, n, -7, form & 1 ? u : NULL, 9, form & 2 ? v : NULL, 11);
+                k->qgemm_fix(c2, n, -7, form & 1 ? u : NULL, 9, form & 2 ? v : NULL, 11);
+                assert_memory_equal(c1, c2, sizeof c1);
+                scalar->qrequantize(q1, c, n, scale, form & 1, 3, -128, 127);
+                k->qrequantize(q2, c, n, scale, form & 1, 3, -128, 127);
+                assert_memory_equal(q1, q2, n);
+                scalar->qscale(f1, c, n, scale, form & 1, form & 2 ? bias : NULL);
+                k->qscale(f2, c, n, scale, form & 1, form & 2 ? bias : NULL);
+                assert_memory_equal(f1, f2, n * sizeof *f1);
+                scalar->dequantize(f1, bytes, n, form & 1, 0.37f, 5);
+                k->dequantize(f2, bytes, n, form & 1, 0.37f, 5);
+                assert_memory_equal(f1, f2, n * sizeof *f1);
+                memcpy(c1, c, sizeof c), memcpy(c2, c, sizeof c);
+                const uint8_t *taps[3] = {bytes, bytes + 7, bytes + 100};
+                size_t stride = form & 1 ? 2 : 1;
+                scalar->qconv_row(c1, n, 3, w, taps, stride, form & 2);
+                k->qconv_row(c2, n, 3, w, taps, stride, form & 2);
+                assert_memory_equal(c1, c2, sizeof c1);
+            }
+            scalar->quantize(q1, x, n, 0.25f, 128, 0, 255);
+            k->quantize(q2, x, n, 0.25f, 128, 0, 255);
+            assert_memory_equal(q1, q2, n);
+            float range[4];
+            scalar->qrange(x, n, range, range + 1);
+            k->qrange(x, n, range + 2, range + 3);
+            assert_memory_equal(range, range + 2, 8);
+        }
+    }
+}
+
+static void quantize_rounds_to_even_and_saturates(void **state) {
+    (void)state;
+    const float x[] = {0.5f, 1.5f, 2.5f, -0.5f, 1000, -1000, NAN};
+    uint8_t y[7];
+    tn_kernels_at(TN_CPU_SCALAR)->quantize(y, x, 7, 1.0f, 10, 0, 255);
+    assert_memory_equal(y, ((uint8_t[]){10, 12, 12, 10, 255, 0, 0}), 7);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(qgemm_is_exact_at_every_cpu_level),
+        cmocka_unit_test(rows_equal_scalar_at_every_cpu_level),
+        cmocka_unit_test(quantize_rounds_to_even_and_saturates),
+    };
+    return cmocka_run_group_tests_name("kernels_quant", tests, NULL, NULL);
+}
