@@ -1,0 +1,151 @@
+/* Transpose and copies with AVX2. */
+#include "kernels/registry.h"
+#include "kernels/transpose.h"
+#include <immintrin.h>
+
+static inline void tile_1(const char *s, int64_t ss, char *d, int64_t ds) {
+    __m128i r[8], t[4], u[4];
+    for (int i = 0; i < 8; i++) r[i] = _mm_loadl_epi64((const __m128i *)(s + i * ss));
+    for (int i = 0; i < 4; i++) t[i] = _mm_unpacklo_epi8(r[2 * i], r[2 * i + 1]);
+    u[0] = _mm_unpacklo_epi16(t[0], t[1]); /* columns 0-3 of rows 0-3 */
+    u[1] = _mm_unpackhi_epi16(t[0], t[1]);
+    u[2] = _mm_unpacklo_epi16(t[2], t[3]);
+    u[3] = _mm_unpackhi_epi16(t[2], t[3]);
+    for (int h = 0; h < 2; h++) {
+        __m128i a = _mm_unpacklo_epi32(u[h], u[h + 2]), b = _mm_unpackhi_epi32(u[h], u[h + 2]);
+        _mm_storel_epi64((__m128i *)(d + (4 * h + 0) * ds), a);
+        _mm_storeh_pi((__m64 *)(d + (4 * h + 1) * ds), _mm_castsi128_ps(a));
+        _mm_storel_epi64((__m128i *)(d + (4 * h + 2) * ds), b);
+        _mm_storeh_pi((__m64 *)(d + (4 * h + 3) * ds), _mm_castsi128_ps(b));
+    }
+}
+
+static inline void tile_2(const char *s, int64_t ss, char *d, int64_t ds) {
+    __m128i r[8], t[8], u[8];
+    for (int i = 0; i < 8; i++) r[i] = _mm_loadu_si128((const __m128i *)(s + i * ss));
+    for (int i = 0; i < 4; i++) {
+        t[2 * i] = _mm_unpacklo_epi16(r[2 * i], r[2 * i + 1]);
+        t[2 * i + 1] = _mm_unpackhi_epi16(r[2 * i], r[2 * i + 1]);
+    }
+    for (int g = 0; g < 2; g++) /* u[4g + c]: columns 2c and 2c + 1 of rows 4g to 4g + 3 */
+        for (int h = 0; h < 2; h++) {
+            u[4 * g + 2 * h] = _mm_unpacklo_epi32(t[4 * g + h], t[4 * g + 2 + h]);
+            u[4 * g + 2 * h + 1] = _mm_unpackhi_epi32(t[4 * g + h], t[4 * g + 2 + h]);
+        }
+    for (int c = 0; c < 4; c++) {
+        _mm_storeu_si128((__m128i *)(d + (2 * c) * ds), _mm_unpacklo_epi64(u[c], u[c + 4]));
+        _mm_storeu_si128((__m128i *)(d + (2 * c + 1) * ds), _mm_unpackhi_epi64(u[c], u[c + 4]));
+    }
+}
+
+static inline void tile_4(const char *s, int64_t ss, char *d, int64_t ds) {
+    __m256 r[8], t[8], u[8];
+    for (int i = 0; i < 8; i++) r[i] = _mm256_loadu_ps((const float *)(s + i * ss));
+    for (int i = 0; i < 4; i++) {
+        t[2 * i] = _mm256_unpacklo_ps(r[2 * i], r[2 * i + 1]);
+        t[2 * i + 1] = _mm256_unpackhi_ps(r[2 * i], r[2 * i + 1]);
+    }
+    for (int g = 0; g < 2; g++) /* u[4g + c]: columns c and c + 4 of rows 4g to 4g + 3 */
+        for (int h = 0; h < 2; h++) {
+            u[4 * g + 2 * h] = _mm256_shuffle_ps(t[4 * g + h], t[4 * g + 2 + h], 0x44);
+            u[4 * g + 2 * h + 1] = _mm256_shuffle_ps(t[4 * g + h], t[4 * g + 2 + h], 0xee);
+        }
+    for (int c = 0; c < 4; c++) {
+        _mm256_storeu_ps((float *)(d + c * ds), _mm256_permute2f128_ps(u[c], u[c + 4], 0x20));
+        _mm256_storeu_ps((float *)(d + (c + 4) * ds), _mm256_permute2f128_ps(u[c], u[c + 4], 0x31));
+    }
+}
+
+static inline void tile_8(const char *s, int64_t ss, char *d, int64_t ds) {
+    __m256d r[4], t[4];
+    for (int i = 0; i < 4; i++) r[i] = _mm256_loadu_pd((const double *)(s + i * ss));
+    for (int g = 0; g < 2; g++) {
+        t[2 * g] = _mm256_unpacklo_pd(r[2 * g], r[2 * g + 1]);
+        t[2 * g + 1] = _mm256_unpackhi_pd(r[2 * g], r[2 * g + 1]);
+    }
+    for (int c = 0; c < 2; c++) {
+        _mm256_storeu_pd((double *)(d + c * ds), _mm256_permute2f128_pd(t[c], t[c + 2], 0x20));
+        _mm256_storeu_pd((double *)(d + (c + 2) * ds), _mm256_permute2f128_pd(t[c], t[c + 2], 0x31));
+    }
+}
+
+TN_TRANSPOSE(transpose_1, uint8_t, 8, 64, tile_1)
+TN_TRANSPOSE(transpose_2, uint16_t, 8, 32, tile_2)
+TN_TRANSPOSE(transpose_4, uint32_t, 8, 16, tile_4)
+TN_TRANSPOSE(transpose_8, uint64_t, 4, 8, tile_8)
+
+/* Every second element and the reversed order have shuffles; other strides are as fast one by one. */
+static void strided_4(int64_t n, const void *src, int64_t stride, void *dst) {
+    const char *s = src;
+    char *d = dst;
+    int64_t i = 0;
+    if (stride == 8) {
+        /* The last element is not followed by another one that may be read. */
+        for (; i + 8 < n; i += 8) {
+            __m256 a = _mm256_loadu_ps((const float *)(s + i * 8)),
+                   b = _mm256_loadu_ps((const float *)(s + i * 8 + 32));
+            __m256d even = _mm256_castps_pd(_mm256_shuffle_ps(a, b, 0x88));
+            _mm256_storeu_pd((double *)(d + i * 4), _mm256_permute4x64_pd(even, 0xd8));
+        }
+    } else if (stride == -4) {
+        const __m256i order = _mm256_set_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+        for (; i + 8 <= n; i += 8) {
+            __m256 a = _mm256_loadu_ps((const float *)(s - (i + 7) * 4));
+            _mm256_storeu_ps((float *)(d + i * 4), _mm256_permutevar8x32_ps(a, order));
+        }
+    }
+    for (; i < n; i++) memcpy(d + i * 4, s + i * stride, 4);
+}
+
+static void take_4(int64_t n, const void *src, const int32_t *index, void *dst) {
+    int64_t i = 0;
+    for (; i + 8 <= n; i += 8)
+        _mm256_storeu_si256((__m256i *)((char *)dst + i * 4),
+                            _mm256_i32gather_epi32(src, _mm256_loadu_si256((const __m256i *)(index + i)), 4));
+    for (; i < n; i++) memcpy((char *)dst + i * 4, (const char *)src + index[i] * (int64_t)4, 4);
+}
+
+static void weigh_taps_f32(int64_t n, int64_t taps, const float *src, const int32_t *index, const float *weights,
+                           int64_t stride, float *dst) {
+    int64_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        __m256 sum = _mm256_setzero_ps();
+        for (int64_t k = 0; k < taps; k++) {
+            __m256i at = _mm256_loadu_si256((const __m256i *)(index + k * stride + i));
+            sum = _mm256_fmadd_ps(_mm256_loadu_ps(weights + k * stride + i), _mm256_i32gather_ps(src, at, 4), sum);
+        }
+        _mm256_storeu_ps(dst + i, sum);
+    }
+    for (; i < n; i++) {
+        float sum = 0;
+        for (int64_t k = 0; k < taps; k++)
+            sum = __builtin_fmaf(weights[k * stride + i], src[index[k * stride + i]], sum);
+        dst[i] = sum;
+    }
+}
+
+static void weigh_rows_f32(int64_t n, int64_t taps, const float *const *rows, const float *weights, float *dst) {
+    int64_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        __m256 sum = _mm256_setzero_ps();
+        for (int64_t k = 0; k < taps; k++)
+            sum = _mm256_fmadd_ps(_mm256_set1_ps(weights[k]), _mm256_loadu_ps(rows[k] + i), sum);
+        _mm256_storeu_ps(dst + i, sum);
+    }
+    for (; i < n; i++) {
+        float sum = 0;
+        for (int64_t k = 0; k < taps; k++) sum = __builtin_fmaf(weights[k], rows[k][i], sum);
+        dst[i] = sum;
+    }
+}
+
+void tn_copy_avx2(tn_kernels *table) {
+    table->transpose_1 = transpose_1;
+    table->transpose_2 = transpose_2;
+    table->transpose_4 = transpose_4;
+    table->transpose_8 = transpose_8;
+    table->strided_4 = strided_4;
+    table->take_4 = take_4;
+    table->weigh_taps_f32 = weigh_taps_f32;
+    table->weigh_rows_f32 = weigh_rows_f32;
+}

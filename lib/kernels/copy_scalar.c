@@ -1,0 +1,57 @@
+/* Transpose and copies in plain C. */
+#include "kernels/kernels.h"
+#include "kernels/registry.h"
+#include <string.h>
+
+typedef struct pair {
+    uint64_t low, high;
+} pair;
+
+#define TRANSPOSE(size, type)                                                                                          \
+    static void transpose_##size(int64_t rows, int64_t cols, const void *src, int64_t ss, void *dst, int64_t ds) {     \
+        for (int64_t i = 0; i < rows; i++)                                                                             \
+            for (int64_t j = 0; j < cols; j++)                                                                         \
+                memcpy((char *)dst + i * ds + j * size, (const char *)src + j * ss + i * size, sizeof(type));          \
+    }
+TRANSPOSE(1, uint8_t)
+TRANSPOSE(2, uint16_t)
+TRANSPOSE(4, uint32_t)
+TRANSPOSE(8, uint64_t)
+TRANSPOSE(16, pair)
+
+static void strided_4(int64_t n, const void *src, int64_t stride, void *dst) {
+    for (int64_t i = 0; i < n; i++) memcpy((char *)dst + i * 4, (const char *)src + i * stride, 4);
+}
+
+static void take_4(int64_t n, const void *src, const int32_t *index, void *dst) {
+    for (int64_t i = 0; i < n; i++) memcpy((char *)dst + i * 4, (const char *)src + index[i] * (int64_t)4, 4);
+}
+
+static void weigh_taps_f32(int64_t n, int64_t taps, const float *src, const int32_t *index, const float *weights,
+                           int64_t stride, float *dst) {
+    for (int64_t i = 0; i < n; i++) {
+        float sum = 0;
+        for (int64_t k = 0; k < taps; k++) sum += weights[k * stride + i] * src[index[k * stride + i]];
+        dst[i] = sum;
+    }
+}
+
+static void weigh_rows_f32(int64_t n, int64_t taps, const float *const *rows, const float *weights, float *dst) {
+    for (int64_t i = 0; i < n; i++) {
+        float sum = 0;
+        for (int64_t k = 0; k < taps; k++) sum += weights[k] * rows[k][i];
+        dst[i] = sum;
+    }
+}
+
+void tn_copy_scalar(tn_kernels *table) {
+    table->transpose_1 = transpose_1;
+    table->transpose_2 = transpose_2;
+    table->transpose_4 = transpose_4;
+    table->transpose_8 = transpose_8;
+    table->transpose_16 = transpose_16;
+    table->strided_4 = strided_4;
+    table->take_4 = take_4;
+    table->weigh_taps_f32 = weigh_taps_f32;
+    table->weigh_rows_f32 = weigh_rows_f32;
+}

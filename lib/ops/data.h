@@ -1,0 +1,80 @@
+/* What the operators that move data share: checks of inputs, index and shape inputs, dense strides. */
+#ifndef TN_OPS_DATA_H
+#define TN_OPS_DATA_H
+
+#include "graph/op.h"
+#include "kernels/move.h"
+
+/* Fails unless input `in` is there and is a tensor, or may be one. */
+static inline tn_status tn_infer_tensor(const tn_infer *call, int in) {
+    if (!tn_infer_has(call, in)) return tn_infer_fail(call, in, TN_E_INVALID, "it is required");
+    tn_kind kind = call->in[in]->kind;
+    if (kind != TN_KIND_UNKNOWN && kind != TN_KIND_TENSOR)
+        return tn_infer_fail(call, in, TN_E_TYPE, "expected a tensor");
+    return TN_OK;
+}
+
+/* Fails unless input `in` is a tensor of int32 or int64 elements, or may be one. */
+static inline tn_status tn_infer_index(const tn_infer *call, int in) {
+    return tn_infer_dtype(call, in, (const tn_dtype[]){TN_INT64, TN_INT32, TN_UNDEFINED});
+}
+
+/* How many elements the 1-D input `in` (a shape, axes, pads) has; -1 if unknown. Fails unless it is 1-D. */
+static inline tn_status tn_infer_list(const tn_infer *call, int in, int64_t *out_count) {
+    TN_TRY(tn_infer_index(call, in));
+    const tn_type *type = call->in[in];
+    if (type->rank >= 0 && type->rank != 1) return tn_infer_fail(call, in, TN_E_SHAPE, "expected one dimension");
+    *out_count = type->rank == 1 && type->dims[0] >= 0 ? type->dims[0] : -1;
+    return TN_OK;
+}
+
+/* Fails where two inputs' known dtypes differ. */
+static inline tn_status tn_infer_equal_dtype(const tn_infer *call, int a, int b) {
+    tn_dtype first = call->in[a]->dtype, second = call->in[b]->dtype;
+    if (first && second && first != second)
+        return tn_infer_fail(call, b, TN_E_TYPE, "expected %s, as input %d is", tn_dtype_name(first), a);
+    return TN_OK;
+}
+
+/* True if two dims may be equal, once they are known. */
+static inline bool tn_dim_fits(int64_t a, int64_t b) {
+    return a < 0 || b < 0 || a == b;
+}
+
+/* Of a tensor of int64 or int32 elements. */
+static inline int64_t tn_index_at(const tn_tensor *t, int64_t i) {
+    return t->dtype == TN_INT64 ? ((const int64_t *)t->data)[i] : ((const int32_t *)t->data)[i];
+}
+
+/* Fills strides of a dense array. */
+static inline void tn_dense_strides(int rank, const int64_t *dims, int64_t *strides) {
+    int64_t stride = 1;
+    for (int i = rank - 1; i >= 0; i--) {
+        strides[i] = stride;
+        stride *= TN_MAX(dims[i], 1);
+    }
+}
+
+/* Product of dims[from, to), all known. */
+static inline int64_t tn_dims_span(const int64_t *dims, int from, int to) {
+    int64_t count = 1;
+    for (int i = from; i < to; i++) count *= dims[i];
+    return count;
+}
+
+/* "index 7 of input 1 is outside of [-3, 3) (axis 0 of 'data')": the one sentence on bad indices. */
+static inline tn_status tn_index_fail(int in, int64_t index, int axis, int64_t size) {
+    return tn_fail(TN_E_INVALID, "input %d holds the index %lld, outside of [%lld, %lld) for axis %d of size %lld", in,
+                   (long long)index, (long long)-size, (long long)size, axis, (long long)size);
+}
+
+/* Copies input 0 to output 0 unless they share memory. */
+static inline tn_status tn_run_same_bytes(tn_run *call) {
+    const tn_tensor *in = tn_in(call, 0);
+    tn_tensor *out = tn_out(call, 0);
+    if (out && out->data != in->data && tn_count(in))
+        memcpy(out->data, in->data, tn_dtype_bytes(in->dtype, tn_count(in)));
+    return TN_OK;
+}
+
+#endif
