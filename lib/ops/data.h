@@ -68,10 +68,20 @@ static inline tn_status tn_index_fail(int in, int64_t index, int axis, int64_t s
                    (long long)index, (long long)-size, (long long)size, axis, (long long)size);
 }
 
+/* Fails unless an output is as large as the contents of inputs now say: a model may declare another shape. */
+static inline tn_status tn_run_check(const tn_tensor *out, int axis, int64_t size) {
+    if (out->dims[axis] == size) return TN_OK;
+    return tn_fail(TN_E_SHAPE, "the inputs give dimension %d of the output a size of %lld; it was declared as %lld",
+                   axis, (long long)size, (long long)out->dims[axis]);
+}
+
 /* Copies input 0 to output 0 unless they share memory. */
 static inline tn_status tn_run_same_bytes(tn_run *call) {
     const tn_tensor *in = tn_in(call, 0);
     tn_tensor *out = tn_out(call, 0);
+    if (out && tn_count(out) != tn_count(in))
+        return tn_fail(TN_E_SHAPE, "%lld elements do not fit into an output of %lld", (long long)tn_count(in),
+                       (long long)tn_count(out));
     if (out && out->data != in->data && tn_count(in))
         memcpy(out->data, in->data, tn_dtype_bytes(in->dtype, tn_count(in)));
     return TN_OK;
