@@ -1,0 +1,27 @@
+/* What the quantizing operators share: elements of any quantized or float type as float32, and back. */
+#ifndef TN_OPS_QUANT_H
+#define TN_OPS_QUANT_H
+
+#include "graph/op.h"
+
+/* Values that an integer type of at most 16 bits takes; false for other types. */
+bool tn_quant_limits(tn_dtype dtype, int32_t *low, int32_t *high);
+static inline bool tn_is_byte(tn_dtype dtype) {
+    return dtype == TN_INT8 || dtype == TN_UINT8;
+}
+static inline bool tn_is_half(tn_dtype dtype) {
+    return dtype == TN_FLOAT16 || dtype == TN_BFLOAT16;
+}
+
+/* y[i] = x[first + i] for integers up to 32 bits and floats, float8, float4, packed ones as well. */
+void tn_quant_load(tn_dtype dtype, const void *x, int64_t first, size_t n, float *y);
+/* y[first + i] = x[i]: integers rounded to even and saturated (NaN becomes the lowest), floats rounded; saturate is for
+ * float8. */
+void tn_quant_store(tn_dtype dtype, void *y, int64_t first, size_t n, const float *x, bool saturate);
+/* The same for zero points (integers up to 8 bits). */
+void tn_quant_zeros(const tn_tensor *zero, size_t n, int32_t *y);
+
+/* Fails unless input `in`, if present, is a scalar or one element. */
+tn_status tn_infer_single(const tn_infer *call, int in);
+
+#endif
