@@ -33,6 +33,10 @@ typedef struct tn_custom_op {
                      tn_tensor *const *out);
 } tn_custom_op;
 
+/* Makes them known to a graph that is built by hand; models loaded from files get theirs by tn_model_options. The array is
+ * copied, the contexts are not. All at once: a second call fails. */
+TN_API tn_status tn_graph_add_custom_ops(tn_graph *graph, const tn_custom_op *ops, size_t count);
+
 TN_API int64_t tn_custom_int(const tn_custom_node *node, const char *attribute, int64_t fallback);
 TN_API float tn_custom_float(const tn_custom_node *node, const char *attribute, float fallback);
 TN_API const char *tn_custom_text(const tn_custom_node *node, const char *attribute, const char *fallback);

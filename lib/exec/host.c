@@ -150,6 +150,16 @@ void tn_value_borrow(tn_value *value, const tn_value *other) {
     value->present = other->present;
 }
 
+tn_status tn_value_ready(tn_value *value, tn_dtype dtype, int rank, const int64_t *dims,
+                         const tn_allocator *allocator) {
+    tn_tensor *t = &value->tensor;
+    value->present = true;
+    value->sequence = NULL;
+    if (!t->buffer && t->data && t->dtype == dtype && tn_dims_count(rank, dims) == tn_count(t))
+        return tn_tensor_set_dense(t, dtype, rank, dims, t->data); /* its place in the plan's arena */
+    return tn_tensor_renew(t, dtype, rank, dims, allocator);
+}
+
 tn_status tn_value_assign(tn_value *to, const tn_value *from, const tn_allocator *allocator) {
     to->present = from->present;
     if (!from->present) return TN_OK;
@@ -172,14 +182,8 @@ tn_status tn_value_assign(tn_value *to, const tn_value *from, const tn_allocator
         to->tensor = copy;
         return TN_OK;
     }
-    size_t bytes = tn_dtype_bytes(from->tensor.dtype, tn_count(&from->tensor));
-    if (!to->tensor.buffer && to->tensor.data && to->tensor.dtype == from->tensor.dtype &&
-        bytes == tn_dtype_bytes(to->tensor.dtype, tn_count(&to->tensor))) {
-        memmove(to->tensor.data, from->tensor.data, bytes); /* its place in the plan's arena */
-        return TN_OK;
-    }
-    TN_TRY(tn_tensor_renew(&to->tensor, from->tensor.dtype, from->tensor.rank, from->tensor.dims, allocator));
-    memcpy(to->tensor.data, from->tensor.data, tn_dtype_bytes(to->tensor.dtype, tn_count(&to->tensor)));
+    TN_TRY(tn_value_ready(to, from->tensor.dtype, from->tensor.rank, from->tensor.dims, allocator));
+    memmove(to->tensor.data, from->tensor.data, tn_dtype_bytes(from->tensor.dtype, tn_count(&from->tensor)));
     return TN_OK;
 }
 

@@ -28,7 +28,9 @@ void tn_value_release(tn_value *value);
 void tn_value_borrow(tn_value *value, const tn_value *other);
 /* The most that is known of a value's type by looking at it. */
 void tn_value_type(const tn_value *value, tn_type *type);
-/* Makes `to` own a copy. */
+/* Makes room for a tensor: its place in the arena if it has one of that size, else memory of its own. */
+tn_status tn_value_ready(tn_value *value, tn_dtype dtype, int rank, const int64_t *dims, const tn_allocator *allocator);
+/* Makes `to`, which must not be borrowed, hold a copy. */
 tn_status tn_value_assign(tn_value *to, const tn_value *from, const tn_allocator *allocator);
 
 #endif

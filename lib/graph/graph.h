@@ -85,6 +85,8 @@ struct tn_graph {
     int capture_count, capture_capacity;
     const char **symbols; /* of the root only; all its subgraphs share them */
     int symbol_count, symbol_capacity;
+    tn_op *custom; /* of the root only: the host's operators */
+    size_t custom_count;
     struct tn_keeper *keepers; /* of the root only: what to release with the graph, as file mappings */
     const tn_allocator *allocator;
 };

@@ -1,0 +1,378 @@
+/* Sessions. See tenon/session.h.
+ *
+ * A session keeps a few plans, one a set of input types, and one arena that is as large as the largest of them needs; each
+ * plan's values are bound to it when the plan is made, and again when it grows. */
+#include "exec/model.h"
+#include "exec/plan.h"
+#include "exec/sequence.h"
+#include <stdio.h>
+#include <tenon/session.h>
+
+#define DEFAULT_SHAPES 4
+
+typedef struct {
+    const tn_tensor *source; /* the host's */
+    tn_value value;          /* what the plan sees */
+    bool set, copied;        /* copied: the source is strided, value holds a dense copy */
+} input;
+
+typedef struct {
+    tn_region *region;
+    tn_plan *plan;
+    tn_type *types; /* of the inputs */
+    uint64_t used;  /* larger: later */
+} prepared;
+
+struct tn_session {
+    const tn_model *model;
+    const tn_allocator *allocator;
+    tn_exec exec;
+    input *inputs;
+    prepared *cache;
+    int cached, max_shapes;
+    prepared *current; /* of the last run */
+    uint64_t clock;
+    void *arena;
+    size_t arena_bytes;
+};
+
+static tn_status fill_session(tn_session *s, const tn_session_options *options) {
+    const tn_model *model = s->model;
+    s->max_shapes = options->max_shapes > 0 ? options->max_shapes : DEFAULT_SHAPES;
+    s->exec.allocator = s->allocator;
+    s->exec.kernels = model->kernels;
+    s->exec.packs = model->packs;
+    s->exec.profile = options->profile;
+    s->exec.host.allocator = s->allocator;
+    s->exec.host.random = options->seed ? options->seed : 0x7E4E4Eu;
+    s->exec.host.strings = tn_region_create(s->allocator, 0);
+    s->exec.late = tn_region_create(s->allocator, 0);
+    s->inputs = tn_alloc_zero(s->allocator, ((size_t)model->graph->input_count + 1) * sizeof *s->inputs);
+    s->cache = tn_alloc_zero(s->allocator, (size_t)s->max_shapes * sizeof *s->cache);
+    if (!s->exec.host.strings || !s->exec.late || !s->inputs || !s->cache) return TN_E_MEMORY;
+    return options->threads > 1 ? tn_pool_create(options->threads, s->allocator, &s->exec.pool) : TN_OK;
+}
+
+tn_status tn_session_create(const tn_model *model, const tn_session_options *options, tn_session **out_session) {
+    tn_session_options full = {.struct_size = sizeof full};
+    if (options) memcpy(&full, options, TN_MIN(options->struct_size, sizeof full));
+    *out_session = NULL;
+    if (full.threads < 0 || full.max_shapes < 0 || full.max_shapes > 4096)
+        return tn_fail(TN_E_INVALID, "%d threads and %d shapes asked for; neither may be negative, shapes at most 4096",
+                       full.threads, full.max_shapes);
+    const tn_allocator *allocator = full.allocator ? full.allocator : model->allocator;
+    tn_session *s = tn_alloc_zero(allocator, sizeof *s);
+    if (!s) return TN_E_MEMORY;
+    s->model = model;
+    s->allocator = allocator;
+    tn_status status = fill_session(s, &full);
+    if (status != TN_OK) {
+        tn_session_destroy(s);
+        return status;
+    }
+    *out_session = s;
+    return TN_OK;
+}
+
+static void drop_plan(tn_session *s, prepared *p) {
+    if (p->plan) tn_plan_release(p->plan);
+    tn_region_destroy(p->region);
+    if (s->current == p) s->current = NULL;
+    *p = (prepared){0};
+}
+
+void tn_session_destroy(tn_session *s) {
+    if (!s) return;
+    for (int i = 0; i < s->cached; i++) drop_plan(s, &s->cache[i]);
+    for (int i = 0; s->inputs && i < s->model->graph->input_count; i++) tn_value_release(&s->inputs[i].value);
+    tn_pool_destroy(s->exec.pool);
+    tn_region_destroy(s->exec.host.strings);
+    tn_region_destroy(s->exec.late);
+    tn_free(s->allocator, s->inputs, ((size_t)s->model->graph->input_count + 1) * sizeof *s->inputs);
+    tn_free(s->allocator, s->cache, (size_t)s->max_shapes * sizeof *s->cache);
+    tn_free(s->allocator, s->arena, s->arena_bytes);
+    tn_free(s->allocator, s, sizeof *s);
+}
+
+static tn_status input_at(tn_session *s, int index, input **out_input, const tn_graph_value **out_value) {
+    const tn_graph *graph = s->model->graph;
+    if (index < 0 || index >= graph->input_count)
+        return tn_fail(TN_E_NOT_FOUND, "input %d does not exist; the model has %d", index, graph->input_count);
+    *out_input = &s->inputs[index];
+    *out_value = &graph->values[graph->inputs[index]];
+    return TN_OK;
+}
+
+static tn_status check_fits(const tn_graph *graph, const tn_graph_value *expected, const tn_type *found) {
+    char a[220], b[220];
+    const tn_type *type = &expected->type;
+    bool fits = type->kind == TN_KIND_UNKNOWN || type->kind == found->kind;
+    if (type->dtype && found->dtype) fits &= type->dtype == found->dtype;
+    if (type->rank >= 0 && found->rank >= 0) fits &= type->rank == found->rank;
+    for (int i = 0; fits && i < type->rank && i < found->rank; i++)
+        fits = type->dims[i] < 0 || type->dims[i] == found->dims[i];
+    if (fits) return TN_OK;
+    bool dtype = type->dtype && found->dtype && type->dtype != found->dtype;
+    return tn_fail(dtype ? TN_E_TYPE : TN_E_SHAPE, "input '%s' is %s; the model takes %s", expected->name,
+                   tn_type_text(a, sizeof a, NULL, found), tn_type_text(b, sizeof b, graph, type));
+}
+
+tn_status tn_session_set_input(tn_session *s, int index, const tn_tensor *tensor) {
+    input *in = NULL;
+    const tn_graph_value *expected = NULL;
+    TN_TRY(input_at(s, index, &in, &expected));
+    if (!tensor) return tn_fail(TN_E_INVALID, "no tensor for input '%s'", expected->name);
+    tn_type type;
+    tn_type_tensor(&type, tensor->dtype, tensor->rank, tensor->dims);
+    TN_TRY(check_fits(s->model->graph, expected, &type));
+    bool dense = tn_tensor_is_dense(tensor);
+    if (dense) {
+        tn_tensor_deinit(&in->value.tensor);
+        TN_TRY(tn_tensor_set_dense(&in->value.tensor, tensor->dtype, tensor->rank, tensor->dims, tensor->data));
+    } else {
+        if (in->set && !in->copied) in->value.tensor = (tn_tensor){0};
+        TN_TRY(tn_tensor_renew(&in->value.tensor, tensor->dtype, tensor->rank, tensor->dims, s->allocator));
+    }
+    in->source = tensor;
+    in->copied = !dense;
+    in->value.sequence = NULL;
+    in->value.present = in->set = true;
+    return TN_OK;
+}
+
+tn_status tn_session_set_input_by_name(tn_session *s, const char *name, const tn_tensor *tensor) {
+    int index = tn_model_input_index(s->model, name);
+    if (index < 0) {
+        const tn_graph *graph = s->model->graph;
+        char names[400] = "";
+        size_t used = 0;
+        for (int i = 0; i < graph->input_count && used < sizeof names - 1; i++) {
+            int n = snprintf(names + used, sizeof names - used, "%s'%s'", i ? ", " : "",
+                             graph->values[graph->inputs[i]].name);
+            if (n > 0) used += (size_t)n;
+        }
+        return tn_fail(TN_E_NOT_FOUND, "the model has no input '%s'; it has %s", name, names);
+    }
+    return tn_session_set_input(s, index, tensor);
+}
+
+tn_status tn_session_set_input_sequence(tn_session *s, int index, tn_dtype dtype, size_t count,
+                                        const tn_tensor *const *tensors) {
+    input *in = NULL;
+    const tn_graph_value *expected = NULL;
+    TN_TRY(input_at(s, index, &in, &expected));
+    tn_type type;
+    tn_type_unknown(&type);
+    type.kind = TN_KIND_SEQUENCE;
+    type.dtype = dtype;
+    TN_TRY(check_fits(s->model->graph, expected, &type));
+    if (!in->value.own) in->value.own = tn_sequence_create(s->allocator);
+    if (!in->value.own) return TN_E_MEMORY;
+    tn_sequence_clear(in->value.own);
+    tn_sequence_set_dtype(in->value.own, dtype);
+    for (size_t i = 0; i < count; i++) TN_TRY(tn_sequence_insert(in->value.own, (int64_t)i, tensors[i]));
+    tn_tensor_deinit(&in->value.tensor);
+    in->value.sequence = in->value.own;
+    in->value.present = in->set = true;
+    in->copied = false;
+    return TN_OK;
+}
+
+tn_status tn_session_set_input_none(tn_session *s, int index) {
+    input *in = NULL;
+    const tn_graph_value *expected = NULL;
+    TN_TRY(input_at(s, index, &in, &expected));
+    if (!expected->type.optional)
+        return tn_fail(TN_E_TYPE, "input '%s' is not optional; it needs a value", expected->name);
+    in->value.present = in->copied = false;
+    in->set = true;
+    return TN_OK;
+}
+
+static bool same_type(const tn_type *a, const tn_type *b) {
+    if (a->kind != b->kind || a->optional != b->optional || a->dtype != b->dtype || a->rank != b->rank) return false;
+    for (int i = 0; i < a->rank; i++)
+        if (a->dims[i] != b->dims[i]) return false;
+    return true;
+}
+
+/* What planning knows of an input. Optionals may be empty in the next run, so nothing more is known of them. */
+static void planned_type(const tn_session *s, int index, tn_type *type) {
+    const tn_graph *graph = s->model->graph;
+    const tn_type *declared = &graph->values[graph->inputs[index]].type;
+    if (declared->optional)
+        *type = *declared;
+    else
+        tn_value_type(&s->inputs[index].value, type);
+}
+
+static bool matches(const tn_session *s, const prepared *p) {
+    for (int i = 0; i < s->model->graph->input_count; i++) {
+        tn_type type;
+        planned_type(s, i, &type);
+        if (!same_type(&type, &p->types[i])) return false;
+    }
+    return true;
+}
+
+static tn_status make_plan(tn_session *s, prepared *p) {
+    const tn_graph *graph = s->model->graph;
+    p->region = tn_region_create(s->allocator, 0);
+    p->types = p->region ? tn_region_array(p->region, (size_t)graph->input_count + 1, sizeof *p->types) : NULL;
+    if (!p->types) return TN_E_MEMORY;
+    for (int i = 0; i < graph->input_count; i++) planned_type(s, i, &p->types[i]);
+    TN_TRY(tn_plan_infer(&s->exec, p->region, graph, p->types, NULL, NULL, &p->plan));
+    TN_TRY(tn_plan_finish(&s->exec, p->plan));
+    if (p->plan->arena > s->arena_bytes) {
+        void *arena = tn_alloc_zero(s->allocator, p->plan->arena);
+        if (!arena) return TN_E_MEMORY;
+        tn_free(s->allocator, s->arena, s->arena_bytes);
+        s->arena = arena;
+        s->arena_bytes = p->plan->arena;
+        for (int i = 0; i < s->cached; i++)
+            if (&s->cache[i] != p) tn_plan_bind(s->cache[i].plan, arena);
+    }
+    tn_plan_bind(p->plan, s->arena);
+    return TN_OK;
+}
+
+tn_status tn_session_prepare(tn_session *s) {
+    const tn_graph *graph = s->model->graph;
+    for (int i = 0; i < graph->input_count; i++)
+        if (!s->inputs[i].set)
+            return tn_fail(TN_E_STATE, "input '%s' is not set; call tn_session_set_input first",
+                           graph->values[graph->inputs[i]].name);
+    if (s->current && matches(s, s->current)) return TN_OK;
+    prepared *slot = NULL;
+    for (int i = 0; i < s->cached; i++) {
+        if (matches(s, &s->cache[i])) {
+            s->current = &s->cache[i];
+            s->current->used = ++s->clock;
+            return TN_OK;
+        }
+        if (!slot || s->cache[i].used < slot->used) slot = &s->cache[i];
+    }
+    if (s->cached < s->max_shapes)
+        slot = &s->cache[s->cached++];
+    else
+        drop_plan(s, slot);
+    tn_status status = make_plan(s, slot);
+    if (status != TN_OK) {
+        drop_plan(s, slot);
+        *slot = s->cache[--s->cached];
+        s->cache[s->cached] = (prepared){0};
+        s->current = NULL;
+        return status;
+    }
+    slot->used = ++s->clock;
+    s->current = slot;
+    return TN_OK;
+}
+
+tn_status tn_session_run(tn_session *s) {
+    const tn_graph *graph = s->model->graph;
+    TN_TRY(tn_session_prepare(s));
+    tn_plan *plan = s->current->plan;
+    tn_region_reset(s->exec.host.strings);
+    for (int i = 0; i < graph->input_count; i++) {
+        input *in = &s->inputs[i];
+        if (in->copied) TN_TRY(tn_tensor_copy(&in->value.tensor, in->source));
+        tn_value_borrow(&plan->values[graph->inputs[i]], &in->value);
+    }
+    s->exec.run_start = s->exec.profile ? tn_now() : 0;
+    tn_status status = tn_plan_run(&s->exec, plan);
+    if (status == TN_E_INTERRUPTED) atomic_store(&s->exec.interrupt, false);
+    return status;
+}
+
+void tn_session_interrupt(tn_session *s) {
+    atomic_store(&s->exec.interrupt, true);
+}
+
+static tn_status output_at(const tn_session *s, int index, const tn_value **out_value) {
+    const tn_graph *graph = s->model->graph;
+    if (index < 0 || index >= graph->output_count)
+        return tn_fail(TN_E_NOT_FOUND, "output %d does not exist; the model has %d", index, graph->output_count);
+    if (!s->current) return tn_fail(TN_E_STATE, "there is no output yet; call tn_session_run first");
+    *out_value = &s->current->plan->values[graph->outputs[index]];
+    return TN_OK;
+}
+
+tn_status tn_session_output(const tn_session *s, int index, const tn_tensor **out_tensor) {
+    const tn_value *value = NULL;
+    *out_tensor = NULL;
+    TN_TRY(output_at(s, index, &value));
+    if (!value->present) return TN_OK;
+    if (value->sequence) return tn_fail(TN_E_TYPE, "output %d is a sequence; see tn_session_output_element", index);
+    *out_tensor = &value->tensor;
+    return TN_OK;
+}
+
+tn_status tn_session_output_by_name(const tn_session *s, const char *name, const tn_tensor **out_tensor) {
+    int index = tn_model_output_index(s->model, name);
+    *out_tensor = NULL;
+    if (index < 0) return tn_fail(TN_E_NOT_FOUND, "the model has no output '%s'", name);
+    return tn_session_output(s, index, out_tensor);
+}
+
+tn_status tn_session_output_length(const tn_session *s, int index, size_t *out_count) {
+    const tn_value *value = NULL;
+    *out_count = 0;
+    TN_TRY(output_at(s, index, &value));
+    if (!value->present || !value->sequence) return tn_fail(TN_E_TYPE, "output %d is not a sequence", index);
+    *out_count = (size_t)tn_sequence_count(value->sequence);
+    return TN_OK;
+}
+
+tn_status tn_session_output_element(const tn_session *s, int index, size_t element, const tn_tensor **out_tensor) {
+    const tn_value *value = NULL;
+    size_t count;
+    *out_tensor = NULL;
+    TN_TRY(tn_session_output_length(s, index, &count));
+    if (element >= count) return tn_fail(TN_E_NOT_FOUND, "element %zu of output %d; it has %zu", element, index, count);
+    TN_TRY(output_at(s, index, &value));
+    *out_tensor = tn_sequence_at(value->sequence, (int64_t)element);
+    return TN_OK;
+}
+
+tn_status tn_session_memory_info(const tn_session *s, tn_session_memory *out) {
+    tn_session_memory info = {.struct_size = TN_MIN(out->struct_size, sizeof info)};
+    info.packed = tn_packs_bytes(s->model->packs);
+    if (s->current) {
+        info.arena = s->current->plan->arena - s->current->plan->scratch;
+        info.sum = s->current->plan->sum;
+        info.scratch = s->current->plan->scratch;
+    }
+    memcpy(out, &info, info.struct_size);
+    return TN_OK;
+}
+
+tn_status tn_session_profile(const tn_session *s, int index, tn_profile_row *out) {
+    tn_profile_row row = {.struct_size = TN_MIN(out->struct_size, sizeof row)};
+    if (!s->exec.profile) return tn_fail(TN_E_STATE, "the session was created without profile");
+    const tn_plan *plan = s->current ? s->current->plan : NULL;
+    int seen = 0;
+    for (int i = 0; plan && i < plan->step_count; i++) {
+        const tn_step *step = &plan->steps[i];
+        if (step->skip || seen++ != index) continue;
+        row.node = step->index;
+        row.op = step->node->op->name;
+        row.name = step->node->name;
+        row.runs = step->runs;
+        row.nanoseconds = step->nanoseconds;
+        row.last_start_ns = step->last_start;
+        row.last_ns = step->last;
+        if (step->out_count && step->out[0]) {
+            const tn_tensor *t = &step->out[0]->tensor;
+            tn_shape_text(row.shape, sizeof row.shape, t->dtype, t->rank, t->dims);
+        }
+        memcpy(out, &row, row.struct_size);
+        return TN_OK;
+    }
+    return tn_fail(TN_E_NOT_FOUND, "row %d does not exist; the plan has %d", index, seen);
+}
+
+void tn_session_profile_reset(tn_session *s) {
+    tn_plan *plan = s->current ? s->current->plan : NULL;
+    for (int i = 0; plan && i < plan->step_count; i++) plan->steps[i].runs = plan->steps[i].nanoseconds = 0;
+}
