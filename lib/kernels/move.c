@@ -1,5 +1,6 @@
 /* Copies between two layouts: the plan, and its tiles handed to threads. */
 #include "kernels/move.h"
+#include "base/half.h"
 
 enum {
     TILE_BYTES = 64 << 10,  /* what one tile writes at most: stays in the first cache levels */
@@ -172,7 +173,7 @@ static void move_task(void *context, int64_t task) {
 static void move_packed(const tn_move *m, uint8_t *dst, int64_t d, const uint8_t *src, int64_t s) {
     int64_t index[TN_MAX_RANK] = {0};
     for (;;) {
-        tn_packed_set(dst, m->bits, d, tn_packed_get(src, m->bits, s));
+        tn_packed_set(dst, (int)m->bits, d, tn_packed_get(src, (int)m->bits, s));
         int i = m->rank - 1;
         for (; i >= 0; i--) {
             d += m->dst_strides[i];

@@ -36,15 +36,4 @@ void tn_move_plan(tn_move *move);
 void tn_move_run(const tn_move *move, const tn_kernels *kernels, tn_pool *pool, void *dst, int64_t dst_offset,
                  const void *src, int64_t src_offset);
 
-/* One element of 4 or 2 bits. */
-static inline unsigned tn_packed_get(const uint8_t *data, size_t bits, int64_t index) {
-    int64_t bit = index * (int64_t)bits;
-    return (unsigned)(data[bit / 8] >> (bit % 8)) & ((1u << bits) - 1);
-}
-static inline void tn_packed_set(uint8_t *data, size_t bits, int64_t index, unsigned value) {
-    int64_t bit = index * (int64_t)bits;
-    unsigned mask = ((1u << bits) - 1) << (bit % 8);
-    data[bit / 8] = (uint8_t)((data[bit / 8] & ~mask) | ((value << (bit % 8)) & mask));
-}
-
 #endif

@@ -62,10 +62,57 @@ static inline int64_t tn_dims_span(const int64_t *dims, int from, int to) {
     return count;
 }
 
-/* "index 7 of input 1 is outside of [-3, 3) (axis 0 of 'data')": the one sentence on bad indices. */
+/* As tn_infer_tensor, and its elements must be whole bytes. */
+static inline tn_status tn_infer_whole(const tn_infer *call, int in) {
+    TN_TRY(tn_infer_tensor(call, in));
+    if (call->in[in]->dtype && tn_dtype_bits(call->in[in]->dtype) < 8)
+        return tn_infer_fail(call, in, TN_E_UNSUPPORTED, "expected elements of whole bytes");
+    return TN_OK;
+}
+
+/* The one sentence on bad indices. */
 static inline tn_status tn_index_fail(int in, int64_t index, int axis, int64_t size) {
     return tn_fail(TN_E_INVALID, "input %d holds the index %lld, outside of [%lld, %lld) for axis %d of size %lld", in,
                    (long long)index, (long long)-size, (long long)size, axis, (long long)size);
+}
+
+/* Fails unless all of input `in`, a tensor of indices, point into an axis of `size`. */
+static inline tn_status tn_index_check(int in, const tn_tensor *indices, int axis, int64_t size) {
+    int64_t count = tn_count(indices), i = 0;
+    if (indices->dtype == TN_INT64)
+        while (i < count && ((const int64_t *)indices->data)[i] >= -size && ((const int64_t *)indices->data)[i] < size)
+            i++;
+    else
+        while (i < count && ((const int32_t *)indices->data)[i] >= -size && ((const int32_t *)indices->data)[i] < size)
+            i++;
+    return i < count ? tn_index_fail(in, tn_index_at(indices, i), axis, size) : TN_OK;
+}
+
+/* A checked index of an axis of `size`, from the front. */
+static inline int64_t tn_index_wrap(const tn_tensor *indices, int64_t i, int64_t size) {
+    int64_t index = tn_index_at(indices, i);
+    return index < 0 ? index + size : index;
+}
+
+/* Work in parallel tasks: how many for so many bytes to move, at most `units` of which each can be a task's share. */
+static inline int64_t tn_data_tasks(int64_t units, int64_t bytes_per_unit) {
+    int64_t least = TN_MAX(1, (256 << 10) / TN_MAX(1, bytes_per_unit));
+    return TN_MAX(1, units / least);
+}
+/* The first unit of a task; of task + 1, one past its last. */
+static inline int64_t tn_task_start(int64_t units, int64_t tasks, int64_t task) {
+    return units / tasks * task + TN_MIN(task, units % tasks);
+}
+
+/* Copies one element or a longer run. */
+static inline void tn_copy_run(void *dst, const void *src, size_t bytes) {
+    switch (bytes) {
+    case 1: memcpy(dst, src, 1); break;
+    case 2: memcpy(dst, src, 2); break;
+    case 4: memcpy(dst, src, 4); break;
+    case 8: memcpy(dst, src, 8); break;
+    default: memcpy(dst, src, bytes);
+    }
 }
 
 /* Fails unless an output is as large as the contents of inputs now say: a model may declare another shape. */
@@ -73,6 +120,14 @@ static inline tn_status tn_run_check(const tn_tensor *out, int axis, int64_t siz
     if (out->dims[axis] == size) return TN_OK;
     return tn_fail(TN_E_SHAPE, "the inputs give dimension %d of the output a size of %lld; it was declared as %lld",
                    axis, (long long)size, (long long)out->dims[axis]);
+}
+
+/* The state of operators with an attribute axis, of input 0; its default is 0. */
+static inline tn_status tn_prepare_axis(tn_prepare *call) {
+    int *axis = tn_prepare_alloc(call, sizeof *axis);
+    if (!axis) return TN_E_MEMORY;
+    call->state = axis;
+    return tn_infer_axis(NULL, tn_attr_int(call->node, "axis", 0), call->in[0]->rank, axis);
 }
 
 /* Copies input 0 to output 0 unless they share memory. */

@@ -52,8 +52,7 @@ static tn_status split_infer(tn_infer *call) {
 
 static tn_status split_run(tn_run *call) {
     const tn_tensor *in = tn_in(call, 0), *sizes = tn_in(call, 1);
-    int axis;
-    TN_TRY(tn_infer_axis(NULL, tn_attr_int(call->node, "axis", 0), in->rank, &axis));
+    const int axis = *(const int *)call->state;
     int64_t size = in->dims[axis], inner = tn_dims_span(in->dims, axis + 1, in->rank), offset = 0;
     if (sizes) TN_TRY(check_sizes(sizes, call->out_count, size));
     for (int i = 0; i < call->out_count; i++) {
@@ -99,6 +98,7 @@ const tn_op tn_ops_split[] = {
      .min_out = 1,
      .max_out = -1,
      .infer = split_infer,
+     .prepare = tn_prepare_axis,
      .run = split_run,
      .view = split_view},
     {0},
