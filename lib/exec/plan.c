@@ -201,6 +201,7 @@ static tn_status run_late(tn_exec *exec, tn_plan *plan, tn_step *step) {
     TN_TRY(step->node->op->infer(&infer));
     struct tn_prepare_host host = {exec->late, exec->packs, step->immutable};
     tn_prepare prepare = prepare_call(exec, step, &host);
+    prepare.value = contents; /* the state is for this run alone */
     if (step->node->op->prepare) TN_TRY(step->node->op->prepare(&prepare));
     void *scratch = prepare.scratch ? tn_region_alloc(exec->late, TN_MAX(prepare.scratch, (size_t)64)) : NULL;
     if (prepare.scratch && !scratch) return TN_E_MEMORY;

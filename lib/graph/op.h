@@ -36,9 +36,10 @@ typedef struct tn_infer {
 typedef struct tn_prepare {
     const tn_node *node;
     int in_count, out_count;
-    const tn_type *const *in;      /* concrete; NULL: absent */
-    const tn_tensor *const *value; /* contents of inputs that never change for this plan (weights), else NULL */
-    const tn_type *out;            /* concrete but where only run can tell */
+    const tn_type *const *in; /* concrete; NULL: absent */
+    /* Contents of inputs that never change for this plan (weights), else NULL; all, if infer left a shape unknown. */
+    const tn_tensor *const *value;
+    const tn_type *out; /* concrete but where only run can tell */
     const tn_kernels *kernels;
     int threads;
     size_t scratch; /* to set: bytes that run needs for itself, 64-byte aligned */
