@@ -9,6 +9,7 @@
 #ifndef TN_KERNELS_MOVE_H
 #define TN_KERNELS_MOVE_H
 
+#include "base/half.h"
 #include "base/tensor.h"
 #include "base/threads.h"
 #include "kernels/kernels.h"

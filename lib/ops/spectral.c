@@ -40,7 +40,7 @@ static tn_status read_size(const tn_infer *call, int in, int64_t least, int64_t 
 }
 
 static tn_status window_infer(tn_infer *call) {
-    tn_dtype dtype;
+    tn_dtype dtype = TN_UNDEFINED;
     int64_t size;
     TN_TRY(read_dtype(call, &dtype));
     TN_TRY(read_size(call, 0, 0, &size));
@@ -71,13 +71,14 @@ static tn_status window_run(tn_run *call) {
     double period = (double)(s->periodic || n < 2 ? n : n - 1);
     for (int64_t i = 0; i < n; i++) {
         double x = 2 * M_PI * (double)i / period;
-        tn_set_double(out->dtype, out->data, i, n == 1 && !s->periodic ? 1 : s->a[0] - s->a[1] * cos(x) + s->a[2] * cos(2 * x));
+        tn_set_double(out->dtype, out->data, i,
+                      n == 1 && !s->periodic ? 1 : s->a[0] - s->a[1] * cos(x) + s->a[2] * cos(2 * x));
     }
     return TN_OK;
 }
 
 static tn_status mel_infer(tn_infer *call) {
-    tn_dtype dtype;
+    tn_dtype dtype = TN_UNDEFINED;
     int64_t bins, length, rate;
     TN_TRY(read_dtype(call, &dtype));
     TN_TRY(read_size(call, 0, 0, &bins));
