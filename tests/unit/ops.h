@@ -1,0 +1,94 @@
+/* Running one operator in a test: makers of small tensors, and a runner that destroys its inputs. */
+#ifndef TN_UNIT_OPS_H
+#define TN_UNIT_OPS_H
+
+#include "unit.h"
+#include "base/element.h"
+#include "exec/eager.h"
+
+#define DIMS(...)                                                                                                      \
+    (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), (int64_t[]) {                                           \
+        __VA_ARGS__                                                                                                    \
+    }
+#define SCALAR 0, NULL
+#define VALUES(...)                                                                                                    \
+    (const double[]) {                                                                                                 \
+        __VA_ARGS__                                                                                                    \
+    }
+#define ATTR_INT(name_, value) ((tn_attr){.name = name_, .kind = TN_ATTR_INT, .i = value})
+#define ATTR_FLOAT(name_, value) ((tn_attr){.name = name_, .kind = TN_ATTR_FLOAT, .f = value})
+#define ATTR_TEXT(name_, value) ((tn_attr){.name = name_, .kind = TN_ATTR_STRING, .s = {value, sizeof(value) - 1}})
+#define ATTR_INTS(name_, ...)                                                                                          \
+    ((tn_attr){.name = name_,                                                                                          \
+               .kind = TN_ATTR_INTS,                                                                                   \
+               .count = sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t),                                            \
+               .ints = (int64_t[]){__VA_ARGS__}})
+#define ATTR_TENSOR(name_, value) ((tn_attr){.name = name_, .kind = TN_ATTR_TENSOR, .t = value})
+
+/* make(TN_INT8, DIMS(2, 2), VALUES(1, 2, 3, 4)); values NULL: zeros. */
+static inline tn_tensor *make(tn_dtype dtype, int rank, const int64_t *dims, const double *values) {
+    tn_tensor *t;
+    assert_ok(tn_tensor_create(dtype, rank, dims, NULL, &t));
+    for (int64_t i = 0; values && i < tn_count(t); i++) tn_set_double(dtype, t->data, i, values[i]);
+    return t;
+}
+/* Literals, borrowed. */
+static inline tn_tensor *make_strings(int rank, const int64_t *dims, const char *const *texts) {
+    tn_tensor *t;
+    assert_ok(tn_tensor_create(TN_STRING, rank, dims, NULL, &t));
+    for (int64_t i = 0; i < tn_count(t); i++) ((tn_string *)t->data)[i] = (tn_string){texts[i], strlen(texts[i])};
+    return t;
+}
+
+/* Destroys the inputs (NULL: absent). */
+static inline tn_status run_op(const char *name, int attr_count, const tn_attr *attrs, int in_count, tn_tensor **in,
+                               int out_count, tn_tensor **out) {
+    const tn_op *op = tn_op_find("", name);
+    if (!op) fail_msg("no operator %s", name);
+    tn_status status =
+        tn_eager_run(NULL, op, attr_count, attrs, in_count, (const tn_tensor *const *)in, out_count, out);
+    for (int i = 0; i < in_count; i++) tn_tensor_destroy(in[i]);
+    return status;
+}
+/* The one output of an operator that must succeed: run1("Add", NO_ATTRS, make(...), make(...)). */
+#define NO_ATTRS 0, NULL
+#define ATTRS(...)                                                                                                     \
+    (int)(sizeof((tn_attr[]){__VA_ARGS__}) / sizeof(tn_attr)), (tn_attr[]) {                                           \
+        __VA_ARGS__                                                                                                    \
+    }
+#define run1(name, attrs, ...)                                                                                         \
+    unit_run1(name, attrs, sizeof((tn_tensor *[]){__VA_ARGS__}) / sizeof(tn_tensor *), (tn_tensor *[]){__VA_ARGS__})
+static inline tn_tensor *unit_run1(const char *name, int attr_count, const tn_attr *attrs, size_t in_count,
+                                   tn_tensor **in) {
+    tn_tensor *y = NULL;
+    tn_status status = run_op(name, attr_count, attrs, (int)in_count, in, 1, &y);
+    if (status != TN_OK) fail_msg("%s: %s: %s", name, tn_status_text(status), tn_last_error());
+    return y;
+}
+/* refused("Add", NO_ATTRS, TN_E_TYPE, "sentence", make(...)...): must fail with that status and a part of the sentence. */
+#define refused(name, attrs, status, part, ...)                                                                        \
+    unit_refused(name, attrs, status, part, sizeof((tn_tensor *[]){__VA_ARGS__}) / sizeof(tn_tensor *),                \
+                 (tn_tensor *[]){__VA_ARGS__})
+static inline void unit_refused(const char *name, int attr_count, const tn_attr *attrs, tn_status status,
+                                const char *part, size_t in_count, tn_tensor **in) {
+    tn_tensor *y = NULL;
+    tn_status got = run_op(name, attr_count, attrs, (int)in_count, in, 1, &y);
+    if (got != status)
+        fail_msg("%s: %s (%s), not %s", name, tn_status_text(got), tn_last_error(), tn_status_text(status));
+    if (!strstr(tn_last_error(), part)) fail_msg("%s: '%s' does not say '%s'", name, tn_last_error(), part);
+}
+
+/* Compares dtype, shape and contents (NaN equals NaN), then destroys y. */
+static inline void expect(tn_tensor *y, tn_dtype dtype, int rank, const int64_t *dims, const double *values) {
+    char text[200], wanted[200];
+    assert_non_null(y);
+    tn_shape_text(text, sizeof text, y->dtype, y->rank, y->dims);
+    assert_string_equal(text, tn_shape_text(wanted, sizeof wanted, dtype, rank, dims));
+    for (int64_t i = 0; i < tn_count(y); i++) {
+        double got = tn_get_double(dtype, y->data, i), want = values[i];
+        if (got != want && (got == got || want == want)) fail_msg("element %d: %.17g, not %.17g", (int)i, got, want);
+    }
+    tn_tensor_destroy(y);
+}
+
+#endif
