@@ -1,0 +1,51 @@
+/* Lifting: nodes of older opsets become nodes of the newest one, so that lib/ops knows one version of each operator.
+ *
+ * A node that is being imported is a draft: its inputs, outputs and attributes as the file has them. Rules (tables in
+ * lift_*.c) are chosen by operator and version; a rule edits the draft, adds nodes before it, or puts the draft into
+ * the graph itself to add nodes after it. Types of inputs are known as far as they can be inferred. */
+#ifndef TN_IMPORT_LIFT_H
+#define TN_IMPORT_LIFT_H
+
+#include "graph/op.h"
+
+typedef struct tn_lift {
+    tn_graph *graph;
+    tn_region *scratch;
+    const char *op;  /* the operator's name; a rule may change it */
+    int64_t version; /* of ai.onnx, that the node was written for */
+    tn_node node;    /* the draft: in, out and attrs may be edited and replaced (from scratch); op is not set */
+    bool done;       /* nothing is left to be added */
+} tn_lift;
+
+typedef struct tn_lift_rule {
+    const char *op;
+    int before; /* applies to versions below this one */
+    tn_status (*apply)(tn_lift *lift);
+} tn_lift_rule;
+
+/* Applies the rules that fit; they stand in the tables in the order of versions. */
+tn_status tn_lift_apply(tn_lift *lift);
+
+/* ---- for rules ---- */
+/* Puts the draft into the graph as it is now. */
+tn_status tn_lift_flush(tn_lift *lift);
+/* Adds a node with one new value as output, which it returns; -1 on failure. attrs may be NULL. */
+int tn_lift_add(tn_lift *lift, const char *op, int in_count, const int *in, int attr_count, const tn_attr *attrs);
+/* Likewise, writing to a value that exists. */
+tn_status tn_lift_add_to(tn_lift *lift, const char *op, int in_count, const int *in, int out, int attr_count,
+                         const tn_attr *attrs);
+/* A value for a node that follows. -1 on failure. */
+int tn_lift_value(tn_lift *lift);
+/* Constants: int64[count] and a scalar of a dtype (float32, float16, bfloat16, float64, int32, int64). -1 on failure. */
+int tn_lift_ints(tn_lift *lift, size_t count, const int64_t *values);
+int tn_lift_scalar(tn_lift *lift, tn_dtype dtype, double value);
+/* Sets input `in` of the draft, adding absent ones up to it. */
+tn_status tn_lift_set_input(tn_lift *lift, int in, int value);
+/* The input's type, NULL if it is absent. */
+const tn_type *tn_lift_type(const tn_lift *lift, int in);
+/* "operator X of opset v: what" */
+tn_status tn_lift_unsupported(const tn_lift *lift, const char *what);
+
+extern const tn_lift_rule tn_lift_elementwise[], tn_lift_shape[], tn_lift_network[], tn_lift_reduce[];
+
+#endif

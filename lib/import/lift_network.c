@@ -1,0 +1,2 @@
+#include "import/lift.h"
+const tn_lift_rule tn_lift_network[] = {{0}};

@@ -1,0 +1,50 @@
+/* Loading a model: import into a graph whose memory is bounded, then what lib/passes makes of it. */
+#include "exec/model.h"
+#include "graph/custom.h"
+#include "import/import.h"
+
+#define SPARE_MEMORY ((size_t)1 << 30)
+
+/* Imports `contents`, mapped from `path` if that is not NULL, and so the graph's to unmap. */
+static tn_status load(const char *path, const char *folder, tn_string contents, const tn_model_options *options,
+                      tn_model **out_model) {
+    tn_model_options full = tn_model_options_of(options);
+    tn_graph *graph = NULL;
+    size_t limit = full.memory_limit;
+    if (!limit && (!tn_mul_size(contents.size, 10, &limit) || !tn_add_size(limit, SPARE_MEMORY, &limit)))
+        limit = SIZE_MAX;
+    tn_status status = tn_graph_create_root(full.allocator, limit, &graph);
+    if (status != TN_OK) {
+        if (path) tn_unmap_contents(contents);
+        return status;
+    }
+    if (path) status = tn_keep_contents(graph, contents);
+    if (status == TN_OK) status = tn_graph_add_custom_ops(graph, full.custom_ops, full.custom_op_count);
+    if (status == TN_OK) status = tn_import_onnx(contents.data, contents.size, folder, limit, graph);
+    if (status == TN_OK) return tn_model_from_graph(graph, options, out_model);
+    tn_graph_destroy(graph);
+    return status;
+}
+
+tn_status tn_model_load_memory(const void *data, size_t size, const char *folder, const tn_model_options *options,
+                               tn_model **out_model) {
+    *out_model = NULL;
+    return load(NULL, folder, (tn_string){data, size}, options, out_model);
+}
+
+tn_status tn_model_load(const char *path, const tn_model_options *options, tn_model **out_model) {
+    tn_string contents;
+    *out_model = NULL;
+    TN_TRY(tn_map_file(path, &contents));
+    const char *slash = strrchr(path, '/');
+    size_t length = slash ? TN_MAX((size_t)(slash - path), (size_t)1) : 1;
+    char *folder = tn_alloc_zero(NULL, length + 1);
+    if (!folder) {
+        tn_unmap_contents(contents);
+        return TN_E_MEMORY;
+    }
+    memcpy(folder, slash ? path : ".", length);
+    tn_status status = load(path, folder, contents, options, out_model);
+    tn_free(NULL, folder, length + 1);
+    return status == TN_OK ? TN_OK : tn_fail_context(status, "%s", path);
+}

@@ -1,0 +1,40 @@
+/* Names in scopes: values of a graph, of the graphs around it through captures. */
+#include "import/onnx.h"
+
+const char *tn_import_text(tn_importer *importer, tn_string s) {
+    return tn_region_strndup(importer->scratch, s.data, s.size);
+}
+
+tn_status tn_scope_find(tn_scope *scope, tn_string name, bool *found, int *value) {
+    *found = tn_names_get(&scope->names, name, value);
+    if (*found || !scope->outer) return TN_OK;
+    int outer;
+    TN_TRY(tn_scope_find(scope->outer, name, found, &outer));
+    if (!*found) return TN_OK;
+    *value = outer < 0 ? -1 : tn_graph_capture(scope->outer->graph, scope->owner, scope->graph, outer);
+    if (outer >= 0 && *value < 0) return TN_E_MEMORY;
+    return tn_names_put(&scope->names, scope->importer->scratch, name, *value);
+}
+
+tn_status tn_scope_declare(tn_scope *scope, tn_string name, int value) {
+    int before;
+    if (value < 0) return TN_E_MEMORY;
+    if (tn_names_get(&scope->names, name, &before))
+        return tn_fail(TN_E_FORMAT, "the name '%.*s' is given to two values", (int)TN_MIN(name.size, 200u), name.data);
+    return tn_names_put(&scope->names, scope->importer->scratch, name, value);
+}
+
+static const char *full_name(tn_scope *scope, tn_string name) {
+    return tn_region_printf(scope->importer->scratch, "%s%.*s", scope->prefix,
+                            (int)TN_MIN(name.size, (size_t)INT32_MAX), name.data);
+}
+
+int tn_scope_value(tn_scope *scope, tn_string name, const tn_type *type) {
+    const char *text = full_name(scope, name);
+    return text ? tn_graph_add_value(scope->graph, text, type) : -1;
+}
+
+tn_status tn_scope_constant(tn_scope *scope, tn_string name, const tn_tensor *tensor) {
+    const char *text = full_name(scope, name);
+    return tn_scope_declare(scope, name, text ? tn_graph_add_constant(scope->graph, text, tensor) : -1);
+}
