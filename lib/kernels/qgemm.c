@@ -25,32 +25,46 @@ size_t tn_qgemm_b_bytes(const tn_qgemm_layout *layout, size_t k, size_t n) {
     return bytes;
 }
 
-void tn_qgemm_pack_a(const tn_qgemm_layout *layout, void *dst, const uint8_t *a, size_t stride, size_t m, size_t k,
-                     bool a_signed, uint8_t flip, int32_t *sums) {
+/* The loops over k, once with a step of one and once with any. */
+#define EACH_K(statement)                                                                                              \
+    do {                                                                                                               \
+        if (k_stride == 1)                                                                                             \
+            for (size_t i = 0; i < k; i++) {                                                                           \
+                uint8_t v = a[i] ^ flip;                                                                               \
+                statement;                                                                                             \
+            }                                                                                                          \
+        else                                                                                                           \
+            for (size_t i = 0; i < k; i++) {                                                                           \
+                uint8_t v = a[i * k_stride] ^ flip;                                                                    \
+                statement;                                                                                             \
+            }                                                                                                          \
+    } while (0)
+
+void tn_qgemm_pack_a(const tn_qgemm_layout *layout, void *dst, const uint8_t *a, size_t m_stride, size_t k_stride,
+                     size_t m, size_t k, bool a_signed, uint8_t flip, int32_t *sums) {
     size_t padded = tn_qgemm_k(layout, k);
-    for (size_t r = 0; r < m; r++, a += stride) {
-        uint32_t sum = 0; /* modulo 2^32 as the products */
+    for (size_t r = 0; r < m; r++, a += m_stride) {
+        uint32_t sum = 0; /* modulo 2^32, as the products */
+        if (sums && a_signed)
+            EACH_K(sum += (uint32_t)(int8_t)v);
+        else if (sums)
+            EACH_K(sum += v);
+        if (sums) sums[r] = (int32_t)sum;
         if (layout->a_size == 1) {
             uint8_t *d = (uint8_t *)dst + r * padded;
-            for (size_t i = 0; i < k; i++) d[i] = a[i] ^ flip;
+            EACH_K(d[i] = v);
             for (size_t i = k; i < padded; i++) d[i] = 0;
-            if (sums && a_signed)
-                for (size_t i = 0; i < k; i++) sum += (uint32_t)(int8_t)d[i];
-            else if (sums)
-                for (size_t i = 0; i < k; i++) sum += (uint32_t)d[i];
         } else {
             int16_t *d = (int16_t *)dst + r * padded;
             if (a_signed)
-                for (size_t i = 0; i < k; i++) d[i] = (int8_t)(a[i] ^ flip);
+                EACH_K(d[i] = (int8_t)v);
             else
-                for (size_t i = 0; i < k; i++) d[i] = (uint8_t)(a[i] ^ flip);
+                EACH_K(d[i] = v);
             for (size_t i = k; i < padded; i++) d[i] = 0;
-            if (sums)
-                for (size_t i = 0; i < k; i++) sum += (uint32_t)d[i];
         }
-        if (sums) sums[r] = (int32_t)sum;
     }
 }
+#undef EACH_K
 
 void tn_qgemm_pack_b(const tn_qgemm_layout *layout, void *dst, const uint8_t *b, size_t k_stride, size_t n_stride,
                      size_t k, size_t n, bool b_signed, uint8_t flip, int32_t *sums) {

@@ -35,10 +35,10 @@ static inline int tn_qgemm_shift(bool has_sign, bool wants_sign) {
     return has_sign == wants_sign ? 0 : wants_sign ? -128 : 128;
 }
 
-/* Packs m rows of a, `stride` bytes apart. a_signed: how the packed values are to be read; flip: 0x80 where they are
+/* Packs m rows of a, whose element (m, k) lies at m * m_stride + k * k_stride. a_signed: how the packed values are to be read; flip: 0x80 where they are
  * shifted. sums (NULL: unwanted): of each packed row. */
-void tn_qgemm_pack_a(const tn_qgemm_layout *layout, void *dst, const uint8_t *a, size_t stride, size_t m, size_t k,
-                     bool a_signed, uint8_t flip, int32_t *sums);
+void tn_qgemm_pack_a(const tn_qgemm_layout *layout, void *dst, const uint8_t *a, size_t m_stride, size_t k_stride,
+                     size_t m, size_t k, bool a_signed, uint8_t flip, int32_t *sums);
 /* Packs n columns of b whose element (k, n) lies at k * k_stride + n * n_stride. sums: of each packed column. */
 void tn_qgemm_pack_b(const tn_qgemm_layout *layout, void *dst, const uint8_t *b, size_t k_stride, size_t n_stride,
                      size_t k, size_t n, bool b_signed, uint8_t flip, int32_t *sums);

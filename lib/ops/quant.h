@@ -21,6 +21,10 @@ void tn_quant_store(tn_dtype dtype, void *y, int64_t first, size_t n, const floa
 /* The same for zero points (integers up to 8 bits). */
 void tn_quant_zeros(const tn_tensor *zero, size_t n, int32_t *y);
 
+/* Quantizes n numbers to uint8 so that their range, 0 included, fits: DynamicQuantizeLinear. y NULL: only
+ * tells scale and zero point. */
+void tn_quantize_dynamic(const tn_kernels *kernels, const float *x, size_t n, uint8_t *y, float *scale, uint8_t *zero);
+
 /* Fails unless input `in`, if present, is a scalar or one element. */
 tn_status tn_infer_single(const tn_infer *call, int in);
 

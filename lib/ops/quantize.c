@@ -260,6 +260,25 @@ static tn_status prepare(tn_prepare *call) {
     return TN_OK;
 }
 
+static tn_status infer_dynamic(tn_infer *call) {
+    static const tn_dtype floats[] = {TN_FLOAT32, TN_UNDEFINED};
+    TN_TRY(tn_infer_dtype(call, 0, floats));
+    TN_TRY(tn_infer_out(call, 0, TN_UINT8, call->in[0]->rank, call->in[0]->dims));
+    TN_TRY(tn_infer_out(call, 1, TN_FLOAT32, 0, NULL));
+    return tn_infer_out(call, 2, TN_UINT8, 0, NULL);
+}
+
+static tn_status dynamic_quantize_linear(tn_run *call) {
+    const tn_tensor *x = tn_in(call, 0);
+    tn_tensor *y = tn_out(call, 0), *scale = tn_out(call, 1), *zero = tn_out(call, 2);
+    float range;
+    uint8_t origin;
+    tn_quantize_dynamic(call->kernels, x->data, (size_t)tn_count(x), y ? y->data : NULL, &range, &origin);
+    if (scale) *(float *)scale->data = range;
+    if (zero) *(uint8_t *)zero->data = origin;
+    return TN_OK;
+}
+
 #define ROW(where, verb, infers, runs)                                                                                 \
     {                                                                                                                  \
         .domain = where, .name = verb, .min_in = 2, .max_in = 3, .min_out = 1, .max_out = 1, .infer = infers,          \
@@ -271,5 +290,13 @@ const tn_op tn_ops_quantize[] = {
     ROW("", "DequantizeLinear", infer_dequantize, dequantize_linear),
     ROW("com.microsoft", "QuantizeLinear", infer_quantize, quantize_linear),
     ROW("com.microsoft", "DequantizeLinear", infer_dequantize, dequantize_linear),
+    {.domain = "",
+     .name = "DynamicQuantizeLinear",
+     .min_in = 1,
+     .max_in = 1,
+     .min_out = 1,
+     .max_out = 3,
+     .infer = infer_dynamic,
+     .run = dynamic_quantize_linear},
     {0},
 };

@@ -24,7 +24,7 @@ static void check_product(const tn_kernels *kernels, size_t m, size_t n, size_t 
     void *pa = malloc(tn_qgemm_a_bytes(layout, m, k) + 1), *pb = malloc(tn_qgemm_b_bytes(layout, k, n) + 1);
     int32_t *c = malloc(m * n * 4 + 4), *sa = malloc(m * 4), *sb = malloc(n * 4);
     c[m * n] = 77;
-    tn_qgemm_pack_a(layout, pa, a, k, m, k, a_signed, a_shift ? 0x80 : 0, sa);
+    tn_qgemm_pack_a(layout, pa, a, k, 1, m, k, a_signed, a_shift ? 0x80 : 0, sa);
     tn_qgemm_pack_b(layout, pb, b, n, 1, k, n, b_signed, b_shift ? 0x80 : 0, sb);
     (us ? kernels->qgemm_us : kernels->qgemm_su)(m, n, tn_qgemm_k(layout, k), pa, pb, c, n);
     assert_int_equal(c[m * n], 77);
