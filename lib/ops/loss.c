@@ -21,11 +21,11 @@ static bool read_reduction(const tn_node *node, reduction *out) {
 }
 
 static tn_status infer(tn_infer *call) {
-    reduction reduction;
+    reduction kind;
     TN_TRY(tn_infer_dtype(call, 0, TN_FLOATS));
     TN_TRY(tn_infer_index(call, 1));
     const tn_type *x = call->in[0], *target = call->in[1], *weight = tn_infer_has(call, 2) ? call->in[2] : NULL;
-    if (!read_reduction(call->node, &reduction))
+    if (!read_reduction(call->node, &kind))
         return tn_fail(TN_E_INVALID, "attribute reduction is '%s', not none, sum or mean",
                        tn_attr_text(call->node, "reduction", ""));
     if (x->rank >= 0 && x->rank < 2) return tn_infer_fail(call, 0, TN_E_SHAPE, "expected [N, C, ...]");
@@ -40,7 +40,7 @@ static tn_status infer(tn_infer *call) {
             return tn_infer_fail(call, 2, TN_E_SHAPE, "expected one weight for each class");
     }
     TN_TRY(tn_infer_out(call, 1, x->dtype, x->rank, x->dims));
-    if (reduction != REDUCE_NONE) return tn_infer_out(call, 0, x->dtype, 0, NULL);
+    if (kind != REDUCE_NONE) return tn_infer_out(call, 0, x->dtype, 0, NULL);
     int64_t dims[TN_MAX_RANK];
     for (int i = 0; i + 1 < x->rank; i++) dims[i] = x->dims[i + (i > 0)];
     return tn_infer_out(call, 0, x->dtype, x->rank < 0 ? -1 : x->rank - 1, dims);
