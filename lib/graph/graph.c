@@ -128,7 +128,7 @@ tn_status tn_graph_insert_node(tn_graph *graph, int at, const tn_op *op, const c
     memmove(&graph->nodes[at + 1], &graph->nodes[at], (size_t)(graph->node_count - 1 - at) * sizeof node);
     graph->nodes[at] = node;
     for (int n = at; n < graph->node_count; n++)
-        for (int i = 0; i < graph->nodes[n].out_count; i++)
+        for (int i = 0; i < graph->nodes[n].out_count && !graph->nodes[n].dead; i++)
             if (graph->nodes[n].out[i] >= 0) graph->values[graph->nodes[n].out[i]].producer = n;
     return TN_OK;
 }
@@ -213,6 +213,34 @@ void tn_graph_replace_uses(tn_graph *graph, int old_value, int new_value) {
     }
     for (int i = 0; i < graph->output_count; i++)
         if (graph->outputs[i] == old_value) graph->outputs[i] = new_value;
+}
+
+static bool is_output(const tn_graph *graph, int value) {
+    for (int i = 0; i < graph->output_count; i++)
+        if (graph->outputs[i] == value) return true;
+    return false;
+}
+
+tn_status tn_graph_redirect(tn_graph *graph, int old_value, int new_value) {
+    if (!is_output(graph, old_value)) {
+        tn_graph_replace_uses(graph, old_value, new_value);
+        return TN_OK;
+    }
+    int producer = graph->values[new_value].producer;
+    if (producer >= 0 && !graph->nodes[producer].dead && !is_output(graph, new_value)) {
+        tn_node *node = &graph->nodes[producer];
+        for (int i = 0; i < node->out_count; i++)
+            if (node->out[i] == new_value) node->out[i] = old_value;
+        tn_graph_replace_uses(graph, new_value, old_value);
+        graph->values[old_value].producer = producer;
+        return TN_OK;
+    }
+    const tn_op *identity = tn_op_find("", "Identity");
+    if (!identity) return tn_fail(TN_E_UNSUPPORTED, "the operator Identity is not in this build");
+    for (int n = 0; n < graph->node_count; n++) /* readers other than the output need not wait for the copy */
+        for (int i = 0; i < graph->nodes[n].in_count; i++)
+            if (graph->nodes[n].in[i] == old_value) graph->nodes[n].in[i] = new_value;
+    return tn_graph_add_node(graph, identity, "", 1, &new_value, 1, &old_value) < 0 ? TN_E_MEMORY : TN_OK;
 }
 
 void tn_graph_count_uses(const tn_graph *graph, int *uses) {

@@ -132,6 +132,10 @@ tn_graph *tn_attr_graph(const tn_node *node, const char *name);
 
 /* Editing. Every pass works through these. */
 void tn_graph_replace_uses(tn_graph *graph, int old_value, int new_value); /* in node inputs and graph outputs */
+/* Makes whatever reads `old_value` read `new_value`. A graph output keeps its value and name: then new_value's producer
+ * writes to old_value instead, or an Identity does. The producer of old_value must be marked dead before the graph is
+ * compacted. */
+tn_status tn_graph_redirect(tn_graph *graph, int old_value, int new_value);
 /* Inserts an empty slot for a node before node `at`; indices from `at` on move up by one. */
 tn_status tn_graph_insert_node(tn_graph *graph, int at, const tn_op *op, const char *name, int in_count, const int *in,
                                int out_count, const int *out);

@@ -1,18 +1,66 @@
 /* The table of passes and their driver. */
 #include "passes/passes.h"
+#include "passes/rows.h"
 
+/* In order. Widening comes before folding, which makes float32 weights of half ones; patterns are looked for when
+ * constants are constants and repeated nodes are gone; fusing into products comes last. */
 const tn_pass tn_passes[] = {
+    {"widen", tn_pass_widen},
+    {"fold", tn_pass_fold},
+    {"inline", tn_pass_inline},
+    {"fold-inlined", tn_pass_fold},
+    {"identity", tn_pass_identity},
+    {"common", tn_pass_common},
+    {"gelu", tn_pass_gelu},
+    {"swish", tn_pass_swish},
+    {"layer-norm", tn_pass_layer_norm},
+    {"attention", tn_pass_attention},
+    {"conv-scale", tn_pass_conv_scale},
+    {"conv-fuse", tn_pass_conv_fuse},
+    {"matmul-fuse", tn_pass_matmul_fuse},
     {NULL, NULL},
 };
 
-tn_status tn_graph_for_each_body(tn_graph *graph, tn_status (*visit)(tn_graph *body, int *changes), int *changes) {
+/* Nodes whose outputs nobody reads. */
+static tn_status drop_unused(tn_graph *graph) {
+    tn_region *scratch = tn_region_create(graph->allocator, 0);
+    int *uses = scratch ? tn_region_array(scratch, (size_t)graph->value_count + 1, sizeof *uses) : NULL;
+    if (uses) {
+        tn_graph_count_uses(graph, uses);
+        for (int n = graph->node_count - 1; n >= 0; n--) {
+            tn_node *node = &graph->nodes[n];
+            bool used = false;
+            for (int i = 0; i < node->out_count; i++) used |= node->out[i] >= 0 && uses[node->out[i]] > 0;
+            if (used || node->dead) continue;
+            node->dead = true;
+            for (int i = 0; i < node->in_count; i++)
+                if (node->in[i] >= 0) uses[node->in[i]]--;
+        }
+        tn_graph_compact(graph);
+    }
+    tn_region_destroy(scratch);
+    return uses ? TN_OK : TN_E_MEMORY;
+}
+
+/* A pass on one graph; afterwards it is sorted, compact and inferred again. */
+static tn_status run_pass(const tn_pass *pass, tn_graph *graph, int *changes) {
+    int before = *changes;
+    TN_TRY(pass->run(graph, changes));
+    if (*changes == before) return TN_OK;
+    tn_graph_compact(graph);
+    TN_TRY(tn_graph_sort(graph));
+    TN_TRY(drop_unused(graph));
+    return tn_graph_infer(graph);
+}
+
+static tn_status run_pass_on_bodies(const tn_pass *pass, tn_graph *graph, int *changes) {
     for (int n = 0; n < graph->node_count; n++)
-        for (int a = 0; a < graph->nodes[n].attr_count; a++)
-            if (graph->nodes[n].attrs[a].kind == TN_ATTR_GRAPH) {
-                tn_graph *body = graph->nodes[n].attrs[a].g;
-                TN_TRY(tn_graph_for_each_body(body, visit, changes));
-                TN_TRY(visit(body, changes));
-            }
+        for (int a = 0; a < graph->nodes[n].attr_count; a++) {
+            if (graph->nodes[n].attrs[a].kind != TN_ATTR_GRAPH) continue;
+            tn_graph *body = graph->nodes[n].attrs[a].g;
+            TN_TRY(run_pass_on_bodies(pass, body, changes));
+            TN_TRY(run_pass(pass, body, changes));
+        }
     return TN_OK;
 }
 
@@ -28,11 +76,12 @@ static bool listed(const char *list, const char *name) {
 }
 
 tn_status tn_passes_run(tn_graph *graph, const tn_model_options *options) {
+    TN_TRY(drop_unused(graph));
     for (const tn_pass *pass = tn_passes; pass->name; pass++) {
         if (listed(options->skip_passes, pass->name)) continue;
         int before = graph->node_count, changes = 0;
-        tn_status status = pass->run(graph, &changes);
-        if (status == TN_OK) status = tn_graph_for_each_body(graph, pass->run, &changes);
+        tn_status status = run_pass(pass, graph, &changes);
+        if (status == TN_OK) status = run_pass_on_bodies(pass, graph, &changes);
         if (status != TN_OK) return tn_fail_context(status, "pass '%s'", pass->name);
         if (options->on_pass) options->on_pass(options->context, pass->name, before, graph->node_count, changes);
     }

@@ -6,7 +6,8 @@
 
 typedef struct tn_pass {
     const char *name;
-    /* Adds to *changes how often it applied. The graph comes and goes sorted, compact and with inferred types. */
+    /* Adds to *changes how often it applied. The graph comes sorted, compact and with inferred types; the driver
+     * makes it so again. */
     tn_status (*run)(tn_graph *graph, int *changes);
 } tn_pass;
 
@@ -14,8 +15,5 @@ extern const tn_pass tn_passes[]; /* ends with a NULL name */
 
 /* Runs them on the graph and on the bodies inside it, those left out that options->skip_passes names. */
 tn_status tn_passes_run(tn_graph *graph, const tn_model_options *options);
-
-/* What several passes need. */
-tn_status tn_graph_for_each_body(tn_graph *graph, tn_status (*visit)(tn_graph *body, int *changes), int *changes);
 
 #endif

@@ -1,0 +1,99 @@
+/* A convolution followed by something linear per channel (BatchNormalization, Mul or Add of a constant): folded into the
+ * convolution's weights and bias, in double. */
+#include "passes/match.h"
+#include "passes/rows.h"
+#include <math.h>
+
+/* scale and shift of each of `channels` output channels; false if the node is not of that kind. */
+static bool linear_of(tn_match *m, const tn_node *node, int from, int64_t channels, double *scale, double *shift) {
+    const tn_graph *graph = m->graph;
+    if (tn_match_is(node, "", "BatchNormalization")) {
+        const tn_tensor *p[4];
+        if (node->in[0] != from || tn_attr_int(node, "training_mode", 0)) return false;
+        for (int i = 1; i < node->out_count; i++)
+            if (node->out[i] >= 0) return false;
+        for (int i = 0; i < 4; i++) {
+            p[i] = tn_match_floats(graph, node->in[i + 1]);
+            if (!p[i] || tn_count(p[i]) != channels) return false;
+        }
+        double epsilon = (double)tn_attr_float(node, "epsilon", 1e-5f);
+        for (int64_t c = 0; c < channels; c++) {
+            const float *gamma = p[0]->data, *beta = p[1]->data, *mean = p[2]->data, *variance = p[3]->data;
+            scale[c] = gamma[c] / sqrt(variance[c] + epsilon);
+            shift[c] = beta[c] - mean[c] * scale[c];
+        }
+        return true;
+    }
+    bool mul = tn_match_is(node, "", "Mul"), add = tn_match_is(node, "", "Add");
+    if (!mul && !add) return false;
+    const tn_type *type = tn_match_type(graph, from);
+    const tn_tensor *k = tn_match_floats(graph, tn_match_other(node, from));
+    if (!k || type->rank < 3 || k->rank > type->rank) return false;
+    for (int i = 0; i < k->rank; i++) {
+        int axis = i + type->rank - k->rank;
+        if (k->dims[i] != 1 && !(axis == 1 && k->dims[i] == channels)) return false;
+    }
+    const float *values = k->data;
+    for (int64_t c = 0; c < channels; c++) {
+        float value = tn_count(k) == 1 ? values[0] : values[c];
+        scale[c] = mul ? (double)value : 1;
+        shift[c] = mul ? 0 : (double)value;
+    }
+    return true;
+}
+
+/* New weights and bias; the layout of Conv is [M, C/group, ...], of ConvTranspose (one group) [C, M, ...]. */
+static tn_status scale_weights(tn_graph *graph, tn_node *conv, bool transposed, int64_t channels, const double *scale,
+                               const double *shift) {
+    const tn_tensor *w = graph->values[conv->in[1]].constant;
+    const tn_tensor *b = conv->formal_in > 2 && conv->in[2] >= 0 ? graph->values[conv->in[2]].constant : NULL;
+    tn_tensor *weights = tn_graph_tensor(graph, TN_FLOAT32, w->rank, w->dims, NULL);
+    tn_tensor *bias = tn_graph_tensor(graph, TN_FLOAT32, 1, &channels, NULL);
+    if (!weights || !bias) return TN_E_MEMORY;
+    int64_t outer = transposed ? w->dims[0] : 1, inner = channels ? tn_count(w) / (outer * channels) : 0;
+    const float *from = w->data, *old = b ? b->data : NULL;
+    float *to = weights->data, *to_bias = bias->data;
+    for (int64_t o = 0; o < outer; o++)
+        for (int64_t c = 0; c < channels; c++)
+            for (int64_t i = 0; i < inner; i++, from++) *to++ = (float)(*from * scale[c]);
+    for (int64_t c = 0; c < channels; c++) to_bias[c] = (float)((old ? (double)old[c] : 0) * scale[c] + shift[c]);
+    int in[3] = {conv->in[0], tn_graph_add_constant(graph, graph->values[conv->in[1]].name, weights),
+                 tn_graph_add_constant(graph, "", bias)};
+    if (in[1] < 0 || in[2] < 0) return TN_E_MEMORY;
+    return tn_node_set_inputs(graph, conv, 3, in);
+}
+
+static tn_status match_conv(tn_match *m, int n, int *changes) {
+    tn_graph *graph = m->graph;
+    for (;;) {
+        tn_node *conv = &graph->nodes[n];
+        bool transposed = tn_match_is(conv, "", "ConvTranspose");
+        if (conv->dead || (!transposed && !tn_match_is(conv, "", "Conv"))) return TN_OK;
+        if (transposed && tn_attr_int(conv, "group", 1) != 1) return TN_OK;
+        const tn_tensor *w = tn_match_floats(graph, conv->in[1]);
+        bool has_bias = conv->formal_in > 2 && conv->in[2] >= 0;
+        if (!w || w->rank < 3 || (has_bias && !tn_match_floats(graph, conv->in[2]))) return TN_OK;
+        int64_t channels = w->dims[transposed ? 1 : 0];
+        tn_node *next = tn_match_reader(m, conv->out[0]);
+        double *scale = next ? tn_region_array(m->scratch, (size_t)channels + 1, sizeof *scale) : NULL;
+        double *shift = scale ? tn_region_array(m->scratch, (size_t)channels + 1, sizeof *shift) : NULL;
+        if (next && !shift) return TN_E_MEMORY;
+        if (!next || !linear_of(m, next, conv->out[0], channels, scale, shift)) return TN_OK;
+        if (has_bias && tn_count(graph->values[conv->in[2]].constant) != channels) return TN_OK;
+        TN_TRY(scale_weights(graph, conv, transposed, channels, scale, shift));
+        next->dead = true;
+        int out = next->out[0];
+        conv->out[0] = out;
+        graph->values[out].producer = n;
+        ++*changes;
+        TN_TRY(tn_match_recount(m));
+    }
+}
+
+tn_status tn_pass_conv_scale(tn_graph *graph, int *changes) {
+    tn_match m;
+    tn_status status = tn_match_begin(&m, graph);
+    for (int n = 0; n < graph->node_count && status == TN_OK; n++) status = match_conv(&m, n, changes);
+    tn_match_end(&m);
+    return status;
+}
