@@ -7,6 +7,10 @@ static bool is_half(tn_dtype dtype) {
 }
 
 static int add_cast(tn_graph *graph, const tn_op *cast, int from, int to, tn_dtype dtype) {
+    if (!cast) {
+        tn_fail(TN_E_UNSUPPORTED, "the operator Cast, which half precision needs, is not in this build");
+        return -1;
+    }
     int n = tn_graph_add_node(graph, cast, "", 1, &from, 1, &to);
     if (n < 0 || tn_node_set_int(graph, &graph->nodes[n], "to", dtype) != TN_OK) return -1;
     return n;
@@ -51,7 +55,6 @@ tn_status tn_pass_widen(tn_graph *graph, int *changes) {
         if (graph->nodes[n].dead || !(graph->nodes[n].op->flags & TN_OP_WIDEN)) continue;
         if (!wide) wide = tn_region_array(graph->region, (size_t)known + 1, sizeof *wide);
         if (!wide) return TN_E_MEMORY;
-        if (!cast) return tn_fail(TN_E_UNSUPPORTED, "the operator Cast is not in this build");
         TN_TRY(widen_node(graph, cast, n, wide, known, changes));
     }
     return TN_OK;
