@@ -101,9 +101,10 @@ static void f32_to_f16(size_t n, uint16_t *y, const float *x) {
     for (; i < n; i++) y[i] = tn_float_to_half(x[i]);
 }
 
+/* In place where x and y have elements of one size. */
 #define CONVERT(name, Y, X, expression)                                                                                \
-    static void name(size_t n, Y *restrict y, const X *restrict x) {                                                   \
-        for (size_t i = 0; i < n; i++) y[i] = expression;                                                              \
+    static void name(size_t n, Y *y, const X *x) {                                                                     \
+        INDEPENDENT for (size_t i = 0; i < n; i++) y[i] = expression;                                                  \
     }
 CONVERT(bf16_to_f32, float, uint16_t, tn_bfloat_to_float(x[i]))
 CONVERT(f32_to_bf16, uint16_t, float, tn_float_to_bfloat(x[i]))
