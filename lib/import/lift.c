@@ -1,6 +1,6 @@
 /* Lifting: choosing rules, and what rules build with. See lift.h. */
 #include "import/lift.h"
-#include "base/half.h"
+#include "base/element.h"
 #include "graph/infer.h"
 
 tn_status tn_lift_apply(tn_lift *lift) {
@@ -10,6 +10,7 @@ tn_status tn_lift_apply(tn_lift *lift) {
             if (lift->done || lift->version >= rule->before || strcmp(rule->op, lift->op) != 0) continue;
             tn_status status = rule->apply(lift);
             if (status != TN_OK) return status;
+            if (lift->status != TN_OK) return lift->status;
         }
     return TN_OK;
 }
@@ -29,54 +30,82 @@ static tn_status add_node(tn_lift *lift, const char *op, const tn_node *draft) {
 
 tn_status tn_lift_flush(tn_lift *lift) {
     lift->done = true;
-    return add_node(lift, lift->op, &lift->node);
+    if (lift->status == TN_OK) lift->status = add_node(lift, lift->op, &lift->node);
+    return lift->status;
 }
 
 tn_status tn_lift_add_to(tn_lift *lift, const char *op, int in_count, const int *in, int out, int attr_count,
                          const tn_attr *attrs) {
-    tn_node draft = {.in_count = in_count, .out_count = 1, .out = &out, .attr_count = attr_count};
-    draft.in = tn_region_array(lift->scratch, (size_t)in_count, sizeof *draft.in);
-    draft.attrs = tn_region_array(lift->scratch, (size_t)attr_count, sizeof *draft.attrs);
-    if (!draft.in || !draft.attrs) return TN_E_MEMORY;
-    memcpy(draft.in, in, (size_t)in_count * sizeof *in);
-    if (attr_count) memcpy(draft.attrs, attrs, (size_t)attr_count * sizeof *attrs);
-    return add_node(lift, op, &draft);
+    int inputs[4];
+    tn_attr copies[4];
+    if (lift->status != TN_OK) return lift->status;
+    if (out < 0 || in_count > 4 || attr_count > 4)
+        return lift->status = tn_fail(TN_E_INTERNAL, "a rule of %s", lift->op);
+    memcpy(inputs, in, (size_t)in_count * sizeof *in);
+    if (attr_count) memcpy(copies, attrs, (size_t)attr_count * sizeof *attrs);
+    tn_node draft = {
+        .in_count = in_count, .in = inputs, .out_count = 1, .out = &out, .attr_count = attr_count, .attrs = copies};
+    return lift->status = add_node(lift, op, &draft);
 }
 
 int tn_lift_add(tn_lift *lift, const char *op, int in_count, const int *in, int attr_count, const tn_attr *attrs) {
     int out = tn_lift_value(lift);
-    return out >= 0 && tn_lift_add_to(lift, op, in_count, in, out, attr_count, attrs) == TN_OK ? out : -1;
+    return tn_lift_add_to(lift, op, in_count, in, out, attr_count, attrs) == TN_OK ? out : -1;
+}
+
+/* A value that was just made, or why it was not. */
+static int made(tn_lift *lift, int value) {
+    if (value < 0 && lift->status == TN_OK) lift->status = TN_E_MEMORY;
+    return value;
 }
 
 int tn_lift_value(tn_lift *lift) {
-    return tn_graph_add_value(lift->graph, NULL, NULL);
+    return made(lift, tn_graph_add_value(lift->graph, NULL, NULL));
+}
+
+/* ---- constants ---- */
+
+static int list_constant(tn_lift *lift, tn_dtype dtype, size_t count, const void *values) {
+    tn_tensor *tensor = tn_graph_tensor(lift->graph, dtype, 1, (int64_t[]){(int64_t)count}, NULL);
+    if (!tensor) return made(lift, -1);
+    if (count) memcpy(tensor->data, values, tn_dtype_bytes(dtype, (int64_t)count));
+    return made(lift, tn_graph_add_constant(lift->graph, NULL, tensor));
 }
 
 int tn_lift_ints(tn_lift *lift, size_t count, const int64_t *values) {
-    tn_tensor *tensor = tn_graph_tensor(lift->graph, TN_INT64, 1, (int64_t[]){(int64_t)count}, NULL);
-    if (!tensor) return -1;
-    if (count) memcpy(tensor->data, values, count * sizeof *values);
-    return tn_graph_add_constant(lift->graph, NULL, tensor);
+    return list_constant(lift, TN_INT64, count, values);
+}
+
+int tn_lift_floats(tn_lift *lift, size_t count, const float *values) {
+    return list_constant(lift, TN_FLOAT32, count, values);
 }
 
 int tn_lift_scalar(tn_lift *lift, tn_dtype dtype, double value) {
     tn_tensor *tensor = tn_graph_tensor(lift->graph, dtype, 0, NULL, NULL);
-    if (!tensor) return -1;
-    switch (dtype) {
-    case TN_FLOAT32: *(float *)tensor->data = (float)value; break;
-    case TN_FLOAT64: *(double *)tensor->data = value; break;
-    case TN_FLOAT16: *(uint16_t *)tensor->data = tn_float_to_half((float)value); break;
-    case TN_BFLOAT16: *(uint16_t *)tensor->data = tn_float_to_bfloat((float)value); break;
-    case TN_INT32: *(int32_t *)tensor->data = (int32_t)value; break;
-    case TN_INT64: *(int64_t *)tensor->data = (int64_t)value; break;
-    case TN_BOOL: *(bool *)tensor->data = value != 0; break;
-    default: tn_lift_unsupported(lift, tn_dtype_name(dtype)); return -1;
+    if (!tensor) return made(lift, -1);
+    tn_set_double(dtype, tensor->data, 0, value);
+    return made(lift, tn_graph_add_constant(lift->graph, NULL, tensor));
+}
+
+tn_status tn_lift_ints_to_input(tn_lift *lift, const char *attr, int in) {
+    size_t count;
+    const int64_t *values = tn_attr_ints(&lift->node, attr, &count);
+    if (values) TN_TRY(tn_lift_set_input(lift, in, tn_lift_ints(lift, count, values)));
+    tn_node_drop_attr(&lift->node, attr);
+    return TN_OK;
+}
+
+tn_status tn_lift_float_to_input(tn_lift *lift, const char *attr, int in) {
+    if (tn_node_attr(&lift->node, attr)) {
+        double value = tn_attr_float(&lift->node, attr, 0);
+        TN_TRY(tn_lift_set_input(lift, in, tn_lift_scalar(lift, tn_lift_dtype(lift, 0), value)));
     }
-    return tn_graph_add_constant(lift->graph, NULL, tensor);
+    tn_node_drop_attr(&lift->node, attr);
+    return TN_OK;
 }
 
 tn_status tn_lift_set_input(tn_lift *lift, int in, int value) {
-    if (value < 0) return TN_E_MEMORY;
+    if (lift->status != TN_OK || value < 0) return lift->status;
     int count = TN_MAX(lift->node.in_count, in + 1);
     int *list = tn_region_array(lift->scratch, (size_t)count, sizeof *list);
     if (!list) return TN_E_MEMORY;
@@ -87,9 +116,25 @@ tn_status tn_lift_set_input(tn_lift *lift, int in, int value) {
     return TN_OK;
 }
 
-const tn_type *tn_lift_type(const tn_lift *lift, int in) {
-    int value = in < lift->node.in_count ? lift->node.in[in] : -1;
-    return value >= 0 ? &lift->graph->values[value].type : NULL;
+int tn_lift_input(const tn_lift *lift, int in) {
+    return in < lift->node.in_count ? lift->node.in[in] : -1;
+}
+
+tn_dtype tn_lift_dtype(const tn_lift *lift, int in) {
+    int value = tn_lift_input(lift, in);
+    tn_dtype dtype = value >= 0 ? lift->graph->values[value].type.dtype : TN_UNDEFINED;
+    return dtype ? dtype : TN_FLOAT32;
+}
+
+int tn_lift_rank(const tn_lift *lift, int in) {
+    int value = tn_lift_input(lift, in);
+    return value >= 0 && lift->graph->values[value].type.kind == TN_KIND_TENSOR ? lift->graph->values[value].type.rank
+                                                                                : -1;
+}
+
+const tn_tensor *tn_lift_contents(const tn_lift *lift, int in) {
+    int value = tn_lift_input(lift, in);
+    return value >= 0 ? lift->graph->values[value].constant : NULL;
 }
 
 tn_status tn_lift_unsupported(const tn_lift *lift, const char *what) {

@@ -1,5 +1,8 @@
 /* Lifting: nodes of older opsets become nodes of the newest one, so that lib/ops knows one version of each operator.
  *
+ * A failure is kept in the draft: what follows it does nothing and gives -1, so that a rule may build a chain of nodes
+ * and look once at the end.
+ *
  * A node that is being imported is a draft: its inputs, outputs and attributes as the file has them. Rules (tables in
  * lift_*.c) are chosen by operator and version; a rule edits the draft, adds nodes before it, or puts the draft into
  * the graph itself to add nodes after it. Types of inputs are known as far as they can be inferred. */
@@ -11,10 +14,11 @@
 typedef struct tn_lift {
     tn_graph *graph;
     tn_region *scratch;
-    const char *op;  /* the operator's name; a rule may change it */
-    int64_t version; /* of ai.onnx, that the node was written for */
-    tn_node node;    /* the draft: in, out and attrs may be edited and replaced (from scratch); op is not set */
-    bool done;       /* nothing is left to be added */
+    const char *op;   /* the operator's name; a rule may change it */
+    int64_t version;  /* of ai.onnx, that the node was written for */
+    tn_node node;     /* the draft: in, out and attrs may be edited and replaced (from scratch); op is not set */
+    bool done;        /* nothing is left to be added */
+    tn_status status; /* of the first thing that failed */
 } tn_lift;
 
 typedef struct tn_lift_rule {
@@ -27,7 +31,7 @@ typedef struct tn_lift_rule {
 tn_status tn_lift_apply(tn_lift *lift);
 
 /* ---- for rules ---- */
-/* Puts the draft into the graph as it is now. */
+/* Puts the draft into the graph as it is now. Like all that follows, returns the draft's status. */
 tn_status tn_lift_flush(tn_lift *lift);
 /* Adds a node with one new value as output, which it returns; -1 on failure. attrs may be NULL. */
 int tn_lift_add(tn_lift *lift, const char *op, int in_count, const int *in, int attr_count, const tn_attr *attrs);
@@ -36,13 +40,22 @@ tn_status tn_lift_add_to(tn_lift *lift, const char *op, int in_count, const int 
                          const tn_attr *attrs);
 /* A value for a node that follows. -1 on failure. */
 int tn_lift_value(tn_lift *lift);
-/* Constants: int64[count] and a scalar of a dtype (float32, float16, bfloat16, float64, int32, int64). -1 on failure. */
+/* Constants: int64[count], float32[count], and a scalar of any numeric dtype. -1 on failure. */
 int tn_lift_ints(tn_lift *lift, size_t count, const int64_t *values);
+int tn_lift_floats(tn_lift *lift, size_t count, const float *values);
 int tn_lift_scalar(tn_lift *lift, tn_dtype dtype, double value);
+/* Makes a list attribute, if it is there, a constant input. */
+tn_status tn_lift_ints_to_input(tn_lift *lift, const char *attr, int in);
+/* Likewise a float attribute, as a scalar of input 0's dtype. */
+tn_status tn_lift_float_to_input(tn_lift *lift, const char *attr, int in);
 /* Sets input `in` of the draft, adding absent ones up to it. */
 tn_status tn_lift_set_input(tn_lift *lift, int in, int value);
-/* The input's type, NULL if it is absent. */
-const tn_type *tn_lift_type(const tn_lift *lift, int in);
+/* The input's dtype, float32 if nobody knows; its rank, -1 if it is unknown or absent. */
+tn_dtype tn_lift_dtype(const tn_lift *lift, int in);
+int tn_lift_rank(const tn_lift *lift, int in);
+/* The input's value, -1 if it is absent; its contents, NULL if they are not constant. */
+int tn_lift_input(const tn_lift *lift, int in);
+const tn_tensor *tn_lift_contents(const tn_lift *lift, int in);
 /* "operator X of opset v: what" */
 tn_status tn_lift_unsupported(const tn_lift *lift, const char *what);
 
