@@ -140,6 +140,10 @@ test:
 	@$(MAKE) --no-print-directory unit
 unit: all $(TEST_PROGRAMS)
 	@tests/run-programs.sh $(TEST_PROGRAMS)
+# ONNX's own tests, from the folder onnx/backend/test/data of its Python package.
+ONNX_DATA ?= $(shell python3 -c 'import onnx, os; print(os.path.dirname(onnx.__file__) + "/backend/test/data")' 2>/dev/null)
+conformance: $(CONFORMANCE)
+	$(BUILD)/tests/conformance/onnx_backend --known tests/conformance/known_failures.txt $(ONNX_DATA)
 check:
 	tests/check.sh
 format:
@@ -168,6 +172,6 @@ help:
 	@echo 'make install  PREFIX=/usr/local DESTDIR='
 	@echo 'make format lint clean'
 
-.PHONY: all lib examples setup test unit check format lint install clean help
+.PHONY: all lib examples setup test unit conformance check format lint install clean help
 .SECONDARY:
 -include $(wildcard $(OBJECTS:.o=.d) $(BUILD)/tests/*/*.d $(BUILD)/examples/tenon/*.d)

@@ -56,6 +56,7 @@ static tn_status scatter(tn_lift *lift) {
 
 /* The coordinates that Upsample and the first Resize used. */
 static tn_status set_asymmetric(tn_lift *lift, int scales) {
+    if (scales < 0) return tn_lift_unsupported(lift, "it has no scales");
     TN_TRY(tn_lift_set_input(lift, 2, scales));
     lift->node.in[1] = -1;
     TN_TRY(tn_node_set_text(lift->graph, &lift->node, "coordinate_transformation_mode", "asymmetric"));
