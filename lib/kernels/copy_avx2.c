@@ -106,35 +106,40 @@ static void take_4(int64_t n, const void *src, const int32_t *index, void *dst) 
 }
 
 static void weigh_taps_f32(int64_t n, int64_t taps, const float *src, const int32_t *index, const float *weights,
-                           int64_t stride, float *dst) {
+                           int64_t step, float *dst) {
     int64_t i = 0;
     for (; i + 8 <= n; i += 8) {
         __m256 sum = _mm256_setzero_ps();
         for (int64_t k = 0; k < taps; k++) {
-            __m256i at = _mm256_loadu_si256((const __m256i *)(index + k * stride + i));
-            sum = _mm256_fmadd_ps(_mm256_loadu_ps(weights + k * stride + i), _mm256_i32gather_ps(src, at, 4), sum);
+            __m256i at = _mm256_loadu_si256((const __m256i *)(index + k * step + i));
+            sum = _mm256_fmadd_ps(_mm256_loadu_ps(weights + k * step + i), _mm256_i32gather_ps(src, at, 4), sum);
         }
         _mm256_storeu_ps(dst + i, sum);
     }
     for (; i < n; i++) {
         float sum = 0;
-        for (int64_t k = 0; k < taps; k++)
-            sum = __builtin_fmaf(weights[k * stride + i], src[index[k * stride + i]], sum);
+        for (int64_t k = 0; k < taps; k++) sum = __builtin_fmaf(weights[k * step + i], src[index[k * step + i]], sum);
         dst[i] = sum;
     }
 }
 
-static void weigh_rows_f32(int64_t n, int64_t taps, const float *const *rows, const float *weights, float *dst) {
+static void weigh_rows_f32(int64_t n, int64_t taps, const float *src, int64_t row, const int32_t *index,
+                           const float *weights, int64_t step, float *dst) {
     int64_t i = 0;
-    for (; i + 8 <= n; i += 8) {
-        __m256 sum = _mm256_setzero_ps();
-        for (int64_t k = 0; k < taps; k++)
-            sum = _mm256_fmadd_ps(_mm256_set1_ps(weights[k]), _mm256_loadu_ps(rows[k] + i), sum);
-        _mm256_storeu_ps(dst + i, sum);
+    for (; i + 32 <= n; i += 32) {
+        __m256 sum[4] = {_mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps()};
+        for (int64_t k = 0; k < taps; k++) {
+            const float *from = src + index[k * step] * row + i;
+            __m256 w = _mm256_set1_ps(weights[k * step]);
+#pragma GCC unroll 4
+            for (int v = 0; v < 4; v++) sum[v] = _mm256_fmadd_ps(w, _mm256_loadu_ps(from + v * 8), sum[v]);
+        }
+#pragma GCC unroll 4
+        for (int v = 0; v < 4; v++) _mm256_storeu_ps(dst + i + v * 8, sum[v]);
     }
     for (; i < n; i++) {
         float sum = 0;
-        for (int64_t k = 0; k < taps; k++) sum = __builtin_fmaf(weights[k], rows[k][i], sum);
+        for (int64_t k = 0; k < taps; k++) sum = __builtin_fmaf(weights[k * step], src[index[k * step] * row + i], sum);
         dst[i] = sum;
     }
 }

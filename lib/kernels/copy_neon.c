@@ -64,16 +64,20 @@ TN_TRANSPOSE(transpose_2, uint16_t, 8, 32, tile_2)
 TN_TRANSPOSE(transpose_4, uint32_t, 4, 16, tile_4)
 TN_TRANSPOSE(transpose_8, uint64_t, 2, 8, tile_8)
 
-static void weigh_rows_f32(int64_t n, int64_t taps, const float *const *rows, const float *weights, float *dst) {
+static void weigh_rows_f32(int64_t n, int64_t taps, const float *src, int64_t row, const int32_t *index,
+                           const float *weights, int64_t step, float *dst) {
     int64_t i = 0;
-    for (; i + 4 <= n; i += 4) {
-        float32x4_t sum = vdupq_n_f32(0);
-        for (int64_t k = 0; k < taps; k++) sum = vfmaq_n_f32(sum, vld1q_f32(rows[k] + i), weights[k]);
-        vst1q_f32(dst + i, sum);
+    for (; i + 16 <= n; i += 16) {
+        float32x4_t sum[4] = {vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0), vdupq_n_f32(0)};
+        for (int64_t k = 0; k < taps; k++) {
+            const float *from = src + index[k * step] * row + i;
+            for (int v = 0; v < 4; v++) sum[v] = vfmaq_n_f32(sum[v], vld1q_f32(from + v * 4), weights[k * step]);
+        }
+        for (int v = 0; v < 4; v++) vst1q_f32(dst + i + v * 4, sum[v]);
     }
     for (; i < n; i++) {
         float sum = 0;
-        for (int64_t k = 0; k < taps; k++) sum = __builtin_fmaf(weights[k], rows[k][i], sum);
+        for (int64_t k = 0; k < taps; k++) sum = __builtin_fmaf(weights[k * step], src[index[k * step] * row + i], sum);
         dst[i] = sum;
     }
 }

@@ -28,18 +28,19 @@ static void take_4(int64_t n, const void *src, const int32_t *index, void *dst) 
 }
 
 static void weigh_taps_f32(int64_t n, int64_t taps, const float *src, const int32_t *index, const float *weights,
-                           int64_t stride, float *dst) {
+                           int64_t step, float *dst) {
     for (int64_t i = 0; i < n; i++) {
         float sum = 0;
-        for (int64_t k = 0; k < taps; k++) sum += weights[k * stride + i] * src[index[k * stride + i]];
+        for (int64_t k = 0; k < taps; k++) sum += weights[k * step + i] * src[index[k * step + i]];
         dst[i] = sum;
     }
 }
 
-static void weigh_rows_f32(int64_t n, int64_t taps, const float *const *rows, const float *weights, float *dst) {
+static void weigh_rows_f32(int64_t n, int64_t taps, const float *src, int64_t row, const int32_t *index,
+                           const float *weights, int64_t step, float *dst) {
     for (int64_t i = 0; i < n; i++) {
         float sum = 0;
-        for (int64_t k = 0; k < taps; k++) sum += weights[k] * rows[k][i];
+        for (int64_t k = 0; k < taps; k++) sum += weights[k * step] * src[index[k * step] * row + i];
         dst[i] = sum;
     }
 }
