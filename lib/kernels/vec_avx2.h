@@ -50,6 +50,7 @@ static inline vm vf_nan(vf a) { return _mm256_cmp_ps(a, a, _CMP_UNORD_Q); }
 static inline vm vm_and(vm a, vm b) { return _mm256_and_ps(a, b); }
 static inline vm vm_or(vm a, vm b) { return _mm256_or_ps(a, b); }
 static inline vm vm_none(void) { return _mm256_setzero_ps(); }
+static inline vm vm_first(size_t n) { return _mm256_castsi256_ps(vec_first(n)); }
 static inline int vm_any(vm a) { return _mm256_movemask_ps(a); }
 static inline vf vf_select(vm m, vf a, vf b) { return _mm256_blendv_ps(b, a, m); }
 

@@ -51,6 +51,10 @@ static inline vm vf_nan(vf a) { return vmvnq_u32(vceqq_f32(a, a)); }
 static inline vm vm_and(vm a, vm b) { return vandq_u32(a, b); }
 static inline vm vm_or(vm a, vm b) { return vorrq_u32(a, b); }
 static inline vm vm_none(void) { return vdupq_n_u32(0); }
+static inline vm vm_first(size_t n) {
+    static const uint32_t lanes[4] = {0, 1, 2, 3};
+    return vcltq_u32(vld1q_u32(lanes), vdupq_n_u32((uint32_t)n));
+}
 static inline int vm_any(vm a) { return vmaxvq_u32(a) != 0; }
 static inline vf vf_select(vm m, vf a, vf b) { return vbslq_f32(m, a, b); }
 

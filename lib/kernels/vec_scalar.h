@@ -6,7 +6,7 @@
  *   vf  vi  vm   lanes of float, of int32_t, of truth
  *
  *   load, store      any address; _n: the first n lanes only, n in [0, VF_WIDTH]; lanes not loaded are 0
- *   set              all lanes alike
+ *   set              all lanes alike;  first(n): true in the first n lanes
  *   fma(a, b, c)     a * b + c rounded once (in vec_scalar.h almost always);  fnma(a, b, c): c - a * b
  *   min(a, b)        a < b ? a : b, max(a, b)  a > b ? a : b: where either is NaN, the result is b
  *   round            to the nearest, ties to even
@@ -66,6 +66,7 @@ static inline vm vf_nan(vf a) { return a != a; }
 static inline vm vm_and(vm a, vm b) { return a & b; }
 static inline vm vm_or(vm a, vm b) { return a | b; }
 static inline vm vm_none(void) { return 0; }
+static inline vm vm_first(size_t n) { return n != 0; }
 static inline int vm_any(vm a) { return a; }
 static inline vf vf_select(vm m, vf a, vf b) { return m ? a : b; }
 static inline float vf_sum(vf a) { return a; }

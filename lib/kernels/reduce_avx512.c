@@ -1,0 +1,6 @@
+#include "kernels/kernels.h"
+#include "kernels/vec_avx512.h"
+#define TN_LEVEL_OVERLAY tn_reduce_avx512
+#include "kernels/reduce_rows.h"
+#include "kernels/softmax_rows.h"
+#include "kernels/norm_rows.h"

@@ -1,0 +1,6 @@
+#include "kernels/kernels.h"
+#include "kernels/vec_neon.h"
+#define TN_LEVEL_OVERLAY tn_reduce_neon
+#include "kernels/reduce_rows.h"
+#include "kernels/softmax_rows.h"
+#include "kernels/norm_rows.h"

@@ -1,0 +1,86 @@
+/* Reductions of rows and of columns, for one level; see reduce.inc. Included by reduce_<level>.c.
+ *
+ * A row is taken in four vectors at a time, so that additions overlap and errors stay small; a column in blocks of
+ * BLOCK rows whose results are combined in turn, for the second reason. */
+#include "kernels/math.h"
+
+#define BLOCK 128
+
+/* The whole vector if that many lanes are left, else those: masked accesses are slow on some machines. */
+static inline vf load(const float *p, size_t lanes) {
+    return lanes >= VF_WIDTH ? vf_load(p) : vf_load_n(p, lanes);
+}
+static inline void store(float *p, vf a, size_t lanes) {
+    if (lanes >= VF_WIDTH)
+        vf_store(p, a);
+    else
+        vf_store_n(p, a, lanes);
+}
+
+static inline vf same(vf x) {
+    return x;
+}
+static inline vf square(vf x) {
+    return vf_mul(x, x);
+}
+/* vf_max gives its second argument on NaN; the accumulator is the first, and once NaN it stays so. */
+static inline vf max_keep(vf a, vf x) {
+    return vf_select(vf_nan(a), a, vf_max(a, x));
+}
+static inline vf min_keep(vf a, vf x) {
+    return vf_select(vf_nan(a), a, vf_min(a, x));
+}
+static inline float max_across(vf a) {
+    return vm_any(vf_nan(a)) ? TN_NAN : vf_high(a);
+}
+static inline float min_across(vf a) {
+    return vm_any(vf_nan(a)) ? TN_NAN : vf_low(a);
+}
+static inline float product_across(vf a) {
+    float lanes[VF_WIDTH];
+    vf_store(lanes, a);
+    for (size_t half = VF_WIDTH / 2; half; half /= 2)
+        for (size_t i = 0; i < half; i++) lanes[i] *= lanes[i + half];
+    return lanes[0];
+}
+
+#define REDUCTION(name, neutral, map, combine, across)                                                                 \
+    static inline float name##_of(const float *x, size_t n) {                                                          \
+        const vf none = vf_set(neutral);                                                                               \
+        vf a = none, b = none, c = none, d = none;                                                                     \
+        size_t i = 0;                                                                                                  \
+        for (; i + 4 * VF_WIDTH <= n; i += 4 * VF_WIDTH) {                                                             \
+            a = combine(a, map(vf_load(x + i)));                                                                       \
+            b = combine(b, map(vf_load(x + i + VF_WIDTH)));                                                            \
+            c = combine(c, map(vf_load(x + i + 2 * VF_WIDTH)));                                                        \
+            d = combine(d, map(vf_load(x + i + 3 * VF_WIDTH)));                                                        \
+        }                                                                                                              \
+        for (; i + VF_WIDTH <= n; i += VF_WIDTH) a = combine(a, map(vf_load(x + i)));                                  \
+        if (i < n) b = combine(b, vf_select(vm_first(n - i), map(vf_load_n(x + i, n - i)), none));                     \
+        return across(combine(combine(a, b), combine(c, d)));                                                          \
+    }                                                                                                                  \
+    static void rows_##name##_f32(float *y, const float *x, size_t rows, size_t n) {                                   \
+        for (size_t r = 0; r < rows; r++) y[r] = name##_of(x + r * n, n);                                              \
+    }                                                                                                                  \
+    static inline vf name##_down(const float *x, size_t rows, size_t stride, size_t lanes) {                           \
+        vf total = vf_set(neutral);                                                                                    \
+        for (size_t r = 0; r < rows;) {                                                                                \
+            size_t end = rows - r < BLOCK ? rows : r + BLOCK;                                                          \
+            vf a = vf_set(neutral);                                                                                    \
+            for (; r < end; r++) a = combine(a, map(load(x + r * stride, lanes)));                                     \
+            total = combine(total, a);                                                                                 \
+        }                                                                                                              \
+        return total;                                                                                                  \
+    }                                                                                                                  \
+    static void columns_##name##_f32(float *y, const float *x, size_t rows, size_t n, size_t stride) {                 \
+        size_t j = 0;                                                                                                  \
+        for (; j + VF_WIDTH <= n; j += VF_WIDTH) vf_store(y + j, name##_down(x + j, rows, stride, VF_WIDTH));          \
+        if (j < n) vf_store_n(y + j, name##_down(x + j, rows, stride, n - j), n - j);                                  \
+    }
+
+REDUCTION(sum, 0, same, vf_add, vf_sum)
+REDUCTION(sum_abs, 0, vf_abs, vf_add, vf_sum)
+REDUCTION(sum_squares, 0, square, vf_add, vf_sum)
+REDUCTION(product, 1, same, vf_mul, product_across)
+REDUCTION(max, -TN_INFINITY, same, max_keep, max_across)
+REDUCTION(min, TN_INFINITY, same, min_keep, min_across)
