@@ -13,6 +13,9 @@ typedef struct tn_pass {
 
 extern const tn_pass tn_passes[]; /* ends with a NULL name */
 
+/* No pass but a must: makes each SequenceMap a Loop. The graph comes and stays sorted and inferred. */
+tn_status tn_expand_sequence_maps(tn_graph *graph);
+
 /* Runs them on the graph and on the bodies inside it, those left out that options->skip_passes names. */
 tn_status tn_passes_run(tn_graph *graph, const tn_model_options *options);
 
