@@ -91,3 +91,26 @@ void tn_qgemm_pack_b(const tn_qgemm_layout *layout, void *dst, const uint8_t *b,
         }
     }
 }
+
+static inline __attribute__((always_inline)) void interleave(int group, uint8_t *restrict dst,
+                                                             const uint8_t *const *source, int live, size_t n,
+                                                             size_t stride, uint8_t flip) {
+    const uint8_t *s[4];
+    uint8_t mask[4];
+    for (int g = 0; g < group; g++) {
+        s[g] = source[g < live ? g : 0];
+        mask[g] = g < live ? 0xff : 0;
+    }
+    for (size_t i = 0; i < n; i++)
+        for (int g = 0; g < group; g++) dst[i * (size_t)group + (size_t)g] = (s[g][i * stride] ^ flip) & mask[g];
+}
+
+void tn_qgemm_interleave(const tn_qgemm_layout *layout, uint8_t *dst, const uint8_t *const *source, int live, size_t n,
+                         size_t stride, uint8_t flip) {
+    if (layout->group == 4)
+        stride == 1 ? interleave(4, dst, source, live, n, 1, flip) : interleave(4, dst, source, live, n, stride, flip);
+    else if (layout->group == 2)
+        stride == 1 ? interleave(2, dst, source, live, n, 1, flip) : interleave(2, dst, source, live, n, stride, flip);
+    else
+        interleave(1, dst, source, live, n, stride, flip);
+}

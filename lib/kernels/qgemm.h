@@ -43,4 +43,8 @@ void tn_qgemm_pack_a(const tn_qgemm_layout *layout, void *dst, const uint8_t *a,
 void tn_qgemm_pack_b(const tn_qgemm_layout *layout, void *dst, const uint8_t *b, size_t k_stride, size_t n_stride,
                      size_t k, size_t n, bool b_signed, uint8_t flip, int32_t *sums);
 
+/* One group of b for n columns: dst[i * group + g] = g < live ? source[g][i * stride] ^ flip : 0. */
+void tn_qgemm_interleave(const tn_qgemm_layout *layout, uint8_t *dst, const uint8_t *const *source, int live, size_t n,
+                         size_t stride, uint8_t flip);
+
 #endif

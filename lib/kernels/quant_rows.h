@@ -1,6 +1,6 @@
 /* Loops over rows of quantized values, in plain C: each level's file includes this and so gets the code that its
  * compiler flags allow. All do the same operations on each element, hence the same bits. */
-#include <math.h>
+#include <string.h>
 
 static void qgemm_fix(int32_t *c, size_t n, int32_t p, const int32_t *u, int32_t q, const int32_t *v, int32_t r) {
     uint32_t *to = (uint32_t *)c;
@@ -76,22 +76,36 @@ static void qrange(const float *x, size_t n, float *low, float *high) {
     *high = greatest[0];
 }
 
-static void qconv_row(int32_t *c, size_t n, size_t taps, const int32_t *w, const uint8_t *const *x, size_t stride,
-                      bool x_signed) {
-    uint32_t *to = (uint32_t *)c;
+/* Some columns at a time stay in registers for all taps. */
+static inline __attribute__((always_inline)) void q_conv_block(uint32_t *c, size_t n, size_t taps, const int32_t *w,
+                                                               const uint8_t *const *x, size_t at, size_t stride,
+                                                               bool x_signed) {
     for (size_t t = 0; t < taps; t++) {
         const uint32_t weight = (uint32_t)w[t];
-        const uint8_t *u = x[t];
+        const uint8_t *u = x[t] + at * stride;
         const int8_t *s = (const int8_t *)u;
-        if (stride == 1 && x_signed)
-            for (size_t i = 0; i < n; i++) to[i] += weight * (uint32_t)s[i];
-        else if (stride == 1)
-            for (size_t i = 0; i < n; i++) to[i] += weight * u[i];
-        else if (x_signed)
-            for (size_t i = 0; i < n; i++) to[i] += weight * (uint32_t)s[i * stride];
+        if (x_signed)
+            for (size_t i = 0; i < n; i++) c[i] += weight * (uint32_t)s[i * stride];
         else
-            for (size_t i = 0; i < n; i++) to[i] += weight * u[i * stride];
+            for (size_t i = 0; i < n; i++) c[i] += weight * u[i * stride];
     }
+}
+
+static void qconv_row(int32_t *c, size_t n, size_t taps, const int32_t *w, const uint8_t *const *x, size_t stride,
+                      bool x_signed) {
+    enum { BLOCK = 32 };
+    size_t i = 0;
+    for (; i + BLOCK <= n; i += BLOCK) {
+        uint32_t sum[BLOCK];
+        memcpy(sum, c + i, sizeof sum);
+        if (stride == 1)
+            x_signed ? q_conv_block(sum, BLOCK, taps, w, x, i, 1, true)
+                     : q_conv_block(sum, BLOCK, taps, w, x, i, 1, false);
+        else
+            q_conv_block(sum, BLOCK, taps, w, x, i, stride, x_signed);
+        memcpy(c + i, sum, sizeof sum);
+    }
+    q_conv_block((uint32_t *)c + i, n - i, taps, w, x, i, stride, x_signed);
 }
 
 #define TN_QUANT_ROWS(table)                                                                                           \

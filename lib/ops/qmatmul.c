@@ -4,6 +4,7 @@
  * zero points, and what the operator makes of the sums, while they are in the first-level cache. */
 #include "ops/qmatmul.h"
 #include "ops/quant.h"
+#include "ops/scratch.h"
 #include <stdio.h>
 
 enum { TILE_M = 24, TILE_N = 128, TASK_M = 2 * TILE_M, TASK_N = 4 * TILE_N, PACK_ROWS = 64 };
@@ -98,12 +99,6 @@ static void pack_all_b(void *dst, const void *context) {
     for (size_t i = 0; i < s.q->b_count; i++) pack_b(&s, (int64_t)i);
 }
 
-static bool add_rounded(size_t *total, size_t count, size_t size) {
-    size_t bytes;
-    if (!tn_mul_size(count, size, &bytes) || !tn_add_size(bytes, 63, &bytes)) return false;
-    return tn_add_size(*total, bytes / 64 * 64, total);
-}
-
 tn_status tn_qmatmul_prepare(tn_prepare *call, tn_qmatmul *q, const tn_type *a, bool a_signed, bool trans_a, int b_in,
                              bool trans_b) {
     const tn_type *b = call->in[b_in];
@@ -144,13 +139,13 @@ tn_status tn_qmatmul_prepare(tn_prepare *call, tn_qmatmul *q, const tn_type *a, 
     q->b_bytes = tn_qgemm_b_bytes(q->layout, q->k, q->n);
     bool fits = q->b_bytes < SIZE_MAX / 2;
     if (fits) q->b_bytes = (q->b_bytes + 63) / 64 * 64;
-    fits = fits && add_rounded(&q->b_bytes, q->n, sizeof(int32_t));
+    fits = fits && tn_scratch_add(&q->b_bytes, q->n, sizeof(int32_t));
     /* Scratch: packed a, its row sums and zero points; b's corrections and zero points; packed b. */
     size_t a_bytes = tn_qgemm_a_bytes(q->layout, q->rows, q->k);
-    fits = fits && a_bytes < SIZE_MAX && add_rounded(&q->scratch, a_bytes, 1);
+    fits = fits && a_bytes < SIZE_MAX && tn_scratch_add(&q->scratch, a_bytes, 1);
     for (int i = 0; i < 2; i++)
-        fits = fits && add_rounded(&q->scratch, q->rows + 1, sizeof(int32_t)) &&
-               add_rounded(&q->scratch, q->b_count * q->n + 1, sizeof(int32_t));
+        fits = fits && tn_scratch_add(&q->scratch, q->rows + 1, sizeof(int32_t)) &&
+               tn_scratch_add(&q->scratch, q->b_count * q->n + 1, sizeof(int32_t));
     if (fits && call->value[b_in] && q->b_count * q->k * q->n > 0) {
         const b_source source = {q, call->value[b_in]->data, NULL};
         char layout[96];
@@ -160,7 +155,7 @@ tn_status tn_qmatmul_prepare(tn_prepare *call, tn_qmatmul *q, const tn_type *a, 
         if (!tn_mul_size(q->b_count, q->b_bytes, &bytes)) return tn_fail(TN_E_SHAPE, "the matrices are too large");
         return tn_prepare_pack(call, b_in, layout, bytes, pack_all_b, &source, &q->b_packed);
     }
-    fits = fits && add_rounded(&q->scratch, q->b_count, q->b_bytes);
+    fits = fits && tn_scratch_add(&q->scratch, q->b_count, q->b_bytes);
     return fits ? TN_OK : tn_fail(TN_E_SHAPE, "the matrices are too large");
 }
 
@@ -235,12 +230,6 @@ static void product(void *context, int64_t task) {
         }
 }
 
-static void *take(uint8_t **scratch, size_t count, size_t size) {
-    void *p = *scratch;
-    *scratch += (count * size + 63) / 64 * 64;
-    return p;
-}
-
 /* b's zero points as its packed values have them, and k * b_zero - column sum for each column. */
 static void correct_columns(job *j) {
     const tn_qmatmul *q = j->q;
@@ -263,11 +252,11 @@ void tn_qmatmul_run(const tn_qmatmul *q, const tn_run *run, const tn_qmatmul_cal
     size_t padded = tn_qgemm_k(q->layout, q->k);
     j.a_stride = padded * (size_t)q->layout->a_size;
     uint8_t *at = scratch;
-    j.a = j.a_packed = take(&at, q->rows * j.a_stride, 1);
-    j.a_sums = take(&at, q->rows + 1, sizeof(int32_t));
-    j.b_fix = take(&at, q->b_count * q->n + 1, sizeof(int32_t));
-    j.a_zeros = take(&at, q->rows + 1, sizeof(int32_t));
-    j.b_zeros = take(&at, q->b_count * q->n + 1, sizeof(int32_t));
+    j.a = j.a_packed = tn_scratch_take(&at, q->rows * j.a_stride, 1);
+    j.a_sums = tn_scratch_take(&at, q->rows + 1, sizeof(int32_t));
+    j.b_fix = tn_scratch_take(&at, q->b_count * q->n + 1, sizeof(int32_t));
+    j.a_zeros = tn_scratch_take(&at, q->rows + 1, sizeof(int32_t));
+    j.b_zeros = tn_scratch_take(&at, q->b_count * q->n + 1, sizeof(int32_t));
     /* The split hangs on the shape alone. Small products stay on the caller's thread. */
     tn_pool *pool = q->batches * q->m * q->n * q->k < 100000 ? NULL : run->pool;
     j.b = q->b_packed;
