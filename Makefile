@@ -15,6 +15,8 @@ WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes 
 OPT ?= -O2 -g
 CFLAGS_ALL = -std=c11 -D_GNU_SOURCE -DTN_BUILD_SHARED -DTN_VERSION=\"$(VERSION)\" -fPIC -fvisibility=hidden \
              -ffp-contract=off -fno-math-errno $(WARN) $(OPT) $(SANITIZE) -Iinclude -Ilib $(CFLAGS)
+# The command and the examples use the public headers alone, as any host does.
+HOST_FLAGS = -std=c11 -D_GNU_SOURCE $(WARN) $(OPT) $(SANITIZE) -Iinclude $(CFLAGS)
 LIBS := -lm -lpthread
 ifeq ($(WITH_OPENBLAS),1)
 CFLAGS_ALL += -DTN_WITH_OPENBLAS=1 $(shell pkg-config --cflags openblas)
@@ -114,7 +116,7 @@ $(BUILD)/tests/%.o: tests/%.c
 $(BUILD)/examples/tenon/%.o: examples/tenon/%.c
 	@mkdir -p $(@D)
 	$(SAY) CC $<
-	$(Q)$(CC) $(CFLAGS_ALL) $(TOOL_CFLAGS) -Iexamples -MMD -MP -c $< -o $@
+	$(Q)$(CC) $(HOST_FLAGS) $(TOOL_CFLAGS) -MMD -MP -c $< -o $@
 
 $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(BUILD)/libtenon.a
 	$(SAY) LD $@
@@ -122,11 +124,10 @@ $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(BUILD)/libtenon.a
 $(BUILD)/tests/conformance/%: $(BUILD)/tests/conformance/%.o $(BUILD)/libtenon.a
 	$(SAY) LD $@
 	$(Q)$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $< $(BUILD)/libtenon.a -lcmocka $(LIBS)
-# Examples use the public headers alone, as a host does.
 $(BUILD)/examples/%: examples/%.c $(BUILD)/libtenon.a
 	@mkdir -p $(@D)
 	$(SAY) CC $<
-	$(Q)$(CC) -std=c11 -D_GNU_SOURCE $(WARN) $(OPT) $(SANITIZE) -Iinclude $(LDFLAGS) -o $@ $< $(BUILD)/libtenon.a $(LIBS)
+	$(Q)$(CC) $(HOST_FLAGS) $(LDFLAGS) -o $@ $< $(BUILD)/libtenon.a $(LIBS)
 $(BUILD)/tenon: $(TOOL_SOURCES:%.c=$(BUILD)/%.o) $(BUILD)/libtenon.a
 	$(SAY) LD $@
 	$(Q)$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $^ $(LIBS) $(TOOL_LIBS)

@@ -1,0 +1,26 @@
+/* tenon check: can Tenon run this model? */
+#include "tool.h"
+
+int check_command(const settings *s) {
+    host h;
+    bool good = host_load(&h, s) && host_start(&h, false) && host_run(&h);
+    progress(s, NULL);
+    if (s->json) {
+        json j = json_open(stdout);
+        json_object(&j, NULL);
+        json_text(&j, "model", s->model);
+        json_bool(&j, "valid", good);
+        json_text(&j, "stage", good ? NULL : h.stage);
+        json_text(&j, "status", h.status ? tn_status_text(h.status) : NULL);
+        json_text(&j, "error", h.status ? tn_last_error() : NULL);
+        json_end(&j);
+    } else if (good) {
+        printf("%s is valid and runs: %d nodes", s->model, tn_graph_node_count(tn_model_graph(h.model)));
+        if (h.node_count >= 0) printf(" (%d before the passes)", h.node_count);
+        printf(", instruction set %s\n", tn_model_cpu(h.model));
+    } else {
+        printf("%s does not run: it failed at: %s\n", s->model, h.stage);
+    }
+    host_close(&h);
+    return good ? EXIT_OK : EXIT_FAILED;
+}

@@ -1,0 +1,124 @@
+/* The tenon command: finds the subcommand, and holds what all of them need of the terminal and the clock. */
+#include "tool.h"
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+const command commands[] = {
+    {"run", RUN, run_command, "run a model once, on files or on random input; compare its outputs",
+     "An input is NAME=FILE (.npy, .npz or ONNX's .pb); an .npz without NAME= gives all its arrays by their names, a "
+     "folder\nits input_0.pb, input_1.pb... Inputs that are not given are random.\n"
+     "--output takes a folder, an .npz for all outputs, or an .npy or .pb for the first one; --compare the same, or "
+     "NAME=FILE.\n"},
+    {"inspect", INSPECT, inspect_command, "say what is in a model: operators, shapes, parameters, work, memory",
+     "Shapes are those of a session prepared for the dims that are given; symbols that are not are 1.\n"},
+    {"bench", BENCH, bench_command, "measure a model's latency",
+     "Time per operator is measured in runs of their own, so that reading the clock does not disturb the latency.\n"},
+    {"check", CHECK, check_command, "say whether a model is valid and Tenon runs all of it",
+     "The model is loaded, prepared and run on random input; the exit code is 0 if all of that works.\n"},
+    {0},
+};
+
+void complain(const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    fputs("tenon: ", stderr);
+    vfprintf(stderr, format, arguments);
+    fputc('\n', stderr);
+    va_end(arguments);
+}
+
+bool complain_status(const char *what, tn_status status) {
+    const char *sentence = tn_last_error();
+    complain("%s: %s", what, sentence[0] ? sentence : tn_status_text(status));
+    return false;
+}
+
+void *tool_alloc(size_t count, size_t size) {
+    void *memory = calloc(count ? count : 1, size ? size : 1);
+    if (memory) return memory;
+    complain("no memory for %zu times %zu bytes", count, size);
+    exit(EXIT_FAILED);
+}
+
+double now_ms(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
+}
+
+void progress(const settings *s, const char *format, ...) {
+    static double last;
+    if (s->quiet || !isatty(STDERR_FILENO)) return;
+    if (format && now_ms() - last < 100) return;
+    fputs("\r\033[K", stderr);
+    if (format) {
+        va_list arguments;
+        va_start(arguments, format);
+        vfprintf(stderr, format, arguments);
+        va_end(arguments);
+        last = now_ms();
+    }
+    fflush(stderr);
+}
+
+static volatile sig_atomic_t stopped;
+static tn_session *volatile watched;
+
+static void on_interrupt(int signal_number) {
+    (void)signal_number;
+    stopped = 1;
+    tn_session *session = watched;
+    if (session) tn_session_interrupt(session);
+}
+
+/* The second Ctrl-C ends the program whatever it does. */
+void watch(tn_session *session) {
+    struct sigaction action = {.sa_flags = (int)SA_RESETHAND};
+    action.sa_handler = session ? on_interrupt : SIG_DFL;
+    watched = session;
+    sigaction(SIGINT, &action, NULL);
+}
+
+bool interrupted(void) {
+    return stopped;
+}
+
+static void usage(FILE *file) {
+    fprintf(file, "tenon %s: run, inspect and measure ONNX models\n\nusage: tenon COMMAND MODEL.onnx [OPTIONS]\n\n",
+            tn_version());
+    for (const command *c = commands; c->name; c++) fprintf(file, "  %-9s%s\n", c->name, c->summary);
+    fprintf(file, "\ntenon COMMAND --help lists its options. Exit codes: 0 success, 1 the model, the run or the "
+                  "comparison failed,\n2 wrong usage, 130 interrupted.\n");
+}
+
+int main(int count, char **arguments) {
+    const char *name = count > 1 ? arguments[1] : NULL;
+    if (name && strcmp(name, "--version") == 0) return puts(tn_version()) < 0;
+    if (!name || strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
+        usage(name ? stdout : stderr);
+        return name ? EXIT_OK : EXIT_USAGE;
+    }
+    const command *c = commands;
+    while (c->name && strcmp(c->name, name) != 0) c++;
+    if (!c->name) {
+        complain("there is no command '%s'; tenon --help lists them", name);
+        return EXIT_USAGE;
+    }
+    settings s;
+    if (!options_parse(c, count - 2, arguments + 2, &s)) return EXIT_USAGE;
+    int code = EXIT_OK;
+    if (s.help)
+        options_help(c);
+    else
+        code = c->run(&s);
+    progress(&s, NULL);
+    free(s.inputs.items);
+    if (interrupted()) code = EXIT_INTERRUPTED;
+    if (fflush(stdout) == 0 && !ferror(stdout)) return code;
+    complain("writing the result failed");
+    return code ? code : EXIT_FAILED;
+}

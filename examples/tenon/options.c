@@ -1,0 +1,124 @@
+/* Options: one table, which parsing and --help both read. */
+#include "tool.h"
+#include <errno.h>
+#include <math.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum kind { FLAG, TEXT, COUNT, REAL, WORDS };
+
+typedef struct row {
+    const char *name, *value;
+    enum kind kind;
+    size_t offset;
+    unsigned commands;
+    const char *help;
+    double fallback;
+} row;
+
+#define AT(field) offsetof(settings, field)
+static const row rows[] = {
+    {"--input", "NAME=FILE", WORDS, AT(inputs), RUN | BENCH | CHECK, "contents of an input; may be repeated", 0},
+    {"--dim", "NAME=N", WORDS, AT(dims), ALL, "size of a symbolic dimension (default 1); may be repeated", 0},
+    {"--shape", "INPUT=N,N,..", WORDS, AT(shapes), ALL, "shape of a random input; may be repeated", 0},
+    {"--seed", "N", COUNT, AT(seed), ALL, "of random inputs and random operators (default 0)", 0},
+    {"--low", "X", REAL, AT(low), RUN | BENCH | CHECK, "least value of random floats (default -1)", -1},
+    {"--high", "X", REAL, AT(high), RUN | BENCH | CHECK, "greatest value of random floats (default 1)", 1},
+    {"--output", "PATH", TEXT, AT(output), RUN, "where the outputs go", 0},
+    {"--compare", "PATH", WORDS, AT(compares), RUN, "what the outputs should be; may be repeated", 0},
+    {"--rtol", "X", REAL, AT(rtol), RUN, "relative tolerance of --compare (default 1e-3)", 1e-3},
+    {"--atol", "X", REAL, AT(atol), RUN, "absolute tolerance of --compare (default 1e-6)", 1e-6},
+    {"--runs", "N", COUNT, AT(runs), BENCH, "measured runs (default 100)", 100},
+    {"--warmup", "N", COUNT, AT(warmup), BENCH, "runs before them (default 10)", 10},
+    {"--profile", NULL, FLAG, AT(profile), BENCH, "time per operator; with --nodes, per node", 0},
+    {"--trace", "FILE", TEXT, AT(trace), BENCH, "one run as a Chrome trace (JSON)", 0},
+    {"--nodes", NULL, FLAG, AT(nodes), INSPECT | BENCH, "a row a node", 0},
+    {"--passes", NULL, FLAG, AT(passes), INSPECT, "what each pass did", 0},
+    {"--svg", "FILE", TEXT, AT(svg), INSPECT, "draw the graph", 0},
+    {"--skip-passes", "LIST", TEXT, AT(skip_passes), ALL, "passes to leave out, commas between; all: every one", 0},
+    {"--threads", "N", COUNT, AT(threads), RUN | BENCH | CHECK, "threads to compute with (default 1)", 1},
+    {"--cpu", "LEVEL", TEXT, AT(cpu), ALL, "instruction set to stay within: scalar, avx2, avx512, vnni, neon...", 0},
+    {"--json", NULL, FLAG, AT(json), ALL, "the result as JSON", 0},
+    {"--quiet", NULL, FLAG, AT(quiet), ALL, "no progress on the terminal", 0},
+    {"--help", NULL, FLAG, AT(help), ALL, "this text", 0},
+};
+enum { ROWS = sizeof rows / sizeof rows[0] };
+
+static const row *find(const command *c, const char *name, size_t length) {
+    for (const row *r = rows; r < rows + ROWS; r++)
+        if ((r->commands & c->bit) && strlen(r->name) == length && strncmp(r->name, name, length) == 0) return r;
+    return NULL;
+}
+
+static bool parse_number(const row *r, const char *text, double *out) {
+    char *end;
+    errno = 0;
+    double value = strtod(text, &end);
+    bool whole = r->kind == REAL || (value >= 0 && value <= 1e9 && value == floor(value));
+    if (*text && !*end && !errno && isfinite(value) && whole) {
+        *out = value;
+        return true;
+    }
+    complain("%s wants %s, not '%s'", r->name, r->kind == REAL ? "a number" : "a whole number up to 1e9", text);
+    return false;
+}
+
+static bool store(const row *r, const char *text, settings *out) {
+    void *field = (char *)out + r->offset;
+    words *list = field;
+    switch (r->kind) {
+    case FLAG: *(bool *)field = true; break;
+    case TEXT: *(const char **)field = text; break;
+    case WORDS: list->items[list->count++] = text; break;
+    default: return parse_number(r, text, field);
+    }
+    return true;
+}
+
+bool options_parse(const command *c, int count, char **arguments, settings *out) {
+    /* One piece of memory for the four lists: each can take every word there is. */
+    const char **items = tool_alloc(4 * (size_t)count + 4, sizeof *items);
+    *out = (settings){.inputs.items = items,
+                      .dims.items = items + count,
+                      .shapes.items = items + 2 * count,
+                      .compares.items = items + 3 * count};
+    for (const row *r = rows; r < rows + ROWS; r++)
+        if (r->kind == COUNT || r->kind == REAL) *(double *)((char *)out + r->offset) = r->fallback;
+    bool good = true;
+    for (int i = 0; good && i < count; i++) {
+        const char *word = arguments[i];
+        if (word[0] != '-' || !word[1]) {
+            good = !out->model;
+            if (!good) complain("one model at a time: '%s' after '%s'", word, out->model);
+            out->model = word;
+            continue;
+        }
+        const char *equals = strchr(word, '=');
+        const row *r = find(c, word, equals ? (size_t)(equals - word) : strlen(word));
+        if (strcmp(word, "-h") == 0) r = find(c, "--help", 6);
+        good = r && (r->value || !equals) && (!r->value || equals || i + 1 < count);
+        if (!r)
+            complain("tenon %s has no option '%s'; tenon %s --help lists them", c->name, word, c->name);
+        else if (!good)
+            complain("%s takes %s", r->name, r->value ? r->value : "no value");
+        else
+            good = store(r, !r->value ? NULL : equals ? equals + 1 : arguments[++i], out);
+    }
+    if (good && !out->model && !out->help) {
+        complain("which model? tenon %s MODEL.onnx", c->name);
+        good = false;
+    }
+    if (!good) free(items);
+    return good;
+}
+
+void options_help(const command *c) {
+    printf("tenon %s: %s\n\nusage: tenon %s MODEL.onnx [OPTIONS]\n\n", c->name, c->summary, c->name);
+    for (const row *r = rows; r < rows + ROWS; r++) {
+        char left[64];
+        snprintf(left, sizeof left, "%s %s", r->name, r->value ? r->value : "");
+        if (r->commands & c->bit) printf("  %-24s %s\n", left, r->help);
+    }
+    printf("\n%s", c->notes);
+}

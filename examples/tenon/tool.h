@@ -1,0 +1,132 @@
+/* The tenon command: what its files share. It is a host like any other: public headers only.
+ *
+ * Functions that can fail return false after they said why on stderr (`complain`); main turns that into the exit code.
+ */
+#ifndef TENON_TOOL_H
+#define TENON_TOOL_H
+
+#include <stdio.h>
+#include <tenon/tenon.h>
+#include "json.h"
+
+enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_INTERRUPTED = 130 };
+
+typedef struct words {
+    const char **items;
+    size_t count;
+} words;
+
+/* What the command line says; a row of the table in options.c fills each. */
+typedef struct settings {
+    const char *model, *output, *cpu, *skip_passes, *svg, *trace;
+    words inputs, dims, shapes, compares;
+    double threads, seed, runs, warmup, rtol, atol, low, high;
+    bool help, json, quiet, nodes, passes, profile;
+} settings;
+
+typedef struct command {
+    const char *name;
+    unsigned bit; /* in the `commands` of an option's row */
+    int (*run)(const settings *s);
+    const char *summary;
+    const char *notes; /* the end of its help */
+} command;
+
+enum { RUN = 1, INSPECT = 2, BENCH = 4, CHECK = 8, ALL = 15 };
+
+/* options.c: false if the words do not make sense. */
+bool options_parse(const command *c, int count, char **words, settings *out);
+void options_help(const command *c);
+
+/* main.c */
+void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* complain(the library's sentence), always false. */
+bool complain_status(const char *what, tn_status status);
+void *tool_alloc(size_t count, size_t size); /* zeros; ends the program if there is no memory */
+double now_ms(void);
+/* One line on a terminal that the next one replaces; nothing elsewhere. NULL clears it. */
+void progress(const settings *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* From here on Ctrl-C stops this session's run; NULL: Ctrl-C ends the program again. */
+void watch(tn_session *session);
+bool interrupted(void);
+
+/* host.c: a model open with its session and inputs. */
+typedef struct pass_row {
+    const char *name;
+    int before, after, changes;
+} pass_row;
+
+typedef struct host {
+    const settings *settings;
+    tn_model *model;
+    tn_session *session;
+    tn_tensor **tensors; /* all that the inputs are made of */
+    size_t tensor_count;
+    pass_row passes[64];
+    int pass_count;
+    int node_count; /* as imported, if there are passes */
+    double load_ms, prepare_ms;
+    const char *stage; /* what was under way: "load", "prepare"... */
+    tn_status status;  /* why it failed, if the library said so */
+} host;
+
+bool host_load(host *h, const settings *s);
+bool host_start(host *h, bool profile); /* session, inputs, preparation */
+bool host_run(host *h);
+void host_stop(host *h); /* the session alone */
+void host_close(host *h);
+/* An output's tensors, one unless it is a sequence or an empty optional; dense. Free with outputs_free. */
+bool host_output(host *h, int index, size_t *out_count, tn_tensor ***out_tensors);
+void outputs_free(size_t count, tn_tensor **tensors);
+
+/* tensors.c */
+bool tensor_load(const char *path, tn_dtype wanted, tn_tensor **out);
+bool tensor_save(const tn_tensor *t, const char *name, const char *path);
+/* 4-bit and 2-bit elements of a byte each become packed ones, or the other way round; other tensors stay. */
+bool tensor_become(tn_tensor **t, tn_dtype wanted);
+bool tensor_random(const settings *s, uint64_t *state, tn_dtype dtype, int rank, const int64_t *dims, tn_tensor **out);
+
+/* show.c */
+double tensor_element(const tn_tensor *t, int64_t index); /* of a dense one; NaN for strings */
+void tensor_shape_text(const tn_tensor *t, char *text, size_t size);
+void tensor_json(json *j, const tn_tensor *t);
+void tensor_print(const char *name, const tn_tensor *t);
+
+/* tensors.c: files */
+bool is_folder(const char *path);
+bool ends_with(const char *text, const char *end);
+/* `name` made fit to be the name of a file in a folder. */
+void file_name(char *text, size_t size, const char *name);
+/* Whole files: written beside their place and moved there once complete. */
+bool file_read(const char *path, void **out_data, size_t *out_size);
+FILE *file_create(const char *path);
+bool file_commit(FILE *file, const char *path);
+
+/* compare.c */
+bool compare_outputs(host *h, const settings *s, json *j, bool *out_equal);
+
+/* cost.c: concrete shapes, and the multiply-adds of each node. */
+typedef struct cost_shape {
+    int rank; /* -1: unknown */
+    int64_t dims[TN_MAX_RANK];
+} cost_shape;
+typedef struct costs {
+    cost_shape *values; /* a row a value */
+    double *multiplies; /* a row a node; < 0: unknown */
+    double total;       /* of the known ones */
+    double parameters, parameter_bytes;
+    int unknown; /* nodes whose shapes are not known */
+} costs;
+bool costs_make(host *h, costs *out);
+void costs_free(costs *c);
+
+/* svg.c */
+bool svg_write(const host *h, const costs *c, const char *path);
+
+extern const command commands[];
+int run_command(const settings *s);
+int inspect_command(const settings *s);
+int bench_command(const settings *s);
+int check_command(const settings *s);
+
+#endif
