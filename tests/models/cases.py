@@ -1,7 +1,7 @@
 """Writes test cases of the real models: inputs, and what ONNX Runtime makes of them.
 
 Layout as ONNX's own tests have it, so that the same C program runs them:
-build/models/cases/real/<model>/model.onnx, test_data_set_N/{input,output}_K.pb.
+build/models/cases/real/test_<model>/model.onnx, test_data_set_N/{input,output}_K.pb.
 """
 import os
 import pathlib
@@ -82,7 +82,7 @@ def save(path, name, array):
 
 
 def write(model, sets):
-    folder = ROOT / "cases/real" / model.replace("/", "-").removesuffix(".onnx")
+    folder = ROOT / "cases/real" / ("test_" + model.replace("/", "-").removesuffix(".onnx"))
     folder.mkdir(parents=True, exist_ok=True)
     link = folder / "model.onnx"
     if not link.exists():
