@@ -127,6 +127,7 @@ tn_status tn_onnx_tensor_scan(tn_string message, tn_onnx_tensor *out) {
     tn_tensor shape;
     t.rank = rank;
     t.dtype = dtype >= 0 && dtype < 1000 ? (tn_dtype)dtype : TN_UNDEFINED;
+    *out = t; /* the name serves the caller's sentence if the rest is wrong */
     TN_TRY(tn_tensor_set_dense(&shape, t.dtype, t.rank, t.dims, NULL));
     t.count = tn_count(&shape);
     t.bytes = tn_dtype_bytes(t.dtype, t.count);
@@ -257,6 +258,8 @@ tn_status tn_onnx_sparse(tn_importer *importer, tn_string message, tn_tensor **o
     size_t width = tn_dtype_bits(values->dtype) / 8;
     if (!width || values->dtype == TN_STRING)
         return tn_fail(TN_E_UNSUPPORTED, "a sparse tensor of %s", tn_dtype_name(values->dtype));
+    tn_tensor shape;
+    TN_TRY(tn_tensor_set_dense(&shape, values->dtype, rank, dims, NULL));
     tn_tensor *dense = tn_graph_tensor(importer->root, values->dtype, rank, dims, NULL);
     if (!dense) return TN_E_MEMORY;
     int64_t n = tn_count(values);
