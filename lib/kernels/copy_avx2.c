@@ -144,6 +144,22 @@ static void weigh_rows_f32(int64_t n, int64_t taps, const float *src, int64_t ro
     }
 }
 
+static void rotate_f32(int64_t n, const float *a, const float *b, const float *cos, const float *sin, float *out_a,
+                       float *out_b) {
+    int64_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        __m256 x = _mm256_loadu_ps(a + i), y = _mm256_loadu_ps(b + i);
+        __m256 c = _mm256_loadu_ps(cos + i), s = _mm256_loadu_ps(sin + i);
+        _mm256_storeu_ps(out_a + i, _mm256_fmsub_ps(c, x, _mm256_mul_ps(s, y)));
+        _mm256_storeu_ps(out_b + i, _mm256_fmadd_ps(s, x, _mm256_mul_ps(c, y)));
+    }
+    for (; i < n; i++) {
+        float x = a[i], y = b[i];
+        out_a[i] = __builtin_fmaf(cos[i], x, -(sin[i] * y));
+        out_b[i] = __builtin_fmaf(sin[i], x, cos[i] * y);
+    }
+}
+
 void tn_copy_avx2(tn_kernels *table) {
     table->transpose_1 = transpose_1;
     table->transpose_2 = transpose_2;
@@ -153,4 +169,5 @@ void tn_copy_avx2(tn_kernels *table) {
     table->take_4 = take_4;
     table->weigh_taps_f32 = weigh_taps_f32;
     table->weigh_rows_f32 = weigh_rows_f32;
+    table->rotate_f32 = rotate_f32;
 }

@@ -82,10 +82,26 @@ static void weigh_rows_f32(int64_t n, int64_t taps, const float *src, int64_t ro
     }
 }
 
+static void rotate_f32(int64_t n, const float *a, const float *b, const float *cos, const float *sin, float *out_a,
+                       float *out_b) {
+    int64_t i = 0;
+    for (; i + 4 <= n; i += 4) {
+        float32x4_t x = vld1q_f32(a + i), y = vld1q_f32(b + i), c = vld1q_f32(cos + i), s = vld1q_f32(sin + i);
+        vst1q_f32(out_a + i, vfmaq_f32(vnegq_f32(vmulq_f32(s, y)), c, x));
+        vst1q_f32(out_b + i, vfmaq_f32(vmulq_f32(c, y), s, x));
+    }
+    for (; i < n; i++) {
+        float x = a[i], y = b[i];
+        out_a[i] = __builtin_fmaf(cos[i], x, -(sin[i] * y));
+        out_b[i] = __builtin_fmaf(sin[i], x, cos[i] * y);
+    }
+}
+
 void tn_copy_neon(tn_kernels *table) {
     table->transpose_1 = transpose_1;
     table->transpose_2 = transpose_2;
     table->transpose_4 = transpose_4;
     table->transpose_8 = transpose_8;
     table->weigh_rows_f32 = weigh_rows_f32;
+    table->rotate_f32 = rotate_f32;
 }

@@ -45,6 +45,15 @@ static void weigh_rows_f32(int64_t n, int64_t taps, const float *src, int64_t ro
     }
 }
 
+static void rotate_f32(int64_t n, const float *a, const float *b, const float *cos, const float *sin, float *out_a,
+                       float *out_b) {
+    for (int64_t i = 0; i < n; i++) {
+        float x = a[i], y = b[i];
+        out_a[i] = cos[i] * x - sin[i] * y;
+        out_b[i] = sin[i] * x + cos[i] * y;
+    }
+}
+
 void tn_copy_scalar(tn_kernels *table) {
     table->transpose_1 = transpose_1;
     table->transpose_2 = transpose_2;
@@ -55,4 +64,5 @@ void tn_copy_scalar(tn_kernels *table) {
     table->take_4 = take_4;
     table->weigh_taps_f32 = weigh_taps_f32;
     table->weigh_rows_f32 = weigh_rows_f32;
+    table->rotate_f32 = rotate_f32;
 }

@@ -166,8 +166,8 @@ static void sample_task(void *context, int64_t task) {
             int64_t from = (batch * channels + c) * job->in_plane, to = (batch * channels + c) * job->positions + p;
             double sum = 0;
             if (job->how->mode == SAMPLE_NEAREST) {
-                const char *pixel = (const char *)data->data + (from + offset[0]) * (int64_t)element;
-                tn_copy_run((char *)job->out->data + to * (int64_t)element, taps ? pixel : nothing, element);
+                const char *pixel = taps ? (const char *)data->data + (from + offset[0]) * (int64_t)element : nothing;
+                tn_copy_run((char *)job->out->data + to * (int64_t)element, pixel, element);
             } else if (dtype == TN_FLOAT32) {
                 for (int k = 0; k < taps; k++) sum += weight[k] * (double)((const float *)data->data)[from + offset[k]];
                 ((float *)job->out->data)[to] = (float)sum;
