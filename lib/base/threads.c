@@ -10,10 +10,16 @@
 
 #define SPIN_ROUNDS 4000 /* some tens of microseconds: longer than the gap between two operators of one run */
 
+typedef struct worker {
+    pthread_t thread;
+    tn_pool *pool;
+    int index;
+} worker;
+
 struct tn_pool {
     const tn_allocator *allocator;
     int threads, started;
-    pthread_t *workers;
+    worker *workers;
     pthread_mutex_t lock;
     pthread_cond_t wake;
     int parked; /* under the lock */
@@ -27,6 +33,7 @@ struct tn_pool {
 };
 
 static _Thread_local bool in_task;
+static _Thread_local int worker_index; /* 0 is every caller's */
 
 static inline void relax(void) {
 #if defined(__x86_64__)
@@ -49,8 +56,9 @@ static void work(tn_pool *pool) {
     if (done) atomic_fetch_sub_explicit(&pool->pending, done, memory_order_acq_rel);
 }
 
-static void *worker(void *argument) {
-    tn_pool *pool = argument;
+static void *run_worker(void *argument) {
+    tn_pool *pool = ((worker *)argument)->pool;
+    worker_index = ((worker *)argument)->index;
     unsigned seen = 0;
     for (;;) {
         int spins = 0;
@@ -92,7 +100,9 @@ tn_status tn_pool_create(int threads, const tn_allocator *allocator, tn_pool **o
     pthread_mutex_init(&pool->lock, NULL);
     pthread_cond_init(&pool->wake, NULL);
     for (; pool->started < threads - 1; pool->started++) {
-        if (pthread_create(&pool->workers[pool->started], NULL, worker, pool) != 0) {
+        worker *w = &pool->workers[pool->started];
+        *w = (worker){.pool = pool, .index = pool->started + 1};
+        if (pthread_create(&w->thread, NULL, run_worker, w) != 0) {
             int started = pool->started;
             tn_pool_destroy(pool);
             return tn_fail(TN_E_MEMORY, "the system started only %d of %d worker threads", started, threads - 1);
@@ -108,11 +118,15 @@ void tn_pool_destroy(tn_pool *pool) {
     atomic_store(&pool->stop, true);
     pthread_cond_broadcast(&pool->wake);
     pthread_mutex_unlock(&pool->lock);
-    for (int i = 0; i < pool->started; i++) pthread_join(pool->workers[i], NULL);
+    for (int i = 0; i < pool->started; i++) pthread_join(pool->workers[i].thread, NULL);
     pthread_cond_destroy(&pool->wake);
     pthread_mutex_destroy(&pool->lock);
     tn_free(pool->allocator, pool->workers, (size_t)pool->threads * sizeof *pool->workers);
     tn_free(pool->allocator, pool, sizeof *pool);
+}
+
+int tn_worker_index(void) {
+    return worker_index;
 }
 
 int tn_pool_threads(const tn_pool *pool) {

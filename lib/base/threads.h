@@ -18,5 +18,7 @@ int tn_pool_threads(const tn_pool *pool); /* 1 for NULL */
 /* Runs task(context, i) for i in [0, tasks) and returns when all are done. One caller at a time. A NULL pool runs
  * them in order on the caller's thread; so does a call from inside a task. */
 void tn_parallel(tn_pool *pool, int64_t tasks, void (*task)(void *context, int64_t index), void *context);
+/* Inside a task: who runs it, in [0, tn_pool_threads). For scratch memory, which each thread needs for itself. */
+int tn_worker_index(void);
 
 #endif

@@ -11,6 +11,7 @@
  *   min(a, b)        a < b ? a : b, max(a, b)  a > b ? a : b: where either is NaN, the result is b
  *   round            to the nearest, ties to even
  *   lt le eq nan     comparisons; NaN is unequal to all.  select(m, a, b): m ? a : b
+ *   even odd         every second lane of a, then of b
  *   sum high low     over all lanes, in a fixed order; high and low not for NaN
  *   scale(x, n)      x * 2^n rounded once, n a whole number in [-252, 252] and x in [0.5, 2]
  *   bits, float      the same bits as the other type;  to_int (nearest even; in range only), to_float: conversions
@@ -69,6 +70,8 @@ static inline vm vm_none(void) { return 0; }
 static inline vm vm_first(size_t n) { return n != 0; }
 static inline int vm_any(vm a) { return a; }
 static inline vf vf_select(vm m, vf a, vf b) { return m ? a : b; }
+static inline vf vf_even(vf a, vf b) { return (void)b, a; }
+static inline vf vf_odd(vf a, vf b) { return (void)a, b; }
 static inline float vf_sum(vf a) { return a; }
 static inline float vf_high(vf a) { return a; }
 static inline float vf_low(vf a) { return a; }

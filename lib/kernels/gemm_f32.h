@@ -1,0 +1,276 @@
+/* The matrix product kernels, once for all instruction sets; see gemm.h.
+ *
+ * Idea (Goto, van de Geijn, "Anatomy of high-performance matrix multiplication", 2008): a tile of C stays in registers
+ * while k runs; each step multiplies one element of A per row with VECS vectors of B. A level sets the tile to what its
+ * registers hold: GEMM_ROWS rows, GEMM_VECS vectors. There is one function for each smaller tile too, so that edges
+ * cost no more than they must. Bias and residual are what the sums start from; clipping happens in registers; other
+ * activations run over the tile's rows while they are in the nearest cache.
+ *
+ * Include after vec_<level>.h, with GEMM_ROWS, GEMM_VECS and GEMM_OVERLAY defined. */
+#include "kernels/kernels.h"
+#include "kernels/activate.h"
+
+#define GEMM_COLUMNS (GEMM_VECS * VF_WIDTH)
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+
+/* Scalar code is better off with two roundings than with a fused multiplication that the machine may lack. */
+#if VF_WIDTH == 1
+#define MULTIPLY_ADD(a, b, c) vf_add(vf_mul(a, b), c)
+#else
+#define MULTIPLY_ADD(a, b, c) vf_fma(a, b, c)
+#endif
+
+ALWAYS_INLINE vf load_part(const float *p, size_t left) {
+    return left >= VF_WIDTH ? vf_load(p) : vf_load_n(p, left);
+}
+ALWAYS_INLINE void store_part(float *p, vf x, size_t left) {
+    if (left >= VF_WIDTH)
+        vf_store(p, x);
+    else
+        vf_store_n(p, x, left);
+}
+
+/* One tile of whole vectors: sums start from `bias`, one a row, or (NULL) from what is in c. */
+typedef struct tile_call {
+    const float *b, *bias;
+    float *c;
+    size_t k, b_stride, c_stride;
+    bool clip;
+    float low, high;
+} tile_call;
+
+ALWAYS_INLINE void tile(const tile_call *t, const float *a, int rows, int vecs) {
+    vf acc[GEMM_ROWS][GEMM_VECS];
+    const float *b = t->b, *bias = t->bias;
+    size_t b_stride = t->b_stride, c_stride = t->c_stride;
+    float *c = t->c;
+    if (bias) {
+#pragma GCC unroll 16
+        for (int r = 0; r < rows; r++)
+#pragma GCC unroll 4
+            for (int v = 0; v < vecs; v++) acc[r][v] = vf_set(bias[r]);
+    } else {
+#pragma GCC unroll 16
+        for (int r = 0; r < rows; r++)
+#pragma GCC unroll 4
+            for (int v = 0; v < vecs; v++) acc[r][v] = vf_load(c + (size_t)r * c_stride + v * VF_WIDTH);
+    }
+    for (size_t k = t->k; k; k--) {
+        vf x[GEMM_VECS];
+#pragma GCC unroll 4
+        for (int v = 0; v < vecs; v++) x[v] = vf_load(b + v * VF_WIDTH);
+#pragma GCC unroll 16
+        for (int r = 0; r < rows; r++) {
+            vf s = vf_set(a[r]);
+#pragma GCC unroll 4
+            for (int v = 0; v < vecs; v++) acc[r][v] = MULTIPLY_ADD(s, x[v], acc[r][v]);
+        }
+        a += rows;
+        b += b_stride;
+    }
+    if (t->clip) {
+        vf low = vf_set(t->low), high = vf_set(t->high);
+#pragma GCC unroll 16
+        for (int r = 0; r < rows; r++)
+#pragma GCC unroll 4
+            for (int v = 0; v < vecs; v++) acc[r][v] = vf_min(high, vf_max(low, acc[r][v]));
+    }
+#pragma GCC unroll 16
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 4
+        for (int v = 0; v < vecs; v++) vf_store(c + (size_t)r * c_stride + v * VF_WIDTH, acc[r][v]);
+}
+
+#define TILE(r, v)                                                                                                     \
+    static void tile_##r##x##v(const tile_call *t, const float *a) {                                                   \
+        tile(t, a, r, v);                                                                                              \
+    }
+#define TILE_NAME(r, v) tile_##r##x##v,
+#if GEMM_ROWS == 14
+#define TILES_OF(v, X)                                                                                                 \
+    X(1, v) X(2, v) X(3, v) X(4, v) X(5, v) X(6, v) X(7, v) X(8, v) X(9, v) X(10, v) X(11, v) X(12, v) X(13, v) X(14, v)
+#elif GEMM_ROWS == 8
+#define TILES_OF(v, X) X(1, v) X(2, v) X(3, v) X(4, v) X(5, v) X(6, v) X(7, v) X(8, v)
+#elif GEMM_ROWS == 6
+#define TILES_OF(v, X) X(1, v) X(2, v) X(3, v) X(4, v) X(5, v) X(6, v)
+#elif GEMM_ROWS == 4
+#define TILES_OF(v, X) X(1, v) X(2, v) X(3, v) X(4, v)
+#endif
+TILES_OF(1, TILE)
+TILES_OF(2, TILE)
+#if GEMM_VECS > 2
+TILES_OF(3, TILE)
+#endif
+#if GEMM_VECS > 3
+TILES_OF(4, TILE)
+#endif
+static void (*const tiles[GEMM_VECS][GEMM_ROWS])(const tile_call *t, const float *a) = {
+    {TILES_OF(1, TILE_NAME)},
+    {TILES_OF(2, TILE_NAME)},
+#if GEMM_VECS > 2
+    {TILES_OF(3, TILE_NAME)},
+#endif
+#if GEMM_VECS > 3
+    {TILES_OF(4, TILE_NAME)},
+#endif
+};
+
+static void gemm_f32_tile(size_t *rows, size_t *columns) {
+    *rows = GEMM_ROWS;
+    *columns = GEMM_COLUMNS;
+}
+
+/* Puts into c what the sums of n columns start from, where that is more than a bias by rows. */
+static void start_rows(const tn_gemm_f32 *g, size_t row, size_t rows, float *c, size_t c_stride) {
+    const tn_epilogue *e = &g->epilogue;
+    for (size_t r = 0; r < rows; r++, c += c_stride) {
+        const float *from = !g->first     ? g->c + (row + r) * g->c_stride
+                            : e->residual ? e->residual + (row + r) * e->residual_stride
+                                          : NULL;
+        vf bias = vf_set(g->first && e->row_bias ? e->row_bias[row + r] : 0);
+        for (size_t j = 0; j < g->n; j += VF_WIDTH) {
+            size_t left = g->n - j;
+            vf x = bias;
+            if (from) x = vf_add(load_part(from + j, left), x);
+            if (g->first && e->column_bias) x = vf_add(load_part(e->column_bias + j, left), x);
+            store_part(c + j, x, left);
+        }
+    }
+}
+
+static void gemm_f32(const tn_gemm_f32 *g) {
+    static const float zeros[GEMM_ROWS];
+    float edge[GEMM_ROWS * GEMM_COLUMNS];
+    const tn_epilogue *e = &g->epilogue;
+    size_t vecs = (g->n + VF_WIDTH - 1) / VF_WIDTH;
+    bool whole = g->n == vecs * VF_WIDTH, plain = g->first && !e->residual && !e->column_bias;
+    tile_call t = {.b = g->b, .k = g->k, .b_stride = g->b_stride};
+    t.c_stride = whole ? g->c_stride : GEMM_COLUMNS;
+    t.clip = g->last && e->activation == TN_ACT_CLIP;
+    t.low = e->alpha;
+    t.high = e->beta;
+    const float *a = g->a;
+    for (size_t row = 0; row < g->m; row += g->rows, a += g->a_panel) {
+        size_t rows = TN_LEAST(g->m - row, g->rows);
+        float *c = g->c + row * g->c_stride;
+        t.c = whole ? c : edge;
+        t.bias = !plain ? NULL : e->row_bias ? e->row_bias + row : zeros;
+        if (!plain && !(whole && !g->first)) start_rows(g, row, rows, t.c, t.c_stride);
+        tiles[vecs - 1][rows - 1](&t, a + g->a_skip * rows);
+        for (size_t r = 0; r < rows && !whole; r++)
+            for (size_t j = 0; j < g->n; j += VF_WIDTH)
+                store_part(c + r * g->c_stride + j, vf_load(edge + r * GEMM_COLUMNS + j), g->n - j);
+        if (g->last && e->activation > TN_ACT_CLIP) activate(rows, g->n, c, g->c_stride, e);
+    }
+}
+
+/* One row: GEMV_VECS vectors at once hide the latency of the additions. */
+#define GEMV_VECS 8
+
+ALWAYS_INLINE void gemv_vectors(const tn_gemv_f32 *g, size_t column, int vecs, size_t n) {
+    vf acc[GEMV_VECS];
+    const float *b[GEMV_VECS];
+    float bias = g->epilogue.row_bias ? g->epilogue.row_bias[0] : 0;
+#pragma GCC unroll 8
+    for (int v = 0; v < vecs; v++) {
+        size_t at = column + (size_t)v * VF_WIDTH;
+        size_t left = vecs > 1 ? VF_WIDTH : n;
+        b[v] = g->b + at / GEMM_COLUMNS * g->b_panel + at % GEMM_COLUMNS;
+        acc[v] = vf_set(bias);
+        if (g->epilogue.column_bias) acc[v] = vf_add(load_part(g->epilogue.column_bias + at, left), acc[v]);
+        if (g->epilogue.residual) acc[v] = vf_add(load_part(g->epilogue.residual + at, left), acc[v]);
+    }
+    for (size_t k = 0, offset = 0; k < g->k; k++, offset += g->b_stride) {
+        vf s = vf_set(g->x[k]);
+#pragma GCC unroll 8
+        for (int v = 0; v < vecs; v++)
+            acc[v] = MULTIPLY_ADD(s, vecs > 1 ? vf_load(b[v] + offset) : load_part(b[v] + offset, n), acc[v]);
+    }
+#pragma GCC unroll 8
+    for (int v = 0; v < vecs; v++) store_part(g->y + column + (size_t)v * VF_WIDTH, acc[v], vecs > 1 ? VF_WIDTH : n);
+}
+
+static void gemv_f32(const tn_gemv_f32 *g) {
+    size_t column = 0;
+    for (; column + GEMV_VECS * VF_WIDTH <= g->n; column += GEMV_VECS * VF_WIDTH)
+        gemv_vectors(g, column, GEMV_VECS, VF_WIDTH);
+    if (column + 4 * VF_WIDTH <= g->n) {
+        gemv_vectors(g, column, 4, VF_WIDTH);
+        column += 4 * VF_WIDTH;
+    }
+    for (; column < g->n; column += VF_WIDTH) gemv_vectors(g, column, 1, TN_LEAST(g->n - column, (size_t)VF_WIDTH));
+    activate(1, g->n, g->y, 0, &g->epilogue);
+}
+
+/* `rows` dot products at once; each has two running sums a vector wide. */
+ALWAYS_INLINE void dot_rows(size_t k, const float *a, size_t a_stride, const float *x, float *y, size_t y_stride,
+                            int rows) {
+    vf even[4], odd[4];
+    size_t i = 0;
+#pragma GCC unroll 4
+    for (int r = 0; r < rows; r++) even[r] = odd[r] = vf_set(0);
+    for (; i + 2 * VF_WIDTH <= k; i += 2 * VF_WIDTH) {
+        vf x0 = vf_load(x + i), x1 = vf_load(x + i + VF_WIDTH);
+#pragma GCC unroll 4
+        for (int r = 0; r < rows; r++) {
+            even[r] = MULTIPLY_ADD(vf_load(a + (size_t)r * a_stride + i), x0, even[r]);
+            odd[r] = MULTIPLY_ADD(vf_load(a + (size_t)r * a_stride + i + VF_WIDTH), x1, odd[r]);
+        }
+    }
+    for (; i < k; i += VF_WIDTH) {
+        size_t left = TN_LEAST(k - i, (size_t)VF_WIDTH);
+        vf x0 = vf_load_n(x + i, left);
+#pragma GCC unroll 4
+        for (int r = 0; r < rows; r++)
+            even[r] = MULTIPLY_ADD(vf_load_n(a + (size_t)r * a_stride + i, left), x0, even[r]);
+    }
+#pragma GCC unroll 4
+    for (int r = 0; r < rows; r++) y[(size_t)r * y_stride] = vf_sum(vf_add(even[r], odd[r]));
+}
+
+static void dot_f32(size_t m, size_t k, const float *a, size_t a_stride, const float *x, float *y, size_t y_stride) {
+    size_t i = 0;
+    for (; i + 4 <= m; i += 4) dot_rows(k, a + i * a_stride, a_stride, x, y + i * y_stride, y_stride, 4);
+    for (; i < m; i++) dot_rows(k, a + i * a_stride, a_stride, x, y + i * y_stride, y_stride, 1);
+}
+
+static void gather_rows_f32(size_t rows, size_t n, const float *src, size_t src_step, size_t stride, float *dst,
+                            size_t dst_step) {
+    if (n == 0) return;
+    if (n == GEMM_COLUMNS && stride == 1) {
+        for (size_t r = 0; r < rows; r++, src += src_step, dst += dst_step)
+#pragma GCC unroll 4
+            for (int v = 0; v < GEMM_VECS; v++) vf_store(dst + v * VF_WIDTH, vf_load(src + v * VF_WIDTH));
+        return;
+    }
+    for (size_t r = 0; r < rows; r++, src += src_step, dst += dst_step) {
+        size_t i = 0;
+        if (stride == 1) {
+            for (; i + VF_WIDTH <= n; i += VF_WIDTH) vf_store(dst + i, vf_load(src + i));
+            if (i < n) vf_store_n(dst + i, vf_load_n(src + i, n - i), n - i);
+        } else if (stride == 2) {
+            /* The last vector would read past the last element. */
+            for (; i + VF_WIDTH < n; i += VF_WIDTH)
+                vf_store(dst + i, vf_even(vf_load(src + 2 * i), vf_load(src + 2 * i + VF_WIDTH)));
+            size_t left = 2 * (n - i) - 1, low = TN_LEAST(left, (size_t)VF_WIDTH);
+            vf x = vf_even(vf_load_n(src + 2 * i, low), vf_load_n(src + 2 * i + VF_WIDTH, left - low));
+            vf_store_n(dst + i, x, n - i);
+        } else {
+            for (; i < n; i++) dst[i] = src[i * stride];
+        }
+    }
+}
+
+static void activate_f32(size_t n, float *x, const tn_epilogue *e) {
+    activate(1, n, x, 0, e);
+}
+
+void GEMM_OVERLAY(tn_kernels *table);
+void GEMM_OVERLAY(tn_kernels *table) {
+    table->gemm_f32_tile = gemm_f32_tile;
+    table->gemm_f32 = gemm_f32;
+    table->gemv_f32 = gemv_f32;
+    table->dot_f32 = dot_f32;
+    table->gather_rows_f32 = gather_rows_f32;
+    table->activate_f32 = activate_f32;
+}

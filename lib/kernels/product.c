@@ -1,0 +1,173 @@
+/* Cutting matrix products; see product.h. The sizes below were measured: a panel of B for one block of k stays in the
+ * second cache at the latest, and so does A's part of a task. */
+#include "kernels/product.h"
+
+#define K_BLOCK 1024
+#define A_BLOCK (256u << 10) /* floats of A that a task goes over for each panel of B */
+#define TASK_WORK 131072.0   /* multiplications: some microseconds */
+#define MOST_TASKS 64.0
+#define DIRECT_PANELS 2 /* with at most so many panels of A, B is read where it lies */
+
+static size_t divide_up(size_t a, size_t b) {
+    return a / b + (a % b != 0);
+}
+
+void tn_product_plan(tn_product *p, const tn_kernels *kernels, size_t m, size_t n, size_t k, size_t k_unit,
+                     size_t batch) {
+    size_t most_rows, columns;
+    kernels->gemm_f32_tile(&most_rows, &columns);
+    *p = (tn_product){.kernels = kernels, .m = m, .n = n, .k = k, .columns = columns};
+    if (m == 0 || n == 0) return;
+    /* Panels of equal height, rather than a low last one. */
+    p->rows = divide_up(m, divide_up(m, most_rows));
+    p->row_panels = divide_up(m, p->rows);
+    p->column_panels = divide_up(n, columns);
+    size_t blocks = TN_MAX(divide_up(k, K_BLOCK + K_BLOCK / 2), (size_t)1);
+    p->k_block = TN_MAX(divide_up(divide_up(k, blocks), k_unit) * k_unit, (size_t)1);
+
+    double work = (double)m * (double)n * (double)k / TASK_WORK;
+    size_t want = (size_t)TN_MAX(TN_MIN(work, MOST_TASKS / (double)TN_MAX(batch, (size_t)1)), 1.0);
+    size_t a_panels = TN_MAX(A_BLOCK / (p->k_block * p->rows), (size_t)4);
+    size_t m_tasks = divide_up(p->row_panels, a_panels);
+    size_t n_tasks = TN_MIN(p->column_panels, divide_up(want, m_tasks));
+    if (m_tasks * n_tasks < want) m_tasks = TN_MIN(p->row_panels, divide_up(want, n_tasks));
+    p->m_task = divide_up(p->row_panels, m_tasks) * p->rows;
+    p->n_task = divide_up(p->column_panels, n_tasks) * columns;
+    p->m_tasks = divide_up(m, p->m_task);
+    p->tasks = p->m_tasks * divide_up(n, p->n_task);
+}
+
+static size_t float_bytes(size_t a, size_t b) {
+    size_t bytes;
+    return tn_mul_size(a, b, &bytes) && tn_mul_size(bytes, sizeof(float), &bytes) ? bytes : SIZE_MAX;
+}
+
+size_t tn_product_a_bytes(const tn_product *p) {
+    return float_bytes(p->m, p->k);
+}
+size_t tn_product_b_bytes(const tn_product *p) {
+    return p->n > SIZE_MAX / 8 ? SIZE_MAX : float_bytes(divide_up(p->n, p->columns) * p->columns, p->k);
+}
+size_t tn_product_buffer_bytes(const tn_product *p) {
+    return float_bytes(p->columns, p->k_block);
+}
+
+void tn_product_pack_a(const tn_product *p, const float *a, size_t row_stride, size_t k_stride, float *packed,
+                       size_t panel) {
+    size_t row = panel * p->rows, rows = TN_MIN(p->rows, p->m - row);
+    float *dst = packed + row * p->k;
+    a += row * row_stride;
+    if (k_stride == 1)
+        p->kernels->transpose_4((int64_t)p->k, (int64_t)rows, a, (int64_t)(row_stride * sizeof *a), dst,
+                                (int64_t)(rows * sizeof *a));
+    else
+        p->kernels->gather_rows_f32(p->k, rows, a, k_stride, 1, dst, rows);
+}
+
+static void pack_panel(const tn_product *p, const float *b, size_t k_stride, size_t column_stride, size_t n,
+                       size_t k_count, float *dst) {
+    if (n < p->columns) memset(dst, 0, k_count * p->columns * sizeof *dst);
+    if (column_stride == 1)
+        p->kernels->gather_rows_f32(k_count, n, b, k_stride, 1, dst, p->columns);
+    else
+        p->kernels->transpose_4((int64_t)k_count, (int64_t)n, b, (int64_t)(column_stride * sizeof *b), dst,
+                                (int64_t)(p->columns * sizeof *b));
+}
+
+void tn_product_pack_b(const tn_product *p, const float *b, size_t k_stride, size_t column_stride, float *packed,
+                       size_t panel) {
+    size_t column = panel * p->columns;
+    pack_panel(p, b + column * column_stride, k_stride, column_stride, TN_MIN(p->columns, p->n - column), p->k,
+               packed + column * p->k);
+}
+
+static const float *packed_panel(const tn_panels *panels, const tn_product *p, size_t column, size_t n, size_t k,
+                                 size_t k_count, float *buffer, size_t *out_stride) {
+    (void)n, (void)k_count, (void)buffer;
+    *out_stride = p->columns;
+    return panels->b + column * p->k + k * p->columns;
+}
+
+static const float *matrix_panel(const tn_panels *panels, const tn_product *p, size_t column, size_t n, size_t k,
+                                 size_t k_count, float *buffer, size_t *out_stride) {
+    const float *b = panels->b + k * panels->k_stride + column * panels->column_stride;
+    if (panels->column_stride == 1 && n == p->columns && p->row_panels <= DIRECT_PANELS) {
+        *out_stride = panels->k_stride;
+        return b;
+    }
+    pack_panel(p, b, panels->k_stride, panels->column_stride, n, k_count, buffer);
+    *out_stride = p->columns;
+    return buffer;
+}
+
+tn_panels tn_panels_packed(const float *packed) {
+    return (tn_panels){.make = packed_panel, .b = packed};
+}
+tn_panels tn_panels_matrix(const float *b, size_t k_stride, size_t column_stride) {
+    return (tn_panels){.make = matrix_panel, .b = b, .k_stride = k_stride, .column_stride = column_stride};
+}
+
+static tn_epilogue epilogue_at(const tn_epilogue *e, size_t row, size_t column) {
+    tn_epilogue at = *e;
+    if (at.row_bias) at.row_bias += row;
+    if (at.column_bias) at.column_bias += column;
+    if (at.residual) at.residual += row * at.residual_stride + column;
+    return at;
+}
+
+/* One row times columns that lie one after the other: sums, then what comes on top. */
+static void dot_task(const tn_product *p, size_t n, const float *a, const float *b, size_t column_stride, float *c,
+                     const tn_epilogue *e) {
+    p->kernels->dot_f32(n, p->k, b, column_stride, a, c, 1);
+    for (size_t j = 0; e->row_bias && j < n; j++) c[j] += e->row_bias[0];
+    for (size_t j = 0; e->column_bias && j < n; j++) c[j] += e->column_bias[j];
+    for (size_t j = 0; e->residual && j < n; j++) c[j] += e->residual[j];
+    p->kernels->activate_f32(n, c, e);
+}
+
+/* One row: B goes by once, so nothing is packed. False where B is not fit for it. */
+static bool row_task(const tn_product *p, size_t column, size_t n, const float *a, const tn_panels *b, float *c,
+                     const tn_epilogue *e) {
+    tn_epilogue at = epilogue_at(e, 0, column);
+    if (b->make == matrix_panel && b->column_stride != 1) {
+        dot_task(p, n, a, b->b + column * b->column_stride, b->column_stride, c + column, &at);
+        return true;
+    }
+    tn_gemv_f32 g = {.n = n, .k = p->k, .x = a, .y = c + column, .epilogue = at};
+    if (b->make == packed_panel) {
+        g.b = b->b + column * p->k;
+        g.b_panel = p->k * p->columns;
+        g.b_stride = p->columns;
+    } else if (b->make == matrix_panel) {
+        g.b = b->b + column;
+        g.b_panel = p->columns;
+        g.b_stride = b->k_stride;
+    } else {
+        return false;
+    }
+    p->kernels->gemv_f32(&g);
+    return true;
+}
+
+void tn_product_task(const tn_product *p, size_t task, const float *packed_a, const tn_panels *b, float *c,
+                     size_t c_stride, const tn_epilogue *epilogue, float *buffer) {
+    size_t row = task % p->m_tasks * p->m_task, column = task / p->m_tasks * p->n_task;
+    size_t n = TN_MIN(p->n_task, p->n - column);
+    if (p->m == 1 && row_task(p, column, n, packed_a, b, c, epilogue)) return;
+    tn_gemm_f32 g = {.m = TN_MIN(p->m_task, p->m - row), .rows = p->rows, .a_panel = p->rows * p->k};
+    g.c_stride = c_stride;
+    for (size_t k = 0; k == 0 || k < p->k; k += p->k_block) {
+        g.k = TN_MIN(p->k_block, p->k - k);
+        g.first = k == 0;
+        g.last = k + g.k == p->k;
+        for (size_t j = column; j < column + n; j += p->columns) {
+            g.n = TN_MIN(p->columns, column + n - j);
+            g.b = b->make(b, p, j, g.n, k, g.k, buffer, &g.b_stride);
+            g.c = c + row * c_stride + j;
+            g.epilogue = epilogue_at(epilogue, row, j);
+            g.a = packed_a + row * p->k;
+            g.a_skip = k;
+            p->kernels->gemm_f32(&g);
+        }
+    }
+}

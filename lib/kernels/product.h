@@ -1,0 +1,60 @@
+/* Matrix products of any size in float32: C[m,n] = epilogue(A[m,k] * B[k,n]), cut into tasks, blocks and panels for the
+ * kernels of gemm.h.
+ *
+ * A plan is made once for a shape; it says how A is packed and into how many tasks the work falls. Tasks depend on
+ * the shape alone, and each writes its own part of C, so results are equal bit for bit at any number of threads. B
+ * comes in panels of `columns` columns: packed beforehand (weights), or made for each task in a buffer of its own that
+ * stays in the nearest caches: a piece of a matrix, of a transposed one, or of an image that is being convolved (the
+ * matrix of which never exists as a whole).
+ *
+ *     tn_product_plan(&p, kernels, m, n, k, 1, 1);
+ *     tn_product_pack_a(&p, a, k, 1, packed_a, panel)  for each panel in [0, p.row_panels)
+ *     tn_product_task(&p, task, packed_a, &b, c, n, &epilogue, buffer)  for each task in [0, p.tasks) */
+#ifndef TN_PRODUCT_H
+#define TN_PRODUCT_H
+
+#include "base/base.h"
+#include "kernels/kernels.h"
+
+typedef struct tn_product {
+    const tn_kernels *kernels;
+    size_t m, n, k;
+    size_t rows, columns; /* of A's panels and of B's */
+    size_t row_panels, column_panels;
+    size_t k_block;
+    size_t m_task, n_task; /* rows and columns of C that a task makes, the last ones fewer */
+    size_t m_tasks, tasks;
+} tn_product;
+
+/* How panels of B come about. make returns where rows k to k + k_count of the panel at `column` (a multiple of the
+ * tile's columns) lie, `n` columns of it being in use, and their distance: in `buffer`, or anywhere. */
+typedef struct tn_panels tn_panels;
+struct tn_panels {
+    const float *(*make)(const tn_panels *panels, const tn_product *p, size_t column, size_t n, size_t k,
+                         size_t k_count, float *buffer, size_t *out_stride);
+    const float *b;
+    size_t k_stride, column_stride; /* of a matrix */
+    const void *context;
+};
+/* B packed by tn_product_pack_b. */
+tn_panels tn_panels_packed(const float *packed);
+/* B[k,n] as it lies: element (k, j) at k * k_stride + j * column_stride, one of which is 1. */
+tn_panels tn_panels_matrix(const float *b, size_t k_stride, size_t column_stride);
+
+/* batch: how many such products are done side by side. k_unit: k is cut at multiples of it. */
+void tn_product_plan(tn_product *p, const tn_kernels *kernels, size_t m, size_t n, size_t k, size_t k_unit,
+                     size_t batch);
+/* Bytes of packed operands, and of the buffer that each thread needs; SIZE_MAX if that overflows. */
+size_t tn_product_a_bytes(const tn_product *p);
+size_t tn_product_b_bytes(const tn_product *p);
+size_t tn_product_buffer_bytes(const tn_product *p);
+/* Packs one panel of A (element (i, k) at i * row_stride + k * k_stride, one of which is 1) to its place in `packed`;
+ * likewise of B. */
+void tn_product_pack_a(const tn_product *p, const float *a, size_t row_stride, size_t k_stride, float *packed,
+                       size_t panel);
+void tn_product_pack_b(const tn_product *p, const float *b, size_t k_stride, size_t column_stride, float *packed,
+                       size_t panel);
+void tn_product_task(const tn_product *p, size_t task, const float *packed_a, const tn_panels *b, float *c,
+                     size_t c_stride, const tn_epilogue *epilogue, float *buffer);
+
+#endif

@@ -1,0 +1,315 @@
+/* Products of stacks of matrices; see matmul.h.
+ *
+ * float32 goes through the packed kernels: weights are packed when the plan is made, the other side at each run. A
+ * stack on the left whose right side is one matrix is one tall matrix. Single rows and columns are products with a
+ * vector, which read the matrix where it lies. Other types take plain loops. */
+#include "ops/matmul.h"
+#include <stdio.h>
+
+#define SERIAL_PACK 16384 /* elements of A below which packing is not worth other threads' help */
+#define DOT_WORK 65536    /* multiplications of a task of products with a vector */
+#define PLAIN_COLUMNS 64
+
+struct tn_matmul {
+    tn_dtype dtype;
+    tn_operand a, b;
+    int batch_rank;
+    int64_t batch_dims[TN_MAX_RANK];
+    int64_t batches;
+    float alpha;
+    bool column; /* n is 1: rows of A times a vector */
+    tn_product product;
+    const float *packed_a, *packed_b; /* NULL: made at each run, or not at all */
+    bool a_as_it_is;                  /* one row, in order: it need not be packed */
+    bool a_shared;                    /* all batches have one A */
+    size_t a_bytes, buffer_bytes;     /* of one batch's packed A, of one thread's buffer: of the scratch memory */
+    size_t row_tasks;                 /* of the plain loops and of `column`: rows a task */
+    int64_t task_rows;
+};
+
+void tn_operand_view(tn_operand *o, const tn_type *type, bool left, bool trans, bool trans_batch) {
+    int64_t strides[TN_MAX_RANK], stride = 1, dims[TN_MAX_RANK];
+    int rank = type->rank;
+    for (int i = rank - 1; i >= 0; i--) {
+        dims[i] = type->dims[i];
+        strides[i] = stride;
+        if (dims[i] > 0 && __builtin_mul_overflow(stride, dims[i], &stride)) stride = 1; /* cannot be made anyway */
+    }
+    *o = (tn_operand){.rows = 1, .columns = 1};
+    if (rank == 1) {
+        *(left ? &o->columns : &o->rows) = dims[0];
+        *(left ? &o->column_stride : &o->row_stride) = 1;
+        *(left ? &o->row_stride : &o->column_stride) = dims[0];
+        return;
+    }
+    int row = trans_batch ? 0 : rank - 2;
+    o->batch_rank = rank - 2;
+    for (int i = 0; i < rank - 2; i++) {
+        o->batch[i] = dims[trans_batch ? i + 1 : i];
+        o->batch_stride[i] = strides[trans_batch ? i + 1 : i];
+    }
+    o->rows = dims[trans ? rank - 1 : row];
+    o->row_stride = strides[trans ? rank - 1 : row];
+    o->columns = dims[trans ? row : rank - 1];
+    o->column_stride = strides[trans ? row : rank - 1];
+}
+
+bool tn_operand_batch(const tn_operand *a, const tn_operand *b, int *out_rank, int64_t *out_dims) {
+    int rank = TN_MAX(a->batch_rank, b->batch_rank);
+    for (int i = 0; i < rank; i++) {
+        int ia = i - (rank - a->batch_rank), ib = i - (rank - b->batch_rank);
+        int64_t da = ia >= 0 ? a->batch[ia] : 1, db = ib >= 0 ? b->batch[ib] : 1;
+        if (da == db || db == 1)
+            out_dims[i] = da;
+        else if (da == 1)
+            out_dims[i] = db;
+        else if (da >= 0 && db >= 0)
+            return false;
+        else
+            out_dims[i] = TN_MAX(da, db) >= 0 ? TN_MAX(da, db) : -1; /* known and not 1: the unknown one is that or 1 */
+    }
+    *out_rank = rank;
+    return true;
+}
+
+/* Offset of an operand's matrix for a batch of the output. */
+static int64_t batch_offset(const tn_matmul *p, const tn_operand *o, int64_t index) {
+    int64_t offset = 0;
+    for (int i = p->batch_rank - 1; i >= 0; i--) {
+        int axis = i - (p->batch_rank - o->batch_rank);
+        int64_t at = index % p->batch_dims[i];
+        index /= p->batch_dims[i];
+        if (axis >= 0 && o->batch[axis] != 1) offset += at * o->batch_stride[axis];
+    }
+    return offset;
+}
+
+static int64_t batch_count(const tn_operand *o) {
+    return tn_dims_count(o->batch_rank, o->batch);
+}
+
+/* A stack times one matrix is one tall matrix, if the stack's rows follow each other at equal distances. */
+static void fold_batches(tn_operand *a, const tn_operand *b) {
+    if (batch_count(b) != 1) return;
+    int64_t rows = a->rows, stride = a->row_stride;
+    for (int i = a->batch_rank - 1; i >= 0; i--) {
+        if (a->batch[i] == 1) continue;
+        if (rows == 1) stride = a->batch_stride[i];
+        if (a->batch_stride[i] != stride * rows) return;
+        rows *= a->batch[i];
+    }
+    if (a->column_stride != 1 && stride != 1) return;
+    a->rows = rows;
+    a->row_stride = stride;
+    a->batch_rank = 0;
+}
+
+typedef struct pack_call {
+    const tn_product *product;
+    const float *data;
+    size_t row_stride, column_stride;
+    float alpha;
+    size_t count; /* of packed floats */
+} pack_call;
+
+static void scale(float *x, size_t n, float alpha) {
+    for (size_t i = 0; alpha != 1 && i < n; i++) x[i] *= alpha;
+}
+
+static void pack_a(void *dst, const void *context) {
+    const pack_call *c = context;
+    for (size_t i = 0; i < c->product->row_panels; i++)
+        tn_product_pack_a(c->product, c->data, c->row_stride, c->column_stride, dst, i);
+    scale(dst, c->count, c->alpha);
+}
+static void pack_b(void *dst, const void *context) {
+    const pack_call *c = context;
+    for (size_t i = 0; i < c->product->column_panels; i++)
+        tn_product_pack_b(c->product, c->data, c->row_stride, c->column_stride, dst, i);
+}
+
+static tn_status pack_weights(tn_prepare *call, int in, const tn_operand *o, tn_matmul *p, const float **out) {
+    const tn_product *product = &p->product;
+    size_t bytes = in == 0 ? tn_product_a_bytes(product) : tn_product_b_bytes(product);
+    pack_call context = {product,  call->value[in]->data, (size_t)o->row_stride, (size_t)o->column_stride,
+                         p->alpha, bytes / sizeof(float)};
+    char layout[160];
+    snprintf(layout, sizeof layout, "product_%c_f32 %zu %zux%zu at %zu,%zu times %a", in == 0 ? 'a' : 'b',
+             in == 0 ? product->rows : product->columns, (size_t)o->rows, (size_t)o->columns, context.row_stride,
+             context.column_stride, in == 0 ? (double)p->alpha : 1.0);
+    if (bytes == SIZE_MAX)
+        return tn_fail(TN_E_SHAPE, "a matrix of %lld x %lld is too large", (long long)o->rows, (long long)o->columns);
+    const void *packed;
+    TN_TRY(tn_prepare_pack(call, in, layout, bytes, in == 0 ? pack_a : pack_b, &context, &packed));
+    *out = packed;
+    return TN_OK;
+}
+
+static tn_status prepare_f32(tn_prepare *call, tn_matmul *p) {
+    size_t m = (size_t)p->a.rows, n = (size_t)p->b.columns, k = (size_t)p->a.columns, scratch = call->scratch;
+    p->column = n == 1 && m > 1 && p->a.column_stride == 1 && (p->b.row_stride == 1 || k == 1) && p->alpha == 1;
+    if (p->column) {
+        p->task_rows = (int64_t)TN_MAX(DOT_WORK / TN_MAX(k, (size_t)1), (size_t)4);
+        p->row_tasks = (m + (size_t)p->task_rows - 1) / (size_t)p->task_rows;
+        return TN_OK;
+    }
+    tn_product_plan(&p->product, call->kernels, m, n, k, 1, (size_t)p->batches);
+    p->a_shared = batch_count(&p->a) == 1;
+    p->a_as_it_is = m == 1 && (p->a.column_stride == 1 || k == 1) && p->alpha == 1;
+    if (call->value[0] && p->a_shared && !p->a_as_it_is) TN_TRY(pack_weights(call, 0, &p->a, p, &p->packed_a));
+    if (call->value[1] && batch_count(&p->b) == 1 && m > 1) TN_TRY(pack_weights(call, 1, &p->b, p, &p->packed_b));
+    size_t bytes = tn_product_a_bytes(&p->product);
+    if (bytes > SIZE_MAX / 2) return tn_fail(TN_E_SHAPE, "a product of %zu x %zu is too large", m, k);
+    p->a_bytes = (bytes + 63) & ~(size_t)63;
+    p->buffer_bytes = (tn_product_buffer_bytes(&p->product) + 63) & ~(size_t)63;
+    size_t packs = p->packed_a || p->a_as_it_is ? 0 : p->a_shared ? 1 : (size_t)p->batches, all;
+    if (!tn_mul_size(packs, p->a_bytes, &all) || !tn_add_size(all, (size_t)call->threads * p->buffer_bytes, &all) ||
+        !tn_add_size(all, scratch, &call->scratch))
+        return tn_fail(TN_E_SHAPE, "%zu products of %zu x %zu are too large", packs, m, k);
+    return TN_OK;
+}
+
+tn_status tn_matmul_prepare(tn_prepare *call, const tn_operand *a, const tn_operand *b, float alpha,
+                            tn_matmul **out_matmul) {
+    tn_matmul *p = tn_prepare_alloc(call, sizeof *p);
+    if (!p) return TN_E_MEMORY;
+    p->dtype = call->in[0]->dtype;
+    p->a = *a;
+    p->b = *b;
+    p->alpha = alpha;
+    fold_batches(&p->a, &p->b);
+    tn_operand_batch(&p->a, &p->b, &p->batch_rank, p->batch_dims);
+    p->batches = tn_dims_count(p->batch_rank, p->batch_dims);
+    *out_matmul = p;
+    if (p->batches == 0 || p->a.rows == 0 || p->b.columns == 0) {
+        p->batches = 0;
+        return TN_OK;
+    }
+    if (p->dtype == TN_FLOAT32) return prepare_f32(call, p);
+    double row_work = (double)p->b.columns * (double)TN_MAX(p->a.columns, 1);
+    p->task_rows = (int64_t)TN_MAX(TN_MIN(DOT_WORK / row_work, (double)p->a.rows), 1.0);
+    p->row_tasks = (size_t)((p->a.rows + p->task_rows - 1) / p->task_rows);
+    return TN_OK;
+}
+
+typedef struct run_call {
+    const tn_matmul *p;
+    const tn_kernels *kernels;
+    const char *a, *b;
+    char *y;
+    const tn_epilogue *epilogue;
+    float *packed_a;
+    char *buffers;
+} run_call;
+
+static void pack_task(void *context, int64_t index) {
+    const run_call *c = context;
+    const tn_matmul *p = c->p;
+    const tn_product *product = &p->product;
+    size_t panels = product->row_panels, batch = (size_t)index / panels, panel = (size_t)index % panels;
+    float *dst = c->packed_a + batch * (p->a_bytes / sizeof *dst);
+    const float *a = (const float *)c->a + batch_offset(p, &p->a, (int64_t)batch);
+    tn_product_pack_a(product, a, (size_t)p->a.row_stride, (size_t)p->a.column_stride, dst, panel);
+    size_t row = panel * product->rows;
+    scale(dst + row * product->k, TN_MIN(product->rows, product->m - row) * product->k, p->alpha);
+}
+
+static void product_task(void *context, int64_t index) {
+    const run_call *c = context;
+    const tn_matmul *p = c->p;
+    const tn_product *product = &p->product;
+    size_t batch = (size_t)index / product->tasks, task = (size_t)index % product->tasks, n = product->n;
+    const float *a = p->a_as_it_is ? (const float *)c->a + batch_offset(p, &p->a, (int64_t)batch)
+                     : p->packed_a ? p->packed_a
+                                   : c->packed_a + (p->a_shared ? 0 : batch * (p->a_bytes / sizeof *a));
+    const float *b = (const float *)c->b + batch_offset(p, &p->b, (int64_t)batch);
+    tn_panels panels = p->packed_b ? tn_panels_packed(p->packed_b)
+                                   : tn_panels_matrix(b, (size_t)p->b.row_stride, (size_t)p->b.column_stride);
+    tn_epilogue e = *c->epilogue;
+    if (e.residual) e.residual += batch * product->m * n;
+    float *buffer = (float *)(void *)(c->buffers + (size_t)tn_worker_index() * p->buffer_bytes);
+    tn_product_task(product, task, a, &panels, (float *)(void *)c->y + batch * product->m * n, n, &e, buffer);
+}
+
+static void column_task(void *context, int64_t index) {
+    const run_call *c = context;
+    const tn_matmul *p = c->p;
+    int64_t batch = index / (int64_t)p->row_tasks, row = index % (int64_t)p->row_tasks * p->task_rows;
+    int64_t rows = TN_MIN(p->task_rows, p->a.rows - row), at = batch * p->a.rows + row;
+    const float *a = (const float *)c->a + batch_offset(p, &p->a, batch) + row * p->a.row_stride;
+    const float *x = (const float *)c->b + batch_offset(p, &p->b, batch);
+    float *y = (float *)(void *)c->y + at;
+    const tn_epilogue *e = c->epilogue;
+    c->kernels->dot_f32((size_t)rows, (size_t)p->a.columns, a, (size_t)p->a.row_stride, x, y, 1);
+    for (int64_t i = 0; e->row_bias && i < rows; i++) y[i] += e->row_bias[row + i];
+    for (int64_t i = 0; e->column_bias && i < rows; i++) y[i] += e->column_bias[0];
+    for (int64_t i = 0; e->residual && i < rows; i++) y[i] += e->residual[at + i];
+    c->kernels->activate_f32((size_t)rows, y, e);
+}
+
+/* Integers are added modulo 2^n. */
+#define ADD_double(s, a, b) ((s) + (a) * (b))
+#define ADD_int32_t(s, a, b) ((int32_t)((uint32_t)(s) + (uint32_t)(a) * (uint32_t)(b)))
+#define ADD_uint32_t(s, a, b) ((s) + (a) * (b))
+#define ADD_int64_t(s, a, b) ((int64_t)((uint64_t)(s) + (uint64_t)(a) * (uint64_t)(b)))
+#define ADD_uint64_t(s, a, b) ((s) + (a) * (b))
+#define PLAIN(type, scaled)                                                                                            \
+    static void plain_##type(const run_call *c, int64_t batch, int64_t row) {                                          \
+        const tn_matmul *p = c->p;                                                                                     \
+        const type *a = (const type *)(const void *)c->a + batch_offset(p, &p->a, batch) + row * p->a.row_stride;      \
+        const type *b = (const type *)(const void *)c->b + batch_offset(p, &p->b, batch);                              \
+        type *y = (type *)(void *)c->y + (batch * p->a.rows + row) * p->b.columns;                                     \
+        for (int64_t j = 0; j < p->b.columns; j += PLAIN_COLUMNS) {                                                    \
+            type sum[PLAIN_COLUMNS] = {0};                                                                             \
+            int64_t n = TN_MIN(PLAIN_COLUMNS, p->b.columns - j);                                                       \
+            for (int64_t k = 0; k < p->a.columns; k++) {                                                               \
+                const type *from = b + k * p->b.row_stride + j * p->b.column_stride;                                   \
+                type factor = a[k * p->a.column_stride];                                                               \
+                for (int64_t i = 0; i < n; i++) sum[i] = ADD_##type(sum[i], factor, from[i * p->b.column_stride]);     \
+            }                                                                                                          \
+            for (int64_t i = 0; i < n; i++) y[j + i] = p->alpha == 1 ? sum[i] : (type)(scaled);                        \
+        }                                                                                                              \
+    }
+PLAIN(double, sum[i] * (double)p->alpha)
+PLAIN(int32_t, tn_scale_integer((double)sum[i], p->alpha))
+PLAIN(uint32_t, tn_scale_integer((double)sum[i], p->alpha))
+PLAIN(int64_t, tn_scale_integer((double)sum[i], p->alpha))
+PLAIN(uint64_t, tn_scale_integer((double)sum[i], p->alpha))
+
+static void plain_task(void *context, int64_t index) {
+    const run_call *c = context;
+    const tn_matmul *p = c->p;
+    int64_t batch = index / (int64_t)p->row_tasks, row = index % (int64_t)p->row_tasks * p->task_rows;
+    for (int64_t end = TN_MIN(row + p->task_rows, p->a.rows); row < end; row++) {
+        switch (p->dtype) {
+        case TN_FLOAT64: plain_double(c, batch, row); break;
+        case TN_INT32: plain_int32_t(c, batch, row); break;
+        case TN_UINT32: plain_uint32_t(c, batch, row); break;
+        case TN_INT64: plain_int64_t(c, batch, row); break;
+        default: plain_uint64_t(c, batch, row);
+        }
+    }
+}
+
+void tn_matmul_run(const tn_run *call, const tn_matmul *p, const void *a, const void *b, void *y,
+                   const tn_epilogue *epilogue) {
+    static const tn_epilogue none;
+    run_call c = {.p = p, .kernels = call->kernels, .a = a, .b = b, .y = y, .epilogue = epilogue ? epilogue : &none};
+    if (p->batches == 0) return;
+    if (p->dtype != TN_FLOAT32) {
+        tn_parallel(call->pool, p->batches * (int64_t)p->row_tasks, plain_task, &c);
+        return;
+    }
+    if (p->column) {
+        tn_parallel(call->pool, p->batches * (int64_t)p->row_tasks, column_task, &c);
+        return;
+    }
+    c.packed_a = call->scratch;
+    c.buffers = call->scratch;
+    if (!p->packed_a && !p->a_as_it_is) {
+        int64_t packs = p->a_shared ? 1 : p->batches, elements = p->a.rows * p->a.columns * packs;
+        c.buffers += (size_t)packs * p->a_bytes;
+        tn_parallel(elements < SERIAL_PACK ? NULL : call->pool, packs * (int64_t)p->product.row_panels, pack_task, &c);
+    }
+    tn_parallel(call->pool, p->batches * (int64_t)p->product.tasks, product_task, &c);
+}
