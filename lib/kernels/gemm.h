@@ -12,7 +12,7 @@
 #include <stddef.h>
 
 /* What becomes of the sum x. alpha and beta are those of ONNX's operators. */
-typedef enum tn_activation {
+typedef enum tn_act {
     TN_ACT_NONE,
     TN_ACT_CLIP,         /* to [alpha, beta]: Relu, Clip */
     TN_ACT_LEAKY_RELU,   /* x < 0 ? alpha * x : x */
@@ -23,14 +23,14 @@ typedef enum tn_activation {
     TN_ACT_SWISH,     /* x * sigmoid(alpha * x) */
     TN_ACT_GELU,      /* x / 2 * (1 + erf(x / sqrt 2)) */
     TN_ACT_GELU_TANH, /* its approximation by tanh */
-} tn_activation;
+} tn_act;
 
 /* y = activation(sum + row_bias[i] + column_bias[j] + residual[i][j]); what is NULL is left out. */
 typedef struct tn_epilogue {
     const float *row_bias, *column_bias;
     const float *residual; /* may be C itself */
     size_t residual_stride;
-    tn_activation activation;
+    tn_act activation;
     float alpha, beta;
 } tn_epilogue;
 

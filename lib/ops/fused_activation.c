@@ -4,7 +4,7 @@
 
 static const struct {
     const char *name;
-    tn_activation activation;
+    tn_act activation;
     float alpha, beta; /* where the node gives none */
 } names[] = {
     {"", TN_ACT_NONE, 0, 0},

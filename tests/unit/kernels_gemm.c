@@ -118,7 +118,7 @@ static void epilogues_match_at_every_cpu_level(void **state) {
         if (!kernels) continue;
         for (int terms = 0; terms < 8; terms++)
             for (int activation = TN_ACT_NONE; activation <= TN_ACT_GELU_TANH; activation++) {
-                tn_epilogue e = {.activation = (tn_activation)activation, .residual_stride = 40};
+                tn_epilogue e = {.activation = (tn_act)activation, .residual_stride = 40};
                 e.row_bias = terms & 1 ? row : NULL;
                 e.column_bias = terms & 2 ? column : NULL;
                 e.residual = terms & 4 ? residual : NULL;
