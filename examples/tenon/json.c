@@ -46,6 +46,7 @@ static void begin(json *j, const char *key, bool nested) {
         bool plain = j->closing[j->depth] == ']' && !nested;
         if (j->filled[j->depth]) fputs(plain ? ", " : ",", j->file);
         if (!plain) indent(j);
+        j->lines[j->depth] = !plain;
         j->filled[j->depth] = true;
     }
     if (!key) return;
@@ -57,7 +58,7 @@ static void nest(json *j, const char *key, const char *brackets) {
     begin(j, key, true);
     fputc(brackets[0], j->file);
     if (j->depth < 31) j->depth++;
-    j->filled[j->depth] = false;
+    j->filled[j->depth] = j->lines[j->depth] = false;
     j->closing[j->depth] = brackets[1];
 }
 
@@ -71,9 +72,9 @@ void json_array(json *j, const char *key) {
 
 void json_end(json *j) {
     char bracket = j->closing[j->depth];
-    bool filled = j->filled[j->depth];
+    bool lines = j->lines[j->depth];
     j->depth--;
-    if (filled && bracket == '}') indent(j);
+    if (lines) indent(j);
     fputc(bracket, j->file);
     if (!j->depth) fputc('\n', j->file);
 }

@@ -17,6 +17,7 @@ typedef struct json {
     FILE *file;
     int depth;
     bool filled[32]; /* something stands at this depth already */
+    bool lines[32];  /* on lines of its own */
     char closing[32];
 } json;
 

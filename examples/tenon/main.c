@@ -33,7 +33,11 @@ void complain(const char *format, ...) {
 
 bool complain_status(const char *what, tn_status status) {
     const char *sentence = tn_last_error();
-    complain("%s: %s", what, sentence[0] ? sentence : tn_status_text(status));
+    if (!sentence[0]) sentence = tn_status_text(status);
+    if (strncmp(sentence, what, strlen(what)) == 0) /* it names the file itself */
+        complain("%s", sentence);
+    else
+        complain("%s: %s", what, sentence);
     return false;
 }
 
