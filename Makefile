@@ -53,6 +53,7 @@ OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o) $(GENERATED:.c=.o)
 TESTS := $(sort $(wildcard tests/unit/*.c))
 TEST_PROGRAMS := $(TESTS:%.c=$(BUILD)/%)
 CONFORMANCE := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/conformance/*.c))
+FUZZERS := $(filter-out $(BUILD)/tests/fuzz/replay,$(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/*.c)))
 EXAMPLES := $(patsubst examples/%.c,$(BUILD)/examples/%,$(wildcard examples/*.c))
 TOOL_SOURCES := $(sort $(wildcard examples/tenon/*.c))
 TOOL := $(if $(TOOL_SOURCES),$(BUILD)/tenon)
@@ -124,6 +125,10 @@ $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(BUILD)/libtenon.a
 $(BUILD)/tests/conformance/%: $(BUILD)/tests/conformance/%.o $(BUILD)/libtenon.a
 	$(SAY) LD $@
 	$(Q)$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $< $(BUILD)/libtenon.a -lcmocka $(LIBS)
+# With FUZZ_ENGINE=-fsanitize=fuzzer a target is libFuzzer's, else it replays the files that it is given, and mutations.
+$(FUZZERS): $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(if $(FUZZ_ENGINE),,$(BUILD)/tests/fuzz/replay.o) $(BUILD)/libtenon.a
+	$(SAY) LD $@
+	$(Q)$(CC) $(SANITIZE) $(FUZZ_ENGINE) $(LDFLAGS) -o $@ $^ $(LIBS)
 $(BUILD)/examples/%: examples/%.c $(BUILD)/libtenon.a
 	@mkdir -p $(@D)
 	$(SAY) CC $<
@@ -145,6 +150,9 @@ unit: all $(TEST_PROGRAMS)
 ONNX_DATA ?= $(shell python3 -c 'import onnx, os; print(os.path.dirname(onnx.__file__) + "/backend/test/data")' 2>/dev/null)
 conformance: $(CONFORMANCE)
 	$(BUILD)/tests/conformance/onnx_backend --known tests/conformance/known_failures.txt $(ONNX_DATA)
+fuzz: $(FUZZERS) # kept inputs, and FUZZ_RUNS mutations of each
+	@for f in $(notdir $(FUZZERS)); do \
+	    echo "fuzz $$f"; $(BUILD)/tests/fuzz/$$f -n $${FUZZ_RUNS:-200} tests/fuzz/corpus/$$f || exit 1; done
 check:
 	tests/check.sh
 format:
@@ -173,6 +181,6 @@ help:
 	@echo 'make install  PREFIX=/usr/local DESTDIR='
 	@echo 'make format lint clean'
 
-.PHONY: all lib examples setup test unit conformance check format lint install clean help
+.PHONY: all lib examples setup test unit conformance fuzz check format lint install clean help
 .SECONDARY:
 -include $(wildcard $(OBJECTS:.o=.d) $(BUILD)/tests/*/*.d $(BUILD)/examples/tenon/*.d)
