@@ -50,6 +50,11 @@ TN_API tn_status tn_model_output_info(const tn_model *model, int index, tn_value
 TN_API int tn_model_input_index(const tn_model *model, const char *name); /* -1 if there is none */
 TN_API int tn_model_output_index(const tn_model *model, const char *name);
 
+/* What the model's file says of itself: key and value number `index`, TN_E_NOT_FOUND past the last; or a key's value,
+ * NULL if there is none. The texts are the model's. */
+TN_API tn_status tn_model_metadata_at(const tn_model *model, int index, const char **out_key, const char **out_value);
+TN_API const char *tn_model_metadata(const tn_model *model, const char *key);
+
 /* One tensor in ONNX's own file format (TensorProto), as test data come in. */
 TN_API tn_status tn_tensor_load_pb(const char *path, tn_tensor **out_tensor);
 TN_API tn_status tn_tensor_save_pb(const tn_tensor *tensor, const char *name, const char *path);

@@ -37,6 +37,12 @@ void tn_copy_strided(int rank, const int64_t *dims, size_t element, void *dst, c
 /* "float32[1,3,?,N]" into text, cut where it does not fit; returns text. */
 char *tn_shape_text(char *text, size_t size, tn_dtype dtype, int rank, const int64_t *dims);
 
+/* Weights lie in a model file at any address; all other tensors are aligned to their elements. */
+static inline bool tn_tensor_is_aligned(const tn_tensor *t) {
+    size_t width = tn_dtype_bits(t->dtype) / 8;
+    return (uintptr_t)t->data % (width > 8 ? 8 : width ? width : 1) == 0;
+}
+
 static inline int64_t tn_count(const tn_tensor *t) {
     int64_t n = 1;
     for (int i = 0; i < t->rank; i++) n *= t->dims[i];

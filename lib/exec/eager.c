@@ -70,7 +70,7 @@ static tn_status prepare_and_run(call *c, const tn_allocator *allocator, tn_valu
     const tn_op *op = c->node->op;
     const tn_kernels *kernels = c->options && c->options->kernels ? c->options->kernels : tn_kernels_best();
     tn_pool *pool = c->options ? c->options->pool : NULL;
-    struct tn_prepare_host prepare_host = {c->region, NULL, NULL};
+    struct tn_prepare_host prepare_host = {.region = c->region};
     tn_prepare prepare = {.node = c->node,
                           .in_count = c->in_count,
                           .out_count = c->out_count,
@@ -176,7 +176,7 @@ tn_status tn_eager_run(const tn_eager *options, const tn_op *op, int attr_count,
         if (!in[i]) continue;
         pointers[i] = &values[i];
         values[i].present = true;
-        if (tn_tensor_is_dense(in[i])) {
+        if (tn_tensor_is_dense(in[i]) && tn_tensor_is_aligned(in[i])) {
             /* Dims of 1 may have any stride in a dense tensor; operators see the regular ones. */
             status = tn_tensor_set_dense(&values[i].tensor, in[i]->dtype, in[i]->rank, in[i]->dims, in[i]->data);
         } else {

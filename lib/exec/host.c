@@ -71,11 +71,25 @@ static pack *add_pack(tn_packs *packs, const void *data, const char *layout, siz
     return p;
 }
 
+void *tn_packs_aligned(tn_packs *packs, const tn_tensor *constant) {
+    size_t bytes = tn_dtype_bytes(constant->dtype, tn_count(constant));
+    pthread_mutex_lock(&packs->lock);
+    pack *p = find_pack(packs, constant->data, "aligned", bytes);
+    if (!p) {
+        p = add_pack(packs, constant->data, "aligned", bytes);
+        if (p) memcpy(p->packed, constant->data, bytes);
+    }
+    pthread_mutex_unlock(&packs->lock);
+    return p ? p->packed : NULL;
+}
+
 tn_status tn_prepare_pack(tn_prepare *call, int in, const char *layout, size_t bytes,
                           void (*make)(void *dst, const void *context), const void *context, const void **out_packed) {
     tn_packs *packs = call->host->packs;
     const tn_tensor *value = call->value[in];
     if (!value) return tn_fail(TN_E_INTERNAL, "input %d is packed but its contents are not known", in);
+    const void *origin = call->host->origin ? call->host->origin[in] : value->data;
+    if (call->host->packed) call->host->packed[in] = true;
     if (!packs || !call->host->immutable || !call->host->immutable[in]) {
         void *packed = tn_prepare_alloc(call, bytes);
         if (!packed) return TN_E_MEMORY;
@@ -84,9 +98,9 @@ tn_status tn_prepare_pack(tn_prepare *call, int in, const char *layout, size_t b
         return TN_OK;
     }
     pthread_mutex_lock(&packs->lock);
-    pack *p = find_pack(packs, value->data, layout, bytes);
+    pack *p = find_pack(packs, origin, layout, bytes);
     if (!p) {
-        p = add_pack(packs, value->data, layout, bytes);
+        p = add_pack(packs, origin, layout, bytes);
         if (p) make(p->packed, context);
     }
     pthread_mutex_unlock(&packs->lock);

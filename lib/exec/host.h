@@ -9,11 +9,15 @@ typedef struct tn_packs tn_packs;
 tn_status tn_packs_create(const tn_allocator *allocator, tn_packs **out_packs);
 void tn_packs_destroy(tn_packs *packs); /* accepts NULL */
 size_t tn_packs_bytes(tn_packs *packs);
+/* An aligned copy of a constant. NULL on failure. */
+void *tn_packs_aligned(tn_packs *packs, const tn_tensor *constant);
 
 struct tn_prepare_host {
     tn_region *region;     /* where state lives */
     tn_packs *packs;       /* NULL: packed weights live in the region as well */
     const bool *immutable; /* of each input: its contents are the model's own, so that packs may keep them */
+    const void **origin; /* of each input: where its contents lie in the model, which names their packs; may be NULL */
+    bool *packed;        /* of each input: tn_prepare_pack was called for it; may be NULL */
 };
 
 struct tn_run_host {

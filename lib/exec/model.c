@@ -85,6 +85,23 @@ int tn_model_output_index(const tn_model *model, const char *name) {
     return index_of(model->graph, model->graph->outputs, model->graph->output_count, name);
 }
 
+tn_status tn_model_metadata_at(const tn_model *model, int index, const char **out_key, const char **out_value) {
+    const tn_graph *graph = model->graph;
+    if (index < 0 || index >= graph->metadata_count / 2)
+        return tn_fail(TN_E_NOT_FOUND, "metadata %d does not exist; the model has %d", index,
+                       graph->metadata_count / 2);
+    *out_key = graph->metadata[2 * index];
+    *out_value = graph->metadata[2 * index + 1];
+    return TN_OK;
+}
+
+const char *tn_model_metadata(const tn_model *model, const char *key) {
+    const tn_graph *graph = model->graph;
+    for (int i = 0; i + 1 < graph->metadata_count; i += 2)
+        if (strcmp(graph->metadata[i], key) == 0) return graph->metadata[i + 1];
+    return NULL;
+}
+
 const char *tn_cpu_level_at(int index) {
     for (int level = 0; level < TN_CPU_LEVELS; level++)
         if (tn_kernels_at((tn_cpu_level)level) && index-- == 0) return tn_cpu_level_name((tn_cpu_level)level);

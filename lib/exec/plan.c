@@ -199,7 +199,7 @@ static tn_status run_late(tn_exec *exec, tn_plan *plan, tn_step *step) {
     tn_infer infer = {step->node, formal,          step->out_count,        step->in_type,
                       contents,   step->out_types, (tn_graph *)plan->graph};
     TN_TRY(step->node->op->infer(&infer));
-    struct tn_prepare_host host = {exec->late, exec->packs, step->immutable};
+    struct tn_prepare_host host = {.region = exec->late, .packs = exec->packs, .immutable = step->immutable};
     tn_prepare prepare = prepare_call(exec, step, &host);
     prepare.value = contents; /* the state is for this run alone */
     if (step->node->op->prepare) TN_TRY(step->node->op->prepare(&prepare));
@@ -215,6 +215,47 @@ static tn_status run_late(tn_exec *exec, tn_plan *plan, tn_step *step) {
             TN_TRY(tn_tensor_renew(&out->tensor, type->dtype, type->rank, type->dims, exec->allocator));
     }
     return run_operator(exec, step, prepare.state, scratch);
+}
+
+static bool is_misaligned(const tn_step *step, int i) {
+    return step->contents[i] && step->immutable[i] && !tn_tensor_is_aligned(step->contents[i]);
+}
+
+/* From now on the plan reads an aligned copy of the constant, which all plans of the model share. */
+static tn_status align_value(tn_exec *exec, tn_plan *plan, int v) {
+    void *copy = tn_packs_aligned(exec->packs, plan->known[v]);
+    plan->values[v].tensor.data = copy;
+    return copy ? TN_OK : TN_E_MEMORY;
+}
+
+/* Prepares a static step. It sees aligned copies of weights that lie unaligned in the model file; they go again where the
+ * operator packed them. */
+static tn_status prepare_static(tn_exec *exec, tn_plan *plan, tn_step *step) {
+    const tn_node *node = step->node;
+    size_t ins = (size_t)node->formal_in + 1;
+    tn_tensor *shadow = tn_region_array(plan->region, ins, sizeof *shadow);
+    const void **origin = tn_region_array(plan->region, ins, sizeof *origin);
+    bool *packed = tn_region_array(plan->region, ins, sizeof *packed);
+    if (!shadow || !origin || !packed) return TN_E_MEMORY;
+    tn_status status = TN_OK;
+    for (int i = 0; i < node->formal_in && status == TN_OK; i++) {
+        origin[i] = step->contents[i] ? step->contents[i]->data : NULL;
+        if (!is_misaligned(step, i)) continue;
+        status = tn_tensor_init_copy(&shadow[i], step->contents[i], exec->allocator);
+        step->contents[i] = &shadow[i];
+    }
+    struct tn_prepare_host host = {plan->region, exec->packs, step->immutable, origin, packed};
+    tn_prepare call = prepare_call(exec, step, &host);
+    if (status == TN_OK) status = node->op->prepare(&call);
+    step->state = call.state;
+    step->scratch = call.scratch;
+    for (int i = 0; i < node->formal_in; i++) {
+        if (!shadow[i].buffer) continue;
+        tn_tensor_deinit(&shadow[i]);
+        step->contents[i] = plan->known[node->in[i]];
+        if (!packed[i] && status == TN_OK) status = align_value(exec, plan, node->in[i]);
+    }
+    return status;
 }
 
 static tn_status make_step(tn_exec *exec, tn_plan *plan, int n, tn_step *step) {
@@ -252,12 +293,9 @@ static tn_status make_step(tn_exec *exec, tn_plan *plan, int n, tn_step *step) {
     }
     if (node->op->flags & TN_OP_CONTROL) return tn_control_finish(exec, plan, step);
     step->run = is_static(step) ? run_static : run_late;
-    if (step->run == run_late || !node->op->prepare) return TN_OK;
-    struct tn_prepare_host host = {plan->region, exec->packs, step->immutable};
-    tn_prepare call = prepare_call(exec, step, &host);
-    TN_TRY(node->op->prepare(&call));
-    step->state = call.state;
-    step->scratch = call.scratch;
+    if (step->run == run_static && node->op->prepare) return prepare_static(exec, plan, step);
+    for (int i = 0; i < node->formal_in; i++)
+        if (is_misaligned(step, i)) TN_TRY(align_value(exec, plan, node->in[i]));
     return TN_OK;
 }
 

@@ -153,6 +153,20 @@ int tn_graph_add_symbol(tn_graph *graph, const char *name) {
     return root->symbol_count++;
 }
 
+static tn_status append_text(tn_graph *root, const char *text) {
+    const char **list = grow(root, root->metadata, root->metadata_count, &root->metadata_capacity, sizeof *list);
+    char *copy = list ? tn_region_strdup(root->region, text) : NULL;
+    if (!copy) return TN_E_MEMORY;
+    root->metadata = list;
+    list[root->metadata_count++] = copy;
+    return TN_OK;
+}
+
+tn_status tn_graph_add_metadata(tn_graph *graph, const char *key, const char *value) {
+    TN_TRY(append_text(graph->root, key));
+    return append_text(graph->root, value);
+}
+
 static tn_status append(tn_graph *graph, int **list, int *count, int *capacity, int value) {
     int *moved = grow(graph, *list, *count, capacity, sizeof **list);
     if (!moved) return TN_E_MEMORY;

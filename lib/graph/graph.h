@@ -85,7 +85,9 @@ struct tn_graph {
     int capture_count, capture_capacity;
     const char **symbols; /* of the root only; all its subgraphs share them */
     int symbol_count, symbol_capacity;
-    tn_op *custom; /* of the root only: the host's operators */
+    const char **metadata;                 /* of the root only: keys and values in turn */
+    int metadata_count, metadata_capacity; /* of both */
+    tn_op *custom;                         /* of the root only: the host's operators */
     size_t custom_count;
     struct tn_keeper *keepers; /* of the root only: what to release with the graph, as file mappings */
     const tn_allocator *allocator;
@@ -103,6 +105,7 @@ int tn_graph_add_constant(tn_graph *graph, const char *name, const tn_tensor *te
 int tn_graph_add_node(tn_graph *graph, const tn_op *op, const char *name, int in_count, const int *in, int out_count,
                       const int *out);
 int tn_graph_add_symbol(tn_graph *graph, const char *name); /* the existing one, if there is one by that name */
+tn_status tn_graph_add_metadata(tn_graph *graph, const char *key, const char *value); /* copies */
 tn_status tn_graph_add_input(tn_graph *graph, int value);
 tn_status tn_graph_add_output(tn_graph *graph, int value);
 /* Makes body see `outer` (a value of the graph that holds `node`): returns body's value, shared by repeated calls.

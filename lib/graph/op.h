@@ -37,7 +37,8 @@ typedef struct tn_prepare {
     const tn_node *node;
     int in_count, out_count;
     const tn_type *const *in; /* concrete; NULL: absent */
-    /* Contents of inputs that never change for this plan (weights), else NULL; all, if infer left a shape unknown. */
+    /* Contents of inputs that never change for this plan (weights), else NULL; all, if infer left a shape unknown. There
+     * while preparing only: run finds them in its inputs, unless tn_prepare_pack was called for them. */
     const tn_tensor *const *value;
     const tn_type *out; /* concrete but where only run can tell */
     const tn_kernels *kernels;

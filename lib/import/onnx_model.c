@@ -23,6 +23,28 @@ static tn_status read_functions(tn_importer *importer, tn_string message) {
     return TN_OK;
 }
 
+/* metadata_props, and who made the model. */
+static tn_status read_metadata(tn_importer *importer, tn_string message) {
+    tn_string *messages;
+    int count;
+    TN_TRY(tn_pb_collect(importer->scratch, message, 14, &messages, &count));
+    for (int i = 0; i < count; i++) {
+        tn_string key = {0}, value = {0};
+        tn_pb r = tn_pb_over(messages[i]);
+        tn_pb_field f;
+        while (tn_pb_next(&r, &f)) switch (f.number) {
+            case 1: key = tn_pb_bytes(&r, &f); break;
+            case 2: value = tn_pb_bytes(&r, &f); break;
+            }
+        TN_TRY(tn_pb_done(&r, "StringStringEntryProto"));
+        char *name = tn_region_strndup(importer->scratch, key.data, key.size);
+        char *text = tn_region_strndup(importer->scratch, value.data, value.size);
+        if (!name || !text) return TN_E_MEMORY;
+        TN_TRY(tn_graph_add_metadata(importer->root, name, text));
+    }
+    return TN_OK;
+}
+
 static tn_status unknown_operators(const tn_importer *importer) {
     char text[1500] = "";
     size_t used = 0;
@@ -58,6 +80,7 @@ static tn_status import_model(tn_importer *importer, tn_string message) {
         scope.opsets = &first;
     }
     TN_TRY(read_functions(importer, message));
+    TN_TRY(read_metadata(importer, message));
     tn_status status = tn_onnx_graph(&scope, graph);
     /* What follows from an unknown operator is of no interest. */
     return importer->unknown ? unknown_operators(importer) : status;

@@ -190,10 +190,15 @@ tn_status tn_onnx_tensor_fill(const tn_onnx_tensor *t, void *data, char *text) {
     return t->dtype == TN_STRING ? fill_strings(t, data, text) : fill_numbers(t, data);
 }
 
-/* Whether raw bytes may serve as the tensor's memory: aligned to their numbers, and bools being 0 or 1. */
+/* Weights from this size on are used where they lie in the file, at whatever address; the plan packs them from there. */
+#define WEIGHT_BYTES (64u << 10)
+
+/* Whether raw bytes may serve as the tensor's memory: aligned to their numbers, or weights; and bools being 0 or 1. */
 static bool fits_in_place(const tn_onnx_tensor *t) {
     size_t width = TN_MIN(TN_MAX(tn_dtype_bits(t->dtype), 8u) / 8, sizeof(double));
-    if ((uintptr_t)t->raw.data % width) return false;
+    bool weights =
+        t->bytes >= WEIGHT_BYTES && (t->dtype == TN_FLOAT32 || t->dtype == TN_FLOAT16 || t->dtype == TN_BFLOAT16);
+    if ((uintptr_t)t->raw.data % width && !weights) return false;
     if (t->dtype == TN_BOOL)
         for (size_t i = 0; i < t->bytes; i++)
             if ((uint8_t)t->raw.data[i] > 1) return false;

@@ -4,6 +4,13 @@
 #include "passes/rows.h"
 #include <math.h>
 
+/* Weights may lie unaligned in the model file. */
+static double number(const tn_tensor *t, int64_t i) {
+    float x;
+    memcpy(&x, (const char *)t->data + (size_t)i * sizeof x, sizeof x);
+    return (double)x;
+}
+
 /* scale and shift of each of `channels` output channels; false if the node is not of that kind. */
 static bool linear_of(tn_match *m, const tn_node *node, int from, int64_t channels, double *scale, double *shift) {
     const tn_graph *graph = m->graph;
@@ -18,9 +25,8 @@ static bool linear_of(tn_match *m, const tn_node *node, int from, int64_t channe
         }
         double epsilon = (double)tn_attr_float(node, "epsilon", 1e-5f);
         for (int64_t c = 0; c < channels; c++) {
-            const float *gamma = p[0]->data, *beta = p[1]->data, *mean = p[2]->data, *variance = p[3]->data;
-            scale[c] = gamma[c] / sqrt(variance[c] + epsilon);
-            shift[c] = beta[c] - mean[c] * scale[c];
+            scale[c] = number(p[0], c) / sqrt(number(p[3], c) + epsilon);
+            shift[c] = number(p[1], c) - number(p[2], c) * scale[c];
         }
         return true;
     }
@@ -33,11 +39,10 @@ static bool linear_of(tn_match *m, const tn_node *node, int from, int64_t channe
         int axis = i + type->rank - k->rank;
         if (k->dims[i] != 1 && !(axis == 1 && k->dims[i] == channels)) return false;
     }
-    const float *values = k->data;
     for (int64_t c = 0; c < channels; c++) {
-        float value = tn_count(k) == 1 ? values[0] : values[c];
-        scale[c] = mul ? (double)value : 1;
-        shift[c] = mul ? 0 : (double)value;
+        double value = number(k, tn_count(k) == 1 ? 0 : c);
+        scale[c] = mul ? value : 1;
+        shift[c] = mul ? 0 : value;
     }
     return true;
 }
@@ -51,12 +56,12 @@ static tn_status scale_weights(tn_graph *graph, tn_node *conv, bool transposed, 
     tn_tensor *bias = tn_graph_tensor(graph, TN_FLOAT32, 1, &channels, NULL);
     if (!weights || !bias) return TN_E_MEMORY;
     int64_t outer = transposed ? w->dims[0] : 1, inner = channels ? tn_count(w) / (outer * channels) : 0;
-    const float *from = w->data, *old = b ? b->data : NULL;
+    int64_t from = 0;
     float *to = weights->data, *to_bias = bias->data;
     for (int64_t o = 0; o < outer; o++)
         for (int64_t c = 0; c < channels; c++)
-            for (int64_t i = 0; i < inner; i++, from++) *to++ = (float)(*from * scale[c]);
-    for (int64_t c = 0; c < channels; c++) to_bias[c] = (float)((old ? (double)old[c] : 0) * scale[c] + shift[c]);
+            for (int64_t i = 0; i < inner; i++, from++) *to++ = (float)(number(w, from) * scale[c]);
+    for (int64_t c = 0; c < channels; c++) to_bias[c] = (float)((b ? number(b, c) : 0) * scale[c] + shift[c]);
     int in[3] = {conv->in[0], tn_graph_add_constant(graph, graph->values[conv->in[1]].name, weights),
                  tn_graph_add_constant(graph, "", bias)};
     if (in[1] < 0 || in[2] < 0) return TN_E_MEMORY;
