@@ -56,6 +56,18 @@ bool tn_dtype_is_integer(tn_dtype dtype) {
     X(TN_FLOAT8E5M2FNUZ, uint8_t, tn_float8e5m2fnuz_to_float(x), tn_float_to_float8e5m2fnuz(f, saturate))              \
     X(TN_FLOAT8E8M0, uint8_t, tn_float8e8m0_to_float(x), tn_float_to_float8e8m0(f, saturate, narrowing.round))
 
+bool tn_dtype_is_signed(tn_dtype dtype) {
+    switch (dtype) {
+    case TN_INT8:
+    case TN_INT16:
+    case TN_INT32:
+    case TN_INT64:
+    case TN_INT4:
+    case TN_INT2: return true;
+    default: return false;
+    }
+}
+
 static int packed_bits(tn_dtype dtype) {
     size_t bits = tn_dtype_bits(dtype);
     return bits < 8 ? (int)bits : 0;

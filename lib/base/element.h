@@ -17,6 +17,7 @@ typedef struct tn_narrowing {
 
 bool tn_dtype_is_float(tn_dtype dtype);   /* any width; not complex */
 bool tn_dtype_is_integer(tn_dtype dtype); /* any width; not bool */
+bool tn_dtype_is_signed(tn_dtype dtype);  /* an integer with negative values */
 
 /* Elements [first, first + n) of data; uint64 comes as int64 of the same bits. */
 void tn_read_doubles(tn_dtype dtype, const void *data, int64_t first, size_t n, double *out);

@@ -43,7 +43,7 @@ static void run_generic(const job *j, size_t first, size_t n) {
     int64_t whole[BUFFER];
     double real[BUFFER];
     bool is_whole = s->unary->whole && tn_dtype_is_integer(j->dtype);
-    bool is_signed = j->dtype == TN_INT8 || j->dtype == TN_INT16 || j->dtype == TN_INT32 || j->dtype == TN_INT64;
+    bool is_signed = tn_dtype_is_signed(j->dtype);
     for (size_t done = 0, m; done < n; done += m) {
         int64_t at = (int64_t)(first + done);
         m = TN_MIN(n - done, (size_t)BUFFER);
