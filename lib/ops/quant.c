@@ -67,3 +67,38 @@ tn_status tn_infer_single(const tn_infer *call, int in) {
     if (call->in[in]->rank == 1 && (call->in[in]->dims[0] < 0 || call->in[in]->dims[0] == 1)) return TN_OK;
     return tn_infer_fail(call, in, TN_E_SHAPE, "expected a scalar");
 }
+
+tn_quantization tn_quantization_at(const tn_run *call, int in) {
+    tn_quantization q = {.scale = *(const float *)tn_in(call, in)->data};
+    tn_quant_zeros(tn_in(call, in + 1), 1, &q.zero);
+    return q;
+}
+
+tn_status tn_infer_bytes(const tn_infer *call, int in, int like) {
+    TN_TRY(tn_infer_dtype(call, in, (const tn_dtype[]){TN_UINT8, TN_INT8, TN_UNDEFINED}));
+    if (call->in[in]->dtype && call->in[like]->dtype && call->in[in]->dtype != call->in[like]->dtype)
+        return tn_infer_fail(call, in, TN_E_TYPE, "expected the type of input %d, %s", like,
+                             tn_dtype_name(call->in[like]->dtype));
+    return TN_OK;
+}
+
+tn_status tn_infer_quantization(const tn_infer *call, int in, int of) {
+    TN_TRY(tn_infer_dtype(call, in, (const tn_dtype[]){TN_FLOAT32, TN_UNDEFINED}));
+    TN_TRY(tn_infer_single(call, in));
+    if (!tn_infer_has(call, in + 1)) return TN_OK;
+    TN_TRY(tn_infer_bytes(call, in + 1, of));
+    return tn_infer_single(call, in + 1);
+}
+
+void tn_real_values(tn_dtype dtype, tn_quantization of, float *real) {
+    for (int i = 0; i < 256; i++) {
+        int value = dtype == TN_INT8 ? (int8_t)i : i;
+        real[i] = (float)(value - of.zero) * of.scale;
+    }
+}
+
+void tn_requantize_table(tn_dtype dtype, const float *real, tn_quantization to, uint8_t *table) {
+    float x[256];
+    for (int i = 0; i < 256; i++) x[i] = __builtin_rintf(real[i] / to.scale) + (float)to.zero;
+    tn_quant_store(dtype, table, 0, 256, x, true);
+}

@@ -25,6 +25,21 @@ void tn_quant_zeros(const tn_tensor *zero, size_t n, int32_t *y);
  * tells scale and zero point. */
 void tn_quantize_dynamic(const tn_kernels *kernels, const float *x, size_t n, uint8_t *y, float *scale, uint8_t *zero);
 
+typedef struct tn_quantization {
+    float scale;
+    int32_t zero;
+} tn_quantization;
+
+/* From the inputs `in` (scale) and `in` + 1 (zero point, may be absent) of one element each, of 8-bit integers. */
+tn_quantization tn_quantization_at(const tn_run *call, int in);
+/* Checks these two inputs; `of` is what they belong to. */
+tn_status tn_infer_quantization(const tn_infer *call, int in, int of);
+/* Fails unless input `in` is of 8-bit integers, of the same type as input `like`. */
+tn_status tn_infer_bytes(const tn_infer *call, int in, int like);
+/* What the 256 bytes stand for, and back: table[byte] is real[byte] quantized. */
+void tn_real_values(tn_dtype dtype, tn_quantization of, float *real);
+void tn_requantize_table(tn_dtype dtype, const float *real, tn_quantization to, uint8_t *table);
+
 /* Fails unless input `in`, if present, is a scalar or one element. */
 tn_status tn_infer_single(const tn_infer *call, int in);
 
