@@ -1,6 +1,7 @@
 /* Expand: an input repeated to a larger shape, by the walk of broadcast.h. Packed elements are not for it. */
 #include "ops/broadcast.h"
 #include "ops/data.h"
+#include "ops/fill.h"
 
 static tn_status infer_expand(tn_infer *call) {
     const tn_type *x = call->in[0];
@@ -43,22 +44,6 @@ typedef struct {
     size_t element;
 } copy;
 
-static void repeat(char *y, const char *x, size_t n, size_t element) {
-    switch (element) {
-#define FILL(T)                                                                                                        \
-    case sizeof(T):                                                                                                    \
-        for (size_t i = 0; i < n; i++) ((T *)y)[i] = *(const T *)x;                                                    \
-        return;
-        FILL(uint8_t)
-        FILL(uint16_t)
-        FILL(uint32_t)
-        FILL(uint64_t)
-#undef FILL
-    default:
-        for (size_t i = 0; i < n; i++) memcpy(y + i * element, x, element);
-    }
-}
-
 static void expand_strip(void *context, int64_t out, size_t rows, size_t n, const tn_strip *in) {
     const copy *c = context;
     char *y = c->y + (size_t)out * c->element;
@@ -67,7 +52,7 @@ static void expand_strip(void *context, int64_t out, size_t rows, size_t n, cons
         if (in->step)
             memcpy(y, x, n * c->element);
         else
-            repeat(y, x, n, c->element);
+            tn_fill(y, x, c->element, (int64_t)n);
 }
 
 static tn_status run_expand(tn_run *call) {
