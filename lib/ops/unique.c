@@ -45,7 +45,7 @@ static tn_status prepare_unique(tn_prepare *call) {
     s->sorted = tn_attr_int(call->node, "sorted", 1) != 0;
     if (!s->flat) TN_TRY(tn_infer_axis(NULL, tn_attr_int(call->node, "axis", 0), call->in[0]->rank, &s->axis));
     int64_t items = s->flat ? tn_type_count(call->in[0]) : call->in[0]->dims[s->axis];
-    if (!tn_mul_size((size_t)items, 3 * sizeof(int64_t), &call->scratch))
+    if (!tn_mul_size((size_t)items + 1, 3 * sizeof(int64_t), &call->scratch))
         return tn_fail(TN_E_LIMIT, "%lld items are too many", (long long)items);
     return TN_OK;
 }
