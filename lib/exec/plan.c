@@ -327,9 +327,9 @@ void tn_plan_bind(tn_plan *plan, void *arena) {
     for (int v = 0; v < plan->graph->value_count; v++) {
         if (plan->offset[v] == SIZE_MAX) continue;
         tn_tensor_deinit(&plan->values[v].tensor);
-        plan->values[v].tensor.data = (char *)arena + plan->offset[v];
+        plan->values[v].tensor.data = arena ? (char *)arena + plan->offset[v] : NULL;
     }
-    void *scratch = (char *)arena + (plan->arena - plan->scratch);
+    void *scratch = arena ? (char *)arena + (plan->arena - plan->scratch) : NULL;
     for (int s = 0; s < plan->step_count; s++) {
         plan->steps[s].scratch_at = scratch;
         for (int b = 0; b < 2; b++)

@@ -19,12 +19,12 @@ static inline tn_status tn_infer_index(const tn_infer *call, int in) {
     return tn_infer_dtype(call, in, (const tn_dtype[]){TN_INT64, TN_INT32, TN_UNDEFINED});
 }
 
-/* How many elements the 1-D input `in` (a shape, axes, pads) has; -1 if unknown. Fails unless it is 1-D. */
+/* How many elements the 1-D input `in` (a shape, axes, pads) has; -1 if unknown. A scalar, which some models give, is a list of one. Fails on other ranks. */
 static inline tn_status tn_infer_list(const tn_infer *call, int in, int64_t *out_count) {
     TN_TRY(tn_infer_index(call, in));
     const tn_type *type = call->in[in];
-    if (type->rank >= 0 && type->rank != 1) return tn_infer_fail(call, in, TN_E_SHAPE, "expected one dimension");
-    *out_count = type->rank == 1 && type->dims[0] >= 0 ? type->dims[0] : -1;
+    if (type->rank > 1) return tn_infer_fail(call, in, TN_E_SHAPE, "expected one dimension");
+    *out_count = type->rank == 0 ? 1 : type->rank == 1 && type->dims[0] >= 0 ? type->dims[0] : -1;
     return TN_OK;
 }
 
