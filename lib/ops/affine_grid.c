@@ -1,6 +1,5 @@
 /* AffineGrid: theta [N, k, k + 1] applied to the positions of an output of `size` [N, C, spatial...] of k = 2 or 3 axes,
  * each running over [-1, 1]; the grid [N, spatial..., k] names the innermost axis first, as GridSample reads it. */
-#include "base/element.h"
 #include "ops/data.h"
 
 static tn_status affine_infer(tn_infer *call) {

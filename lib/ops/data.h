@@ -2,6 +2,8 @@
 #ifndef TN_OPS_DATA_H
 #define TN_OPS_DATA_H
 
+#include <math.h>
+#include "base/element.h"
 #include "graph/op.h"
 #include "kernels/move.h"
 
@@ -113,6 +115,16 @@ static inline void tn_copy_run(void *dst, const void *src, size_t bytes) {
     case 8: memcpy(dst, src, 8); break;
     default: memcpy(dst, src, bytes);
     }
+}
+
+/* For elements of integers and bool: rounds to the nearest even integer and clamps. */
+static inline void tn_saturate(tn_dtype dtype, int64_t n, double *x) {
+    if (tn_dtype_is_float(dtype)) return;
+    bool from_zero =
+        dtype == TN_BOOL || dtype == TN_UINT8 || dtype == TN_UINT16 || dtype == TN_UINT32 || dtype == TN_UINT64;
+    double high = ldexp(1, dtype == TN_BOOL ? 1 : (int)tn_dtype_bits(dtype) - !from_zero) - 1;
+    double low = from_zero ? 0 : -high - 1;
+    for (int64_t i = 0; i < n; i++) x[i] = TN_MIN(TN_MAX(rint(x[i]), low), high);
 }
 
 /* Fails unless an output is as large as the contents of inputs now say: a model may declare another shape. */

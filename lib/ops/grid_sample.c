@@ -3,9 +3,7 @@
  *
  * Each position's taps (offsets and weights) are worked out once and used for all channels. Keys' cubic with a = -0.75;
  * linear and cubic are products over the axes. Positions are computed in float32. */
-#include "base/element.h"
 #include "ops/data.h"
-#include <math.h>
 
 enum { AXES = 3, TAPS = 4 * 4 * 4, CHUNK = 64 /* positions a task's share is made of */ };
 
@@ -173,6 +171,7 @@ static void sample_task(void *context, int64_t task) {
                 ((float *)job->out->data)[to] = (float)sum;
             } else {
                 for (int k = 0; k < taps; k++) sum += weight[k] * tn_get_double(dtype, data->data, from + offset[k]);
+                tn_saturate(dtype, 1, &sum);
                 tn_set_double(dtype, job->out->data, to, sum);
             }
         }

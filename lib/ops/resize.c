@@ -1,6 +1,5 @@
 /* Resize: sizes from scales or sizes, tables in prepare, then axis by axis. float32 runs on the resampling kernels,
  * other numbers in double; nearest moves elements of any type. */
-#include "base/element.h"
 #include "ops/resize_tables.h"
 
 /* The position of an attribute's text in a list of `count` names. */
@@ -283,15 +282,6 @@ static void run_f32(tn_run *call, const resize_state *state, const tn_tensor *da
     }
 }
 
-/* Rounds to the nearest even integer and clamps, for integer elements. */
-static void saturate(tn_dtype dtype, int64_t n, double *x) {
-    bool is_unsigned = dtype == TN_UINT8 || dtype == TN_UINT16 || dtype == TN_UINT32 || dtype == TN_UINT64;
-    int bits = dtype == TN_BOOL ? 1 : (int)tn_dtype_bits(dtype);
-    double high = ldexp(1, bits - (is_unsigned || dtype == TN_BOOL ? 0 : 1)) - 1;
-    double low = is_unsigned || dtype == TN_BOOL ? 0 : -high - 1;
-    for (int64_t i = 0; i < n; i++) x[i] = TN_MIN(TN_MAX(rint(x[i]), low), high);
-}
-
 static void run_wide(tn_run *call, const resize_state *state, const tn_tensor *data, tn_tensor *out) {
     double *src = call->scratch, *dst = (void *)((char *)call->scratch + state->half);
     tn_read_doubles(data->dtype, data->data, 0, (size_t)tn_count(data), src);
@@ -302,7 +292,7 @@ static void run_wide(tn_run *call, const resize_state *state, const tn_tensor *d
         double *swap = src;
         src = dst, dst = swap;
     }
-    if (!tn_dtype_is_float(out->dtype)) saturate(out->dtype, tn_count(out), src);
+    tn_saturate(out->dtype, tn_count(out), src);
     tn_write_doubles(out->dtype, out->data, 0, (size_t)tn_count(out), src, (tn_narrowing){0});
 }
 

@@ -8,7 +8,6 @@
 
 #include "kernels/resample.h"
 #include "ops/data.h"
-#include <math.h>
 
 typedef enum resize_mode { RESIZE_NEAREST, RESIZE_LINEAR, RESIZE_CUBIC } resize_mode;
 typedef enum resize_coordinates {

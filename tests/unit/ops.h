@@ -56,6 +56,7 @@ static inline tn_status run_op(const char *name, int attr_count, const tn_attr *
     (int)(sizeof((tn_attr[]){__VA_ARGS__}) / sizeof(tn_attr)), (tn_attr[]) {                                           \
         __VA_ARGS__                                                                                                    \
     }
+#define ATTR_ARRAY(count, attrs) count, attrs
 #define run1(name, attrs, ...)                                                                                         \
     unit_run1(name, attrs, sizeof((tn_tensor *[]){__VA_ARGS__}) / sizeof(tn_tensor *), (tn_tensor *[]){__VA_ARGS__})
 static inline tn_tensor *unit_run1(const char *name, int attr_count, const tn_attr *attrs, size_t in_count,
@@ -77,6 +78,40 @@ static inline void unit_refused(const char *name, int attr_count, const tn_attr 
         fail_msg("%s: %s (%s), not %s", name, tn_status_text(got), tn_last_error(), tn_status_text(status));
     if (!strstr(tn_last_error(), part)) fail_msg("%s: '%s' does not say '%s'", name, tn_last_error(), part);
 }
+
+/* Infers output 0 from types and the contents that are known (NULL: none); values are destroyed. */
+#define TYPE(dtype_, ...) unit_type(dtype_, DIMS(__VA_ARGS__))
+static inline tn_type unit_type(tn_dtype dtype, int rank, const int64_t *dims) {
+    tn_type type;
+    tn_type_tensor(&type, dtype, rank, dims);
+    return type;
+}
+static inline tn_status infer_op(const char *name, int attr_count, const tn_attr *attrs, int in_count,
+                                 const tn_type *types, tn_tensor **values, int out_count, tn_type *out) {
+    const tn_type *in[8];
+    const tn_tensor *known[8];
+    tn_node node = {.op = tn_op_find("", name), .name = "", .attr_count = attr_count, .attrs = (tn_attr *)attrs};
+    for (int i = 0; i < in_count; i++)
+        in[i] = types[i].kind == TN_KIND_UNKNOWN ? NULL : &types[i], known[i] = values[i];
+    for (int i = 0; i < out_count; i++) tn_type_unknown(&out[i]);
+    tn_infer call = {&node, in_count, out_count, in, known, out, NULL};
+    tn_status status = node.op->infer(&call);
+    for (int i = 0; i < in_count; i++) tn_tensor_destroy(values[i]);
+    return status;
+}
+/* The dims that a node with one output infers, as numbers; -1 unknown, -2 the first symbol. */
+static inline void expect_dims(const char *name, int attr_count, const tn_attr *attrs, int in_count,
+                               const tn_type *types, tn_tensor **values, int rank, const int64_t *dims) {
+    tn_type out;
+    assert_ok(infer_op(name, attr_count, attrs, in_count, types, values, 1, &out));
+    assert_int_equal(out.rank, rank);
+    for (int i = 0; i < rank; i++) assert_int_equal(out.dims[i], dims[i]);
+}
+#define INPUTS(...)                                                                                                    \
+    (int)(sizeof((tn_type[]){__VA_ARGS__}) / sizeof(tn_type)), (tn_type[]) {                                           \
+        __VA_ARGS__                                                                                                    \
+    }
+#define KNOWN(...) ((tn_tensor *[]){__VA_ARGS__})
 
 /* Compares dtype, shape and contents (NaN equals NaN), then destroys y. */
 static inline void expect(tn_tensor *y, tn_dtype dtype, int rank, const int64_t *dims, const double *values) {
