@@ -1,0 +1,56 @@
+"""Neural networks on CPUs: ONNX models run by libtenon.
+
+    model = tenon.load("press.onnx", threads=2)
+    answer = model.run({"x": np.zeros((1, 8), np.float32)})["y"]
+
+Models are immutable and may be shared by threads; each thread that is to run in parallel makes a session:
+
+    session = model.session()
+    answer = session.run({"x": x}, copy=False)["y"]  # a view of the session's memory, until its next run
+
+Inputs that are C-contiguous arrays are not copied. Failures raise tenon.Error, in subclasses that are also the built-in
+exceptions of their kind (tenon.ShapeError is a ValueError). The GIL is free while the library works.
+"""
+from ._library import (
+    DataTypeError,
+    Error,
+    FormatError,
+    InternalError,
+    Interrupted,
+    InvalidArgument,
+    IOFailure,
+    LimitExceeded,
+    NotFound,
+    OutOfMemory,
+    ShapeError,
+    StateError,
+    Unsupported,
+    lib as _lib,
+)
+from ._model import Memory, Model, NodeTime, Session, ValueInfo, cpu_levels, load, load_bytes
+
+__version__ = _lib.tn_version().decode()
+
+__all__ = [
+    "DataTypeError",
+    "Error",
+    "FormatError",
+    "IOFailure",
+    "InternalError",
+    "Interrupted",
+    "InvalidArgument",
+    "LimitExceeded",
+    "Memory",
+    "Model",
+    "NodeTime",
+    "NotFound",
+    "OutOfMemory",
+    "Session",
+    "ShapeError",
+    "StateError",
+    "Unsupported",
+    "ValueInfo",
+    "cpu_levels",
+    "load",
+    "load_bytes",
+]

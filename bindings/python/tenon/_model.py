@@ -1,0 +1,331 @@
+"""Models and sessions."""
+from __future__ import annotations
+
+import ctypes
+import os
+import threading
+from collections.abc import Mapping
+from ctypes import byref, c_char_p, c_size_t, c_void_p
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
+
+import numpy as np
+
+from ._library import (
+    DataTypeError,
+    Handle,
+    InvalidArgument,
+    MemoryStruct,
+    ModelOptions,
+    NotFound,
+    ProfileStruct,
+    SessionOptions,
+    ValueInfoStruct,
+    create,
+    lib,
+)
+from ._tensor import as_array, numpy_dtype, view, wrap
+
+Value = Union[np.ndarray, List[np.ndarray], None]
+Results = Union[Dict[str, Value], List[Value]]
+
+
+class ValueInfo(NamedTuple):
+    """An input or output of a model."""
+
+    name: str
+    kind: str  #: "tensor", "sequence", "optional" or "other"
+    type: str  #: as libtenon writes it: "float32[batch,3,?]", "optional sequence of int64[...]"
+    dtype: Optional[np.dtype]  #: None: unknown
+    shape: Optional[Tuple[Union[int, str, None], ...]]  #: None: unknown; a dim may be a number, a symbol, None
+    number: int  #: ONNX's number of the data type
+
+
+class Memory(NamedTuple):
+    """Bytes that a session's plan takes."""
+
+    arena: int  #: for all intermediate tensors
+    sum: int  #: what they would take were none to share memory
+    packed: int  #: packed weights, shared by all sessions of the model
+    scratch: int
+
+
+class NodeTime(NamedTuple):
+    """Time that a node took, since the start or the last reset."""
+
+    node: int
+    op: str
+    name: str
+    shape: str
+    runs: int
+    seconds: float
+    last_start: float  #: of the last run, in seconds since that run's start
+    last: float
+
+
+def _text(raw: Optional[bytes]) -> str:
+    return (raw or b"").decode("utf-8", "replace")
+
+
+def _infos(model: int, count, get, value_at) -> Tuple[ValueInfo, ...]:
+    graph, rows = lib.tn_model_graph(model), []
+    for i in range(count(model)):
+        raw, buffer = ValueInfoStruct(), ctypes.create_string_buffer(1200)
+        get(model, i, byref(raw))
+        lib.tn_graph_value_text(graph, value_at(graph, i), buffer, len(buffer))
+        shape = None
+        if raw.rank >= 0:
+            dims = zip(raw.dims[: raw.rank], raw.symbols[: raw.rank])
+            shape = tuple(dim if dim >= 0 else symbol and _text(symbol) for dim, symbol in dims)
+        name, kind, text = _text(raw.name), _text(raw.kind), _text(buffer.value)
+        rows.append(ValueInfo(name, kind, text, numpy_dtype(raw.dtype), shape, raw.dtype))
+    return tuple(rows)
+
+
+class Session:
+    """Runs a model on one thread at a time; any number of sessions share one model's weights.
+
+    A session may be used from several threads: they wait for each other. To run in parallel, make one each.
+    """
+
+    def __init__(
+        self, model: "Model", *, threads: int = 1, max_shapes: int = 0, seed: int = 0, profile: bool = False
+    ) -> None:
+        """`threads` compute with; `max_shapes` sets of input shapes stay prepared (0: 4); `seed` is of random
+        operators; `profile` measures each node's time."""
+        options = SessionOptions(ctypes.sizeof(SessionOptions), None, threads, max_shapes, seed, profile)
+        self.model = model
+        self._handle = create(
+            lib.tn_session_create, lib.tn_session_destroy, model._handle.pointer, byref(options), needs=(model._handle,)
+        )
+        self._pointer = self._handle.pointer
+        self._lock = threading.Lock()
+        self._held: List[Any] = [None] * len(model.inputs)  # what the session borrows: (array, shape, tensor)
+
+    def _set_sequence(self, index: int, info: ValueInfo, values: Sequence[Any]) -> None:
+        tensors = [wrap(as_array(value, info.number), info.number) for value in values]
+        table = (c_void_p * max(len(tensors), 1))(*[t.pointer for t in tensors])
+        dtype = lib.tn_tensor_dtype(tensors[0].pointer) if tensors else info.number
+        lib.tn_session_set_input_sequence(self._pointer, index, dtype, len(tensors), table)  # copies
+        self._held[index] = None
+
+    def _set(self, index: int, value: Any) -> None:
+        info, held = self.model.inputs[index], self._held[index]
+        if value is None:
+            lib.tn_session_set_input_none(self._pointer, index)
+            self._held[index] = None
+        elif held is not None and value is held[0] and value.shape == held[1] and value.flags.c_contiguous:
+            pass  # the session has it already
+        elif "sequence of" in info.type:
+            self._set_sequence(index, info, value)
+        else:
+            array = as_array(value, info.number)
+            tensor = wrap(array, info.number)
+            lib.tn_session_set_input(self._pointer, index, tensor.pointer)
+            # Only memory that the array shares with the tensor may be refilled and used again without a word.
+            shared = array is value and array.ctypes.data == lib.tn_tensor_const_data(tensor.pointer)
+            self._held[index] = (array if shared else None, array.shape, tensor)
+
+    def _set_all(self, inputs: Any) -> bool:
+        infos = self.model.inputs
+        named = isinstance(inputs, Mapping)
+        if not named and isinstance(inputs, np.ndarray):
+            inputs = [inputs]
+        if named:
+            unknown = [name for name in inputs if name not in self.model._input_names]
+            if unknown:
+                known = ", ".join(repr(info.name) for info in infos)
+                raise NotFound(f"the model has no input {unknown[0]!r}; it has {known}")
+        elif len(inputs) > len(infos):
+            raise InvalidArgument(f"{len(inputs)} inputs given; the model has {len(infos)}")
+        for i, info in enumerate(infos):
+            given = info.name in inputs if named else i < len(inputs)
+            if not given and info.kind != "optional":
+                raise InvalidArgument(f"input {info.name!r} is missing; it is {info.type}")
+            self._set(i, (inputs[info.name] if named else inputs[i]) if given else None)
+        return named
+
+    def _output(self, index: int, copy: bool) -> Value:
+        out, length = c_void_p(), c_size_t()
+        try:
+            lib.tn_session_output(self._pointer, index, byref(out))
+        except DataTypeError:  # a sequence
+            lib.tn_session_output_length(self._pointer, index, byref(length))
+            elements = []
+            for i in range(length.value):
+                lib.tn_session_output_element(self._pointer, index, i, byref(out))
+                elements.append(self._array(out.value, copy))
+            return elements
+        return self._array(out.value, copy)
+
+    def _array(self, tensor: Optional[int], copy: bool) -> Value:
+        if tensor is None:
+            return None
+        array = view(tensor, self._handle)
+        return array.copy() if copy and not array.flags.owndata else array
+
+    def run(self, inputs: Any = (), outputs: Optional[Sequence[str]] = None, *, copy: bool = True) -> Results:
+        """Runs the model and gives its outputs: a dict if `inputs` is one, else a list.
+
+        inputs: a dict by name, a list in the model's order, or one array. C-contiguous arrays are read where they are,
+        others are copied first. Arrays must have the model's data type; lists and numbers are converted to it. A
+        sequence is a list of arrays; None is an empty optional.
+        outputs: names of those wanted; None: all.
+        copy: False gives read-only views of the session's memory, valid until the session runs again.
+        """
+        wanted = range(len(self.model.outputs)) if outputs is None else [self.model._output_index(n) for n in outputs]
+        with self._lock:
+            named = self._set_all(inputs)
+            lib.tn_session_run(self._pointer)
+            results = [self._output(i, copy) for i in wanted]
+        return {self.model.outputs[i].name: r for i, r in zip(wanted, results)} if named else results
+
+    def prepare(self, inputs: Any = ()) -> None:
+        """Prepares for inputs like these, so that the first run is as quick as the others."""
+        with self._lock:
+            self._set_all(inputs)
+            lib.tn_session_prepare(self._pointer)
+
+    def interrupt(self) -> None:
+        """Makes a run on another thread stop: it raises Interrupted."""
+        lib.tn_session_interrupt(self._pointer)
+
+    @property
+    def memory(self) -> Memory:
+        """Memory of the plan in use; zeros before the first run."""
+        raw = MemoryStruct(ctypes.sizeof(MemoryStruct))
+        lib.tn_session_memory_info(self._pointer, byref(raw))
+        return Memory(raw.arena, raw.sum, raw.packed, raw.scratch)
+
+    def profile(self) -> List[NodeTime]:
+        """The time of each node; the session must have been made with profile=True."""
+        raw, rows = ProfileStruct(ctypes.sizeof(ProfileStruct)), []
+        try:
+            while True:
+                lib.tn_session_profile(self._pointer, len(rows), byref(raw))
+                times = raw.nanoseconds / 1e9, raw.last_start_ns / 1e9, raw.last_ns / 1e9
+                rows.append(NodeTime(raw.node, _text(raw.op), _text(raw.name), _text(raw.shape), raw.runs, *times))
+        except NotFound:
+            return rows
+
+    def reset_profile(self) -> None:
+        """Forgets the times measured so far."""
+        lib.tn_session_profile_reset(self._pointer)
+
+
+class Model:
+    """A model, ready to run; immutable. Make it with tenon.load."""
+
+    def __init__(self, handle: Handle, session_options: Dict[str, Any]) -> None:
+        pointer = handle.pointer
+        self._handle = handle
+        self._options = session_options
+        self._default: Optional[Session] = None
+        self._lock = threading.Lock()
+        self.inputs = _infos(pointer, lib.tn_model_input_count, lib.tn_model_input_info, lib.tn_graph_input_value)
+        self.outputs = _infos(pointer, lib.tn_model_output_count, lib.tn_model_output_info, lib.tn_graph_output_value)
+        self._input_names = frozenset(info.name for info in self.inputs)
+
+    @property
+    def cpu(self) -> str:
+        """The instruction set in use: "avx512"."""
+        return _text(lib.tn_model_cpu(self._handle.pointer))
+
+    @property
+    def node_count(self) -> int:
+        """Nodes that run, after the passes."""
+        return lib.tn_graph_node_count(lib.tn_model_graph(self._handle.pointer))
+
+    def _output_index(self, name: str) -> int:
+        for i, info in enumerate(self.outputs):
+            if info.name == name:
+                return i
+        raise NotFound(f"the model has no output {name!r}; it has {', '.join(repr(o.name) for o in self.outputs)}")
+
+    def session(self, **options: Any) -> Session:
+        """A session of its own, for a thread of its own; options are Session's, by default those given to load."""
+        return Session(self, **{**self._options, **options})
+
+    def run(self, inputs: Any = (), outputs: Optional[Sequence[str]] = None, *, copy: bool = True) -> Results:
+        """Session.run on a session that the model keeps for this."""
+        with self._lock:
+            if self._default is None:
+                self._default = self.session()
+        return self._default.run(inputs, outputs, copy=copy)
+
+    def __repr__(self) -> str:
+        def side(infos):
+            return ", ".join(f"{info.name}: {info.type}" for info in infos)
+
+        return f"<tenon.Model ({side(self.inputs)}) -> ({side(self.outputs)})>"
+
+
+def _model_options(cpu: Optional[str], memory_limit: int, skip_passes: Sequence[str]) -> ModelOptions:
+    passes = skip_passes if isinstance(skip_passes, str) else ",".join(skip_passes)
+    return ModelOptions(
+        struct_size=ctypes.sizeof(ModelOptions),
+        cpu=cpu.encode() if cpu else None,
+        memory_limit=memory_limit,
+        skip_passes=passes.encode() if passes else None,
+    )
+
+
+def load(
+    path: Union[str, "os.PathLike[str]"],
+    *,
+    threads: int = 1,
+    cpu: Optional[str] = None,
+    memory_limit: int = 0,
+    skip_passes: Union[str, Sequence[str]] = (),
+    max_shapes: int = 0,
+    seed: int = 0,
+    profile: bool = False,
+) -> Model:
+    """Loads an ONNX model. The file must stay unchanged as long as the model lives.
+
+    cpu: the instruction set to stay within, "scalar", "avx2"...; None: the best there is.
+    memory_limit: most bytes that loading may allocate; 0: ten times the file's size and 1 GiB.
+    skip_passes: names of graph passes to leave out; "all": every one.
+    threads, max_shapes, seed, profile: of the model's sessions, see Session.
+    """
+    options = _model_options(cpu, memory_limit, skip_passes)
+    handle = create(lib.tn_model_load, lib.tn_model_destroy, os.fsencode(path), byref(options))
+    return Model(handle, dict(threads=threads, max_shapes=max_shapes, seed=seed, profile=profile))
+
+
+def load_bytes(
+    data: Any,
+    folder: Union[str, "os.PathLike[str]", None] = None,
+    *,
+    threads: int = 1,
+    cpu: Optional[str] = None,
+    memory_limit: int = 0,
+    skip_passes: Union[str, Sequence[str]] = (),
+    max_shapes: int = 0,
+    seed: int = 0,
+    profile: bool = False,
+) -> Model:
+    """As load, from memory: bytes or any contiguous buffer, which must not change. External tensor data is looked for
+    in `folder`; None: refused."""
+    memory = np.frombuffer(data, np.uint8)
+    options = _model_options(cpu, memory_limit, skip_passes)
+    place = os.fsencode(folder) if folder is not None else None
+    handle = create(
+        lib.tn_model_load_memory,
+        lib.tn_model_destroy,
+        memory.ctypes.data,
+        memory.nbytes,
+        c_char_p(place),
+        byref(options),
+        needs=(memory,),
+    )
+    return Model(handle, dict(threads=threads, max_shapes=max_shapes, seed=seed, profile=profile))
+
+
+def cpu_levels() -> Tuple[str, ...]:
+    """The instruction set levels that this machine can run, lowest first."""
+    levels: List[str] = []
+    while True:
+        level = lib.tn_cpu_level_at(len(levels))
+        if level is None:
+            return tuple(levels)
+        levels.append(_text(level))

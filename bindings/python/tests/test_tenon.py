@@ -1,0 +1,257 @@
+"""Tests of the package. Models are made with onnx, which is also the reference where one is needed."""
+import ctypes
+import gc
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import unittest
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper
+
+import tenon
+from tenon import _library
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def make_model(nodes, inputs, outputs, opset=21, initializers=()):
+    graph = helper.make_graph(nodes, "test", inputs, outputs, initializer=initializers)
+    opsets = [helper.make_opsetid("", opset)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=10).SerializeToString()
+
+
+def tensor(name, dtype, shape):
+    return helper.make_tensor_value_info(name, dtype, shape)
+
+
+def relu(dtype=TensorProto.FLOAT, shape=("batch", 3)):
+    nodes = [helper.make_node("Relu", ["x"], ["y"])]
+    return make_model(nodes, [tensor("x", dtype, shape)], [tensor("y", dtype, shape)])
+
+
+def identity(dtype, shape=("n",)):
+    nodes = [helper.make_node("Identity", ["x"], ["y"])]
+    return make_model(nodes, [tensor("x", dtype, shape)], [tensor("y", dtype, shape)])
+
+
+class Loading(unittest.TestCase):
+    def test_a_file_loads_by_path_of_any_kind(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "relu.onnx"
+            path.write_bytes(relu())
+            for spelling in (path, str(path)):
+                model = tenon.load(spelling)
+                self.assertEqual([info.name for info in model.inputs], ["x"])
+
+    def test_inputs_and_outputs_say_name_type_and_shape(self):
+        info = tenon.load_bytes(relu()).inputs[0]
+        self.assertEqual(info.name, "x")
+        self.assertEqual(info.kind, "tensor")
+        self.assertEqual(info.dtype, np.float32)
+        self.assertEqual(info.shape, ("batch", 3))
+
+    def test_errors_are_tenon_errors_and_built_in_ones(self):
+        with self.assertRaises(tenon.FormatError) as caught:
+            tenon.load_bytes(b"this is no model")
+        self.assertIsInstance(caught.exception, (tenon.Error, ValueError))
+        self.assertTrue(str(caught.exception))
+        with self.assertRaises(tenon.Error):
+            tenon.load("/nowhere/model.onnx")
+
+    def test_an_instruction_set_can_be_chosen(self):
+        self.assertEqual(tenon.load_bytes(relu(), cpu="scalar").cpu, "scalar")
+        self.assertEqual(tenon.cpu_levels()[0], "scalar")
+        self.assertIn(tenon.load_bytes(relu()).cpu, tenon.cpu_levels())
+
+    def test_the_version_is_the_librarys(self):
+        self.assertRegex(tenon.__version__, r"^\d+\.\d+\.\d+")
+
+
+class Running(unittest.TestCase):
+    def setUp(self):
+        self.model = tenon.load_bytes(relu())
+        self.x = np.array([[-1, 2, -3], [4, -5, 6]], np.float32)
+
+    def test_a_dict_gives_a_dict_and_a_list_a_list(self):
+        np.testing.assert_array_equal(self.model.run({"x": self.x})["y"], np.maximum(self.x, 0))
+        np.testing.assert_array_equal(self.model.run([self.x])[0], np.maximum(self.x, 0))
+        np.testing.assert_array_equal(self.model.run(self.x)[0], np.maximum(self.x, 0))
+
+    def test_lists_and_numbers_take_the_models_type(self):
+        self.assertEqual(self.model.run({"x": [[1, -1, 2]]})["y"].tolist(), [[1, 0, 2]])
+
+    def test_arrays_that_are_not_contiguous_are_read_rightly(self):
+        for x in (self.x[:, ::-1], np.asfortranarray(self.x), self.x[::2], np.broadcast_to(self.x[:1], (4, 3))):
+            np.testing.assert_array_equal(self.model.run([x])[0], np.maximum(x, 0))
+
+    def test_arrays_of_the_other_byte_order_are_read_rightly(self):
+        np.testing.assert_array_equal(self.model.run([self.x.astype(">f4")])[0], np.maximum(self.x, 0))
+
+    def test_an_input_is_read_where_it_is_at_each_run(self):
+        session = self.model.session()
+        session.run([self.x])
+        held = session._held[0]
+        self.x[:] = 7
+        np.testing.assert_array_equal(session.run([self.x])[0], self.x)
+        self.assertIs(session._held[0], held)
+
+    def test_a_view_shows_session_memory_and_a_copy_does_not(self):
+        session = self.model.session()
+        copied = session.run([self.x])[0]
+        seen = session.run([self.x], copy=False)[0]
+        self.assertFalse(seen.flags.writeable)
+        self.assertTrue(copied.flags.writeable)
+        other = session.run([-self.x], copy=False)[0]
+        np.testing.assert_array_equal(copied, np.maximum(self.x, 0))
+        np.testing.assert_array_equal(other, np.maximum(-self.x, 0))
+
+    def test_a_view_keeps_session_and_model_alive(self):
+        seen = tenon.load_bytes(relu()).session().run([self.x], copy=False)[0]
+        gc.collect()
+        np.testing.assert_array_equal(seen, np.maximum(self.x, 0))
+
+    def test_models_and_sessions_in_a_cycle_are_collected_in_any_order(self):
+        for _ in range(20):
+            box = [tenon.load_bytes(relu())]
+            box.append(box[0].session())
+            box.append(box)
+            box[1].run([self.x])
+            del box
+            gc.collect()
+
+    def test_the_shape_may_change_between_runs(self):
+        for rows in (1, 5, 2, 0, 9, 5):
+            x = np.full((rows, 3), -1, np.float32)
+            self.assertEqual(self.model.run([x])[0].shape, (rows, 3))
+
+    def test_wrong_inputs_are_refused_with_a_sentence(self):
+        with self.assertRaises(tenon.DataTypeError):
+            self.model.run([self.x.astype(np.float64)])
+        with self.assertRaisesRegex(tenon.ShapeError, "'x'"):
+            self.model.run([np.zeros((2, 4), np.float32)])
+        with self.assertRaisesRegex(tenon.InvalidArgument, "'x'"):
+            self.model.run({})
+        with self.assertRaisesRegex(tenon.NotFound, "'z'.*'x'"):
+            self.model.run({"z": self.x})
+        with self.assertRaises(tenon.InvalidArgument):
+            self.model.run([self.x, self.x])
+        with self.assertRaises(tenon.NotFound):
+            self.model.run([self.x], ["nothing"])
+        with self.assertRaises(tenon.InvalidArgument):
+            self.model.run([np.zeros(3, "M8[s]")])
+
+    def test_memory_and_profile_are_there(self):
+        session = self.model.session(profile=True)
+        session.run([self.x])
+        self.assertGreater(session.memory.sum, 0)
+        self.assertEqual([(row.op, row.runs) for row in session.profile()], [("Relu", 1)])
+        with self.assertRaises(tenon.StateError):
+            self.model.session().profile()
+
+    def test_threads_run_side_by_side(self):
+        x = np.random.default_rng(0).normal(size=(64, 3)).astype(np.float32)
+        wrong = []
+
+        def work():
+            session = self.model.session(threads=2)
+            for _ in range(50):
+                if not np.array_equal(session.run([x])[0], np.maximum(x, 0)):
+                    wrong.append(1)
+
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(wrong, [])
+
+
+class Types(unittest.TestCase):
+    def check(self, dtype, x):
+        y = tenon.load_bytes(identity(dtype, x.shape)).run([x])[0]
+        self.assertEqual(y.dtype, x.dtype)
+        np.testing.assert_array_equal(y, x)
+
+    def test_numbers_of_every_numpy_type_pass_through(self):
+        for name in "float32 float64 float16 uint8 int8 uint16 int16 uint32 int32 uint64 int64 bool".split():
+            x = np.array([0, 1, 3, 100], name)
+            self.check(helper.np_dtype_to_tensor_dtype(x.dtype), x)
+        self.check(TensorProto.COMPLEX64, np.array([1 + 2j, -3j], np.complex64))
+        self.check(TensorProto.FLOAT, np.float32(2.5).reshape(()))
+
+    def test_small_types_pass_through(self):
+        import ml_dtypes
+
+        for name, dtype in (
+            ("bfloat16", TensorProto.BFLOAT16),
+            ("float8_e4m3fn", TensorProto.FLOAT8E4M3FN),
+            ("float8_e5m2", TensorProto.FLOAT8E5M2),
+            ("int4", TensorProto.INT4),
+            ("uint4", TensorProto.UINT4),
+        ):
+            with self.subTest(name):
+                self.check(dtype, np.array([0, 1, 2, 3, 7], getattr(ml_dtypes, name)))
+        self.check(TensorProto.INT4, np.array([-8, -1, 7], ml_dtypes.int4))
+
+    def test_the_bits_of_a_bfloat16_may_come_as_integers(self):
+        y = tenon.load_bytes(identity(TensorProto.BFLOAT16)).run([np.array([0x3F80], np.uint16)])[0]
+        self.assertEqual(float(y[0]), 1.0)
+
+    def test_strings_pass_through(self):
+        model = tenon.load_bytes(identity(TensorProto.STRING))
+        for x in (np.array(["a", "Grüße", ""]), np.array(["a", "Grüße", ""], object)):
+            self.assertEqual(model.run([x])[0].tolist(), ["a", "Grüße", ""])
+        self.assertEqual(model.run([np.array([b"raw", b"\xff"])])[0].tolist(), ["raw", "\udcff"])
+
+    def test_sequences_are_lists(self):
+        before, after = (helper.make_tensor_sequence_value_info(name, TensorProto.FLOAT, None) for name in "st")
+        nodes = [helper.make_node("SequenceInsert", ["s", "x"], ["t"])]
+        model = tenon.load_bytes(make_model(nodes, [before, tensor("x", TensorProto.FLOAT, (2,))], [after]))
+        self.assertEqual(model.inputs[0].kind, "sequence")
+        result = model.run({"s": [np.array([1, 2], np.float32)], "x": np.array([3, 4], np.float32)})["t"]
+        self.assertEqual([a.tolist() for a in result], [[1, 2], [3, 4]])
+        self.assertEqual([a.tolist() for a in model.run([[], np.array([3, 4], np.float32)])[0]], [[3, 4]])
+
+    def test_none_is_an_empty_optional(self):
+        inner = helper.make_tensor_type_proto(TensorProto.FLOAT, (2,))
+        optional = helper.make_value_info("o", helper.make_optional_type_proto(inner))
+        nodes = [helper.make_node("OptionalHasElement", ["o"], ["has"])]
+        model = tenon.load_bytes(make_model(nodes, [optional], [tensor("has", TensorProto.BOOL, ())]))
+        self.assertEqual(bool(model.run({"o": None})["has"]), False)
+        self.assertEqual(bool(model.run({})["has"]), False)
+        self.assertEqual(bool(model.run({"o": np.zeros(2, np.float32)})["has"]), True)
+
+
+class Interface(unittest.TestCase):
+    def test_structs_have_the_sizes_that_c_gives_them(self):
+        structs = {
+            "tn_model_options": _library.ModelOptions,
+            "tn_session_options": _library.SessionOptions,
+            "tn_value_info": _library.ValueInfoStruct,
+            "tn_session_memory": _library.MemoryStruct,
+            "tn_profile_row": _library.ProfileStruct,
+            "tn_string": _library.StringStruct,
+        }
+        with tempfile.TemporaryDirectory() as folder:
+            source, program = Path(folder) / "sizes.c", Path(folder) / "sizes"
+            lines = "".join(f'printf("%zu\\n", sizeof({name}));' for name in structs)
+            source.write_text(f"#include <stdio.h>\n#include <tenon/tenon.h>\nint main(void) {{ {lines} return 0; }}\n")
+            compiler = os.environ.get("CC", "cc")
+            subprocess.check_call([compiler, f"-I{ROOT / 'include'}", str(source), "-o", str(program)])
+            sizes = [int(line) for line in subprocess.check_output([str(program)]).split()]
+        self.assertEqual(sizes, [ctypes.sizeof(struct) for struct in structs.values()])
+
+    def test_importing_says_what_to_do_without_a_library(self):
+        environment = {**os.environ, "TENON_LIBRARY": "/nowhere/libtenon.so"}
+        done = subprocess.run([sys.executable, "-c", "import tenon"], env=environment, capture_output=True, text=True)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("/nowhere/libtenon.so", done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
