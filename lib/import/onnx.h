@@ -138,6 +138,17 @@ tn_status tn_onnx_declare(tn_scope *scope, const tn_node_proto *nodes, int count
 tn_status tn_onnx_add(tn_scope *scope, const tn_node_proto *nodes, int count);
 /* The values of a node's inputs; -1 where absent. */
 tn_status tn_onnx_inputs(tn_scope *scope, const tn_node_proto *node, int *values);
+/* A subgraph that waits for its node. */
+typedef struct tn_pending_body {
+    tn_attr attr;
+    tn_string message;
+    tn_scope *origin; /* where its outer names are looked up */
+} tn_pending_body;
+
+/* Reads the subgraph and gives it to node `owner` of scope->graph. */
+tn_status tn_onnx_body(tn_scope *scope, int owner, tn_pending_body *pending);
+/* Scan of opset 8. The draft has its inputs, outputs and attributes. */
+tn_status tn_onnx_batched_scan(tn_scope *scope, const tn_node *draft, tn_pending_body *body);
 /* Inlines a call. */
 tn_status tn_onnx_call(tn_scope *caller, const tn_node_proto *node, tn_function *function);
 

@@ -149,14 +149,7 @@ static tn_status version_of(const tn_scope *scope, tn_string domain, int64_t *ve
     return tn_fail(TN_E_FORMAT, "the model does not say which opset of ai.onnx it is written for");
 }
 
-/* A subgraph that waits for its node. */
-typedef struct pending_body {
-    tn_attr attr;
-    tn_string message;
-    tn_scope *origin;
-} pending_body;
-
-static tn_status read_body(tn_scope *scope, int owner, pending_body *pending) {
+tn_status tn_onnx_body(tn_scope *scope, int owner, tn_pending_body *pending) {
     if (pending->origin->graph != scope->graph)
         return tn_fail(TN_E_UNSUPPORTED, "a subgraph that is a function's argument and used in another subgraph");
     if (scope->bodies >= TN_BODY_DEPTH)
@@ -191,7 +184,7 @@ static void read_outputs(const tn_scope *scope, const tn_node_proto *node, int *
         if (!node->out[i].size || !tn_names_get(&scope->names, node->out[i], &values[i])) values[i] = -1;
 }
 
-static tn_status read_draft(tn_scope *scope, const tn_node_proto *node, tn_node *draft, pending_body *bodies,
+static tn_status read_draft(tn_scope *scope, const tn_node_proto *node, tn_node *draft, tn_pending_body *bodies,
                             int *body_count) {
     tn_region *scratch = scope->importer->scratch;
     *draft = (tn_node){.name = node->name, .in_count = node->in_count, .out_count = node->out_count};
@@ -202,7 +195,7 @@ static tn_status read_draft(tn_scope *scope, const tn_node_proto *node, tn_node 
     TN_TRY(tn_onnx_inputs(scope, node, draft->in));
     read_outputs(scope, node, draft->out);
     for (int i = 0; i < node->attr_count; i++) {
-        pending_body *body = &bodies[*body_count];
+        tn_pending_body *body = &bodies[*body_count];
         bool present;
         tn_attr attr;
         TN_TRY(tn_onnx_attribute(scope, node->attrs[i], &attr, &present, &body->message, &body->origin));
@@ -220,13 +213,17 @@ static tn_status read_draft(tn_scope *scope, const tn_node_proto *node, tn_node 
 static tn_status add_node(tn_scope *scope, const tn_node_proto *node) {
     tn_importer *importer = scope->importer;
     const char *domain = tn_import_text(importer, node->domain), *name = tn_import_text(importer, node->op);
-    pending_body *bodies = tn_region_array(importer->scratch, (size_t)node->attr_count + 1, sizeof *bodies);
+    tn_pending_body *bodies = tn_region_array(importer->scratch, (size_t)node->attr_count + 1, sizeof *bodies);
     int body_count = 0;
     if (!domain || !name || !bodies) return TN_E_MEMORY;
     tn_lift lift = {.graph = scope->graph, .scratch = importer->scratch, .op = name};
     TN_TRY(version_of(scope, node->domain, &lift.version));
     TN_TRY(read_draft(scope, node, &lift.node, bodies, &body_count));
-    if (tn_is_ai_onnx(node->domain)) TN_TRY(tn_lift_apply(&lift));
+    if (tn_is_ai_onnx(node->domain)) {
+        if (lift.version < 9 && strcmp(name, "Scan") == 0 && body_count == 1)
+            return tn_onnx_batched_scan(scope, &lift.node, &bodies[0]);
+        TN_TRY(tn_lift_apply(&lift));
+    }
     if (lift.done) return TN_OK;
     const tn_op *op = tn_graph_find_op(scope->graph, domain, lift.op);
     if (!op) return add_unknown(importer, node, lift.version);
@@ -235,7 +232,7 @@ static tn_status add_node(tn_scope *scope, const tn_node_proto *node) {
     if (index < 0) return TN_E_MEMORY;
     scope->graph->nodes[index].attrs = lift.node.attrs;
     scope->graph->nodes[index].attr_count = lift.node.attr_count;
-    for (int i = 0; i < body_count; i++) TN_TRY(read_body(scope, index, &bodies[i]));
+    for (int i = 0; i < body_count; i++) TN_TRY(tn_onnx_body(scope, index, &bodies[i]));
     TN_TRY(tn_op_check_arity(&scope->graph->nodes[index]));
     /* Lifting what follows may need to know the types. */
     bool typed = tn_is_ai_onnx(node->domain) && lift.version < TN_TYPED_OPSET;
