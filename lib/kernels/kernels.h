@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "kernels/depthwise.h"
 #include "kernels/gemm.h"
 
 /* In order: each level includes those before it on the same architecture. */

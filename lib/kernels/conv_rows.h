@@ -1,0 +1,123 @@
+/* The depthwise convolution kernel, once for all instruction sets; see depthwise.h. Include after vec_<level>.h, with
+ * CONV_OVERLAY defined.
+ *
+ * Usual kernels (3x3 and 5x5, rows 1 or 2 apart) take several output rows at once: a vector of the input is loaded once
+ * and serves all rows whose window it is in; weights stay in registers. Others take several vectors of one row. */
+#include "kernels/kernels.h"
+#include "kernels/activate.h"
+
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+#if VF_WIDTH == 1
+#define MULTIPLY_ADD(a, b, c) vf_add(vf_mul(a, b), c)
+#else
+#define MULTIPLY_ADD(a, b, c) vf_fma(a, b, c)
+#endif
+#define MOST_ROWS 4
+
+ALWAYS_INLINE void store_clipped(const tn_depthwise_f32 *d, float *y, vf x, size_t left, bool clip) {
+    if (clip) x = vf_min(vf_set(d->epilogue.beta), vf_max(vf_set(d->epilogue.alpha), x));
+    if (left >= VF_WIDTH)
+        vf_store(y, x);
+    else
+        vf_store_n(y, x, left);
+}
+
+/* `rows` rows of the output from row `row` on. All but d and row are constants. */
+ALWAYS_INLINE void fixed_rows(const tn_depthwise_f32 *d, size_t row, int kernel, int stride, int rows, bool clip) {
+    vf w[5 * 5];
+    size_t offset[5];
+    const float *x0 = d->x + row * (size_t)stride * d->x_stride;
+    float *y0 = d->y + row * d->y_stride;
+#pragma GCC unroll 25
+    for (int i = 0; i < kernel * kernel; i++) w[i] = vf_set(d->weights[i]);
+#pragma GCC unroll 5
+    for (int i = 0; i < kernel; i++) offset[i] = d->offset[i];
+    for (size_t column = 0; column < d->width; column += VF_WIDTH) {
+        vf acc[MOST_ROWS];
+        const float *x = x0 + column;
+#pragma GCC unroll 4
+        for (int r = 0; r < rows; r++) acc[r] = vf_set(d->bias);
+#pragma GCC unroll 11
+        for (int i = 0; i < (rows - 1) * stride + kernel; i++, x += d->x_stride) {
+#pragma GCC unroll 5
+            for (int j = 0; j < kernel; j++) {
+                vf v = vf_load(x + offset[j]);
+#pragma GCC unroll 4
+                for (int r = 0; r < rows; r++) {
+                    int k = i - r * stride;
+                    if (k >= 0 && k < kernel) acc[r] = MULTIPLY_ADD(v, w[k * kernel + j], acc[r]);
+                }
+            }
+        }
+#pragma GCC unroll 4
+        for (int r = 0; r < rows; r++)
+            store_clipped(d, y0 + (size_t)r * d->y_stride + column, acc[r], d->width - column, clip);
+    }
+}
+
+#define FIXED(kernel, stride)                                                                                          \
+    static void fixed_##kernel##_##stride(const tn_depthwise_f32 *d, bool clip) {                                      \
+        size_t row = 0;                                                                                                \
+        for (; row + 4 <= d->rows; row += 4) fixed_rows(d, row, kernel, stride, 4, clip);                              \
+        for (; row + 2 <= d->rows; row += 2) fixed_rows(d, row, kernel, stride, 2, clip);                              \
+        if (row < d->rows) fixed_rows(d, row, kernel, stride, 1, clip);                                                \
+    }
+FIXED(3, 1)
+FIXED(3, 2)
+FIXED(5, 1)
+FIXED(5, 2)
+
+/* `vecs` vectors of a row with any kernel. */
+ALWAYS_INLINE void any_vectors(const tn_depthwise_f32 *d, size_t row, size_t column, int vecs, bool clip) {
+    vf acc[4];
+    const float *x = d->x + row * d->stride_y * d->x_stride + column, *w = d->weights;
+#pragma GCC unroll 4
+    for (int v = 0; v < vecs; v++) acc[v] = vf_set(d->bias);
+    for (size_t i = 0; i < d->kernel_h; i++, x += d->dilation_y * d->x_stride)
+        for (size_t j = 0; j < d->kernel_w; j++, w++) {
+            vf s = vf_set(*w);
+#pragma GCC unroll 4
+            for (int v = 0; v < vecs; v++) acc[v] = MULTIPLY_ADD(vf_load(x + d->offset[j] + v * VF_WIDTH), s, acc[v]);
+        }
+    float *y = d->y + row * d->y_stride + column;
+#pragma GCC unroll 4
+    for (int v = 0; v < vecs; v++)
+        store_clipped(d, y + v * VF_WIDTH, acc[v], d->width - column - (size_t)v * VF_WIDTH, clip);
+}
+
+static void any_kernel(const tn_depthwise_f32 *d, bool clip) {
+    for (size_t row = 0; row < d->rows; row++) {
+        size_t column = 0;
+        for (; column + 4 * VF_WIDTH <= d->width; column += 4 * VF_WIDTH) any_vectors(d, row, column, 4, clip);
+        for (; column < d->width; column += VF_WIDTH) any_vectors(d, row, column, 1, clip);
+    }
+}
+
+static void depthwise_f32(const tn_depthwise_f32 *d) {
+    const tn_epilogue *e = &d->epilogue;
+    bool clip = e->activation == TN_ACT_CLIP && !e->residual, square = d->kernel_h == d->kernel_w && d->dilation_y == 1;
+    if (square && d->kernel_h == 3 && d->stride_y == 1)
+        fixed_3_1(d, clip);
+    else if (square && d->kernel_h == 3 && d->stride_y == 2)
+        fixed_3_2(d, clip);
+    else if (square && d->kernel_h == 5 && d->stride_y == 1)
+        fixed_5_1(d, clip);
+    else if (square && d->kernel_h == 5 && d->stride_y == 2)
+        fixed_5_2(d, clip);
+    else
+        any_kernel(d, clip);
+    for (size_t r = 0; r < d->rows && e->residual; r++) {
+        float *y = d->y + r * d->y_stride;
+        const float *z = e->residual + r * e->residual_stride;
+        for (size_t i = 0; i < d->width; i += VF_WIDTH) {
+            size_t left = TN_LEAST(d->width - i, (size_t)VF_WIDTH);
+            vf_store_n(y + i, vf_add(vf_load_n(y + i, left), vf_load_n(z + i, left)), left);
+        }
+    }
+    if (!clip) activate(d->rows, d->width, d->y, d->y_stride, e);
+}
+
+void CONV_OVERLAY(tn_kernels *table);
+void CONV_OVERLAY(tn_kernels *table) {
+    table->depthwise_f32 = depthwise_f32;
+}

@@ -1,0 +1,27 @@
+/* Parameters of the depthwise convolution kernel: one channel, float32.
+ *
+ * The input is a padded copy of the channel's rows: padding is there as zeros, and where the stride along a row is
+ * s > 1, a row holds its columns 0, s, 2s..., then 1, s + 1... and so on. So every tap of the kernel is a run of
+ * consecutive floats: tap (i, j) of output (y, x) lies at row y * stride_y + i * dilation_y, at offset[j] + x. Rows are
+ * readable up to the width rounded up to 16. An output's terms are added row by row of the kernel. */
+#ifndef TN_DEPTHWISE_H
+#define TN_DEPTHWISE_H
+
+#include "kernels/gemm.h"
+
+#define TN_DEPTHWISE_ROUND 16 /* the widest vector */
+
+typedef struct tn_depthwise_f32 {
+    size_t rows, width; /* of the output */
+    size_t kernel_h, kernel_w, stride_y, dilation_y;
+    const size_t *offset; /* [kernel_w] */
+    const float *x;
+    size_t x_stride;
+    const float *weights; /* [kernel_h][kernel_w] */
+    float bias;
+    float *y;
+    size_t y_stride;
+    tn_epilogue epilogue; /* its residual and activation */
+} tn_depthwise_f32;
+
+#endif

@@ -1,0 +1,37 @@
+/* What the convolution operators share. Layouts are ONNX's: X [batch, channels, spatial...], W [outputs,
+ * channels / group, kernel...], Y [batch, outputs, spatial...]. */
+#ifndef TN_OPS_CONV_H
+#define TN_OPS_CONV_H
+
+#include "kernels/product.h"
+#include "ops/window.h"
+
+typedef struct tn_conv_shape {
+    tn_window window;
+    int64_t batch, channels, outputs, group;
+    int64_t in_plane, out_plane; /* elements of a channel */
+    int64_t taps;                /* elements of a kernel */
+} tn_conv_shape;
+
+/* Checks inputs X, W and B of a convolution and decodes its geometry; transposed: W is [channels, outputs / group,
+ * kernel...]. Sizes that are unknown are -1 (in the window: or symbols); *out_known tells whether the ranks are known,
+ * without which nothing else is set. */
+tn_status tn_conv_infer(const tn_infer *call, bool transposed, tn_conv_shape *shape, bool *out_known);
+/* The same in prepare, where all is known. */
+tn_status tn_conv_read(const tn_prepare *call, bool transposed, tn_conv_shape *shape);
+
+/* Columns of the matrix that a convolution multiplies its weights with, cut from an image as they are needed: row
+ * (channel, tap), column (output position). The image, its first element being that of the group's first channel, is
+ * panels.b; panels.context the shape. k is to be cut at multiples of taps. */
+tn_panels tn_panels_image(const float *x, const tn_conv_shape *shape);
+
+/* Depthwise convolution, each channel with kernels of its own, of 1 or 2 spatial axes. */
+typedef struct tn_conv_depthwise tn_conv_depthwise;
+bool tn_conv_depthwise_fits(const tn_conv_shape *shape);
+/* Adds to call->scratch what run needs; its own memory is the first of it. */
+tn_status tn_conv_depthwise_prepare(tn_prepare *call, const tn_conv_shape *shape, tn_conv_depthwise **out_depthwise);
+/* epilogue: row_bias [outputs], residual like y. */
+void tn_conv_depthwise_run(const tn_run *call, const tn_conv_depthwise *depthwise, const float *x, const float *w,
+                           float *y, const tn_epilogue *epilogue);
+
+#endif

@@ -1,0 +1,141 @@
+/* Depthwise convolution around the kernel of kernels/depthwise.h.
+ *
+ * A task takes a band of output rows of some channels. It copies each channel's rows into a padded buffer that fits the
+ * first cache, which costs one load and store for the many loads that the kernel makes; the padding is written once a
+ * task, since all its channels have it at the same places. */
+#include "ops/conv.h"
+#include "ops/scratch.h"
+
+#define BUFFER_FLOATS 8192 /* of a band's padded rows: 32 KiB */
+#define TASK_WORK 65536    /* multiplications of a task, at least */
+#define MOST_TASKS 64
+
+struct tn_conv_depthwise {
+    int64_t batch, channels, outputs;
+    int64_t in_h, in_w, out_h, out_w, pad_h, pad_w;
+    size_t kernel_h, kernel_w, stride_h, stride_w, dilation_h;
+    size_t *offset;          /* [kernel_w] */
+    size_t phase, row, rows; /* floats of each of a row's stride_w parts, of a row; rows of the buffer */
+    int64_t band_rows, bands, task_outputs, output_tasks;
+};
+
+bool tn_conv_depthwise_fits(const tn_conv_shape *s) {
+    return s->group == s->channels && s->window.spatial <= 2 && s->outputs <= 2 * s->channels;
+}
+
+static void read_axis(const tn_window *w, int axis, int64_t *in, int64_t *out, int64_t *pad, size_t *kernel,
+                      size_t *stride, size_t *dilation) {
+    *in = axis < 0 ? 1 : w->in[axis];
+    *out = axis < 0 ? 1 : w->out[axis];
+    *pad = axis < 0 ? 0 : w->pad_begin[axis];
+    *kernel = axis < 0 ? 1 : (size_t)w->kernel[axis];
+    *stride = axis < 0 ? 1 : (size_t)w->stride[axis];
+    *dilation = axis < 0 ? 1 : (size_t)w->dilation[axis];
+}
+
+tn_status tn_conv_depthwise_prepare(tn_prepare *call, const tn_conv_shape *s, tn_conv_depthwise **out_depthwise) {
+    tn_conv_depthwise *d = tn_prepare_alloc(call, sizeof *d);
+    size_t dilation_w;
+    if (!d) return TN_E_MEMORY;
+    *out_depthwise = d;
+    d->batch = s->batch;
+    d->channels = s->channels;
+    d->outputs = s->outputs;
+    int last = s->window.spatial - 1;
+    read_axis(&s->window, last - 1, &d->in_h, &d->out_h, &d->pad_h, &d->kernel_h, &d->stride_h, &d->dilation_h);
+    read_axis(&s->window, last, &d->in_w, &d->out_w, &d->pad_w, &d->kernel_w, &d->stride_w, &dilation_w);
+    /* Steps that are never taken must not make rows long. */
+    if (d->out_w == 1) d->stride_w = 1;
+    if (d->out_h == 1) d->stride_h = 1;
+    d->offset = tn_prepare_alloc(call, d->kernel_w * sizeof *d->offset);
+    if (!d->offset) return TN_E_MEMORY;
+    size_t width = ((size_t)d->out_w + TN_DEPTHWISE_ROUND - 1) / TN_DEPTHWISE_ROUND * TN_DEPTHWISE_ROUND;
+    d->phase = width + (d->kernel_w - 1) * dilation_w / d->stride_w + 1;
+    d->row = (d->phase * d->stride_w + TN_DEPTHWISE_ROUND - 1) / TN_DEPTHWISE_ROUND * TN_DEPTHWISE_ROUND;
+    for (size_t j = 0; j < d->kernel_w; j++)
+        d->offset[j] = j * dilation_w % d->stride_w * d->phase + j * dilation_w / d->stride_w;
+
+    size_t reach = (d->kernel_h - 1) * d->dilation_h + 1, fit = BUFFER_FLOATS / d->row;
+    d->band_rows = fit > reach ? (int64_t)((fit - reach) / d->stride_h) / 4 * 4 : 4;
+    d->band_rows = TN_MIN(TN_MAX(d->band_rows, 4), d->out_h);
+    d->bands = (d->out_h + d->band_rows - 1) / d->band_rows;
+    d->rows = (size_t)(d->band_rows - 1) * d->stride_h + reach;
+    double work = (double)(d->band_rows * d->out_w) * (double)(d->kernel_h * d->kernel_w);
+    int64_t per_task = (int64_t)TN_MIN(TASK_WORK / work + 1, (double)d->outputs);
+    int64_t spread = d->outputs * d->batch * d->bands / MOST_TASKS;
+    d->task_outputs = TN_MAX(TN_MIN(TN_MAX(per_task, spread), d->outputs), 1);
+    d->output_tasks = (d->outputs + d->task_outputs - 1) / d->task_outputs;
+    size_t floats;
+    if (!tn_mul_size(d->rows, d->row, &floats) || !tn_mul_size(floats, (size_t)call->threads, &floats) ||
+        !tn_scratch_add(&call->scratch, floats, sizeof(float)))
+        return tn_fail(TN_E_SHAPE, "rows of %lld elements with a kernel that reaches over %zu rows are too large",
+                       (long long)d->in_w, reach);
+    return TN_OK;
+}
+
+typedef struct run_call {
+    const tn_conv_depthwise *d;
+    const tn_kernels *kernels;
+    const float *x, *w;
+    float *y, *buffers;
+    const tn_epilogue *epilogue;
+} run_call;
+
+/* Copies the rows of one channel, the band's first of which is `top` (above the image: padding), to their places. */
+static void copy_band(const tn_conv_depthwise *d, const tn_kernels *kernels, const float *x, int64_t top,
+                      float *buffer) {
+    int64_t first = TN_MAX(top, 0), end = TN_MIN(top + (int64_t)d->rows, d->in_h), stride = (int64_t)d->stride_w;
+    if (first >= end) return;
+    for (int64_t q = 0; q < stride; q++) {
+        /* Place i of this part holds column i * stride + q - pad_w. */
+        int64_t from = d->pad_w > q ? (d->pad_w - q + stride - 1) / stride : 0;
+        int64_t column = from * stride + q - d->pad_w;
+        int64_t count = column < d->in_w ? (d->in_w - column + stride - 1) / stride : 0;
+        count = TN_MIN(count, (int64_t)d->phase - from);
+        if (count > 0)
+            kernels->gather_rows_f32((size_t)(end - first), (size_t)count, x + first * d->in_w + column,
+                                     (size_t)d->in_w, d->stride_w,
+                                     buffer + (size_t)(first - top) * d->row + (size_t)q * d->phase + from, d->row);
+    }
+}
+
+static void depthwise_task(void *context, int64_t index) {
+    const run_call *c = context;
+    const tn_conv_depthwise *d = c->d;
+    int64_t part = index % d->output_tasks, band = index / d->output_tasks % d->bands;
+    int64_t image = index / d->output_tasks / d->bands, multiplier = d->outputs / d->channels;
+    int64_t row = band * d->band_rows, rows = TN_MIN(d->band_rows, d->out_h - row);
+    float *buffer = c->buffers + (size_t)tn_worker_index() * d->rows * d->row;
+    size_t taps = d->kernel_h * d->kernel_w;
+    memset(buffer, 0, d->rows * d->row * sizeof *buffer);
+    for (int64_t m = part * d->task_outputs, end = TN_MIN(m + d->task_outputs, d->outputs), held = -1; m < end; m++) {
+        int64_t channel = m / multiplier, at = (image * d->outputs + m) * d->out_h * d->out_w + row * d->out_w;
+        if (channel != held)
+            copy_band(d, c->kernels, c->x + (image * d->channels + channel) * d->in_h * d->in_w,
+                      row * (int64_t)d->stride_h - d->pad_h, buffer);
+        held = channel;
+        tn_depthwise_f32 k = {.rows = (size_t)rows,
+                              .width = (size_t)d->out_w,
+                              .kernel_h = d->kernel_h,
+                              .kernel_w = d->kernel_w,
+                              .stride_y = d->stride_h,
+                              .dilation_y = d->dilation_h,
+                              .offset = d->offset,
+                              .x = buffer,
+                              .x_stride = d->row,
+                              .weights = c->w + (size_t)m * taps,
+                              .bias = c->epilogue->row_bias ? c->epilogue->row_bias[m] : 0,
+                              .y = c->y + at,
+                              .y_stride = (size_t)d->out_w,
+                              .epilogue = *c->epilogue};
+        if (k.epilogue.residual) k.epilogue.residual += at;
+        k.epilogue.residual_stride = (size_t)d->out_w;
+        c->kernels->depthwise_f32(&k);
+    }
+}
+
+void tn_conv_depthwise_run(const tn_run *call, const tn_conv_depthwise *d, const float *x, const float *w, float *y,
+                           const tn_epilogue *epilogue) {
+    run_call c = {d, call->kernels, x, w, y, call->scratch, epilogue};
+    tn_parallel(call->pool, d->batch * d->bands * d->output_tasks, depthwise_task, &c);
+}
