@@ -93,6 +93,14 @@ static tn_status resize_absent(tn_lift *lift) {
     return TN_OK;
 }
 
+/* floor(t), t being half a pixel more than half_pixel's coordinate, rounds that one, halves upwards. */
+static tn_status half_pixel_for_nearest(tn_lift *lift) {
+    bool gone = strcmp(tn_attr_text(&lift->node, "coordinate_transformation_mode", ""), "tf_half_pixel_for_nn") == 0;
+    if (!gone || strcmp(tn_attr_text(&lift->node, "nearest_mode", ""), "floor") != 0) return TN_OK;
+    TN_TRY(tn_node_set_text(lift->graph, &lift->node, "coordinate_transformation_mode", "half_pixel"));
+    return tn_node_set_text(lift->graph, &lift->node, "nearest_mode", "round_prefer_ceil");
+}
+
 const tn_lift_rule tn_lift_shape[] = {
     {"Squeeze", 13, axes_to_input},
     {"Unsqueeze", 13, axes_to_input},
@@ -105,6 +113,7 @@ const tn_lift_rule tn_lift_shape[] = {
     {"Tile", 6, tile},
     {"Scatter", INT_MAX, scatter},
     {"Resize", 11, first_resize},
+    {"Resize", 13, half_pixel_for_nearest},
     {"Resize", INT_MAX, resize_absent},
     {"Upsample", INT_MAX, upsample},
     {0},
