@@ -1,5 +1,6 @@
 /* Operators of two and more broadcasting inputs: all of them on all dtypes against plain C. */
 #include "ops.h"
+#include <tenon/session.h>
 #include <math.h>
 
 static uint64_t seed = 3;
@@ -291,6 +292,43 @@ static void inversions(void **state) {
     expect(run1("BitwiseNot", NO_ATTRS, make(TN_INT16, DIMS(2), VALUES(1, -300))), TN_INT16, DIMS(2), VALUES(-2, 299));
 }
 
+/* Every intermediate result dies in the next node, which may write over it: as its first, second or third input. */
+static void results_in_the_memory_of_inputs_are_right(void **state) {
+    (void)state;
+    enum { ROWS = 40, COLUMNS = 1100, CELLS = ROWS * COLUMNS };
+    tn_graph *g;
+    tn_model *model;
+    tn_session *session;
+    const tn_tensor *y;
+    int a, row, t, u, v, w, low;
+    tn_tensor *x = random_tensor(TN_FLOAT32, DIMS(ROWS, COLUMNS)), *r = random_tensor(TN_FLOAT32, DIMS(COLUMNS));
+    tn_tensor *half = make(TN_FLOAT32, SCALAR, VALUES(0.5));
+    assert_ok(tn_graph_create(NULL, &g));
+    assert_ok(tn_graph_input(g, "a", TN_FLOAT32, DIMS(ROWS, COLUMNS), &a));
+    assert_ok(tn_graph_input(g, "row", TN_FLOAT32, DIMS(COLUMNS), &row));
+    assert_ok(tn_graph_constant(g, "low", half, &low));
+    assert_ok(tn_graph_node(g, "Sub", "t", 2, (int[]){a, row}, 1, &t, NULL));
+    assert_ok(tn_graph_node(g, "Div", "u", 2, (int[]){row, t}, 1, &u, NULL));
+    assert_ok(tn_graph_node(g, "Max", "v", 3, (int[]){low, row, u}, 1, &v, NULL));
+    assert_ok(tn_graph_node(g, "Clip", "w", 2, (int[]){v, low}, 1, &w, NULL));
+    assert_ok(tn_graph_output(g, w, "w"));
+    assert_ok(tn_model_from_graph(g, NULL, &model));
+    assert_ok(tn_session_create(model, NULL, &session));
+    assert_ok(tn_session_set_input(session, 0, x));
+    assert_ok(tn_session_set_input(session, 1, r));
+    assert_ok(tn_session_run(session));
+    assert_ok(tn_session_output(session, 0, &y));
+    for (int i = 0; i < CELLS; i++) {
+        float p = ((float *)x->data)[i], q = ((float *)r->data)[i % COLUMNS], got = ((float *)y->data)[i];
+        float quotient = q / (p - q), want = q > 0.5f ? q : 0.5f;
+        want = quotient > want || quotient != quotient ? quotient : want;
+        if (got != want && (got == got || want == want)) fail_msg("element %d: %g, not %g", i, got, want);
+    }
+    tn_session_destroy(session);
+    tn_model_destroy(model);
+    tn_tensor_destroy(x), tn_tensor_destroy(r), tn_tensor_destroy(half);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_operator_matches_plain_c_on_every_dtype),
@@ -304,6 +342,7 @@ int main(void) {
         cmocka_unit_test(expand_repeats_both_ways),
         cmocka_unit_test(wrong_inputs_are_refused),
         cmocka_unit_test(inversions),
+        cmocka_unit_test(results_in_the_memory_of_inputs_are_right),
     };
     return cmocka_run_group_tests_name("binary", tests, NULL, NULL);
 }
