@@ -152,8 +152,9 @@ static inline float tn_float4e2m1_to_float(uint8_t code) {
 
 /* ---- packed elements: `bits` is 4 or 2, the first element lies lowest in its byte ---- */
 static inline uint8_t tn_packed_get(const void *data, int bits, int64_t i) {
-    int64_t per = 8 / bits;
-    return (uint8_t)(((const uint8_t *)data)[i / per] >> (i % per * bits) & ((1 << bits) - 1));
+    int shift = bits == 4 ? 1 : 2; /* elements a byte, as a power of two */
+    int64_t rest = i & ((1 << shift) - 1);
+    return (uint8_t)(((const uint8_t *)data)[i >> shift] >> (rest * bits) & ((1 << bits) - 1));
 }
 static inline int8_t tn_packed_get_signed(const void *data, int bits, int64_t i) {
     int v = tn_packed_get(data, bits, i);
@@ -161,10 +162,10 @@ static inline int8_t tn_packed_get_signed(const void *data, int bits, int64_t i)
 }
 /* Not for two threads in one byte. */
 static inline void tn_packed_set(void *data, int bits, int64_t i, unsigned value) {
-    int64_t per = 8 / bits;
-    uint8_t *byte = (uint8_t *)data + i / per;
-    unsigned mask = (1u << bits) - 1, shift = (unsigned)(i % per * bits);
-    *byte = (uint8_t)((*byte & ~(mask << shift)) | (value & mask) << shift);
+    int shift = bits == 4 ? 1 : 2;
+    unsigned mask = (1u << bits) - 1, at = (unsigned)((i & ((1 << shift) - 1)) * bits);
+    uint8_t *byte = (uint8_t *)data + (i >> shift);
+    *byte = (uint8_t)((*byte & ~(mask << at)) | (value & mask) << at);
 }
 
 #endif

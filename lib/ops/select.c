@@ -10,28 +10,62 @@ static tn_status infer_nonzero(tn_infer *call) {
     return tn_infer_out(call, 0, TN_INT64, 2, (int64_t[]){rank, -1});
 }
 
-static bool is_nonzero(const tn_tensor *x, int64_t i) {
+enum { BLOCK = 512 };
+
+typedef struct {
+    float real, imaginary;
+} complex64;
+typedef struct {
+    double real, imaginary;
+} complex128;
+
+/* flags[i] = element first + i is not zero. */
+static void find_nonzero(const tn_tensor *x, int64_t first, size_t n, uint8_t *flags) {
+    double reals[BLOCK];
     switch (x->dtype) {
-    case TN_STRING: return ((const tn_string *)x->data)[i].size > 0;
-    case TN_COMPLEX64: return ((const float *)x->data)[2 * i] != 0 || ((const float *)x->data)[2 * i + 1] != 0;
-    case TN_COMPLEX128: return ((const double *)x->data)[2 * i] != 0 || ((const double *)x->data)[2 * i + 1] != 0;
-    default: return tn_get_double(x->dtype, x->data, i) != 0;
+#define FLAGS(T, test)                                                                                                 \
+    for (size_t i = 0; i < n; i++) {                                                                                   \
+        const T *e = (const T *)x->data + (size_t)first + i;                                                           \
+        flags[i] = test;                                                                                               \
+    }                                                                                                                  \
+    return
+    case TN_STRING: FLAGS(tn_string, e->size > 0);
+    case TN_COMPLEX64: FLAGS(complex64, e->real != 0 || e->imaginary != 0);
+    case TN_COMPLEX128: FLAGS(complex128, e->real != 0 || e->imaginary != 0);
+    case TN_BOOL: FLAGS(uint8_t, *e != 0);
+    case TN_FLOAT32: FLAGS(float, *e != 0);
+    case TN_INT64: FLAGS(int64_t, *e != 0);
+#undef FLAGS
+    default: break;
     }
+    tn_read_doubles(x->dtype, x->data, first, n, reals);
+    for (size_t i = 0; i < n; i++) flags[i] = reals[i] != 0;
 }
 
 static tn_status run_nonzero(tn_run *call) {
     const tn_tensor *x = tn_in(call, 0);
     int64_t count = tn_count(x), found = 0, at = 0;
-    for (int64_t i = 0; i < count; i++) found += is_nonzero(x, i);
+    uint8_t flags[BLOCK];
+    for (int64_t first = 0; first < count; first += BLOCK) {
+        size_t n = (size_t)TN_MIN(count - first, (int64_t)BLOCK);
+        find_nonzero(x, first, n, flags);
+        for (size_t i = 0; i < n; i++) found += flags[i];
+    }
     TN_TRY(tn_run_output(call, 0, TN_INT64, 2, (int64_t[]){x->rank, found}));
     if (!tn_out(call, 0)) return TN_OK;
-    int64_t *y = tn_out(call, 0)->data, index[TN_MAX_RANK] = {0};
-    for (int64_t i = 0; i < count; i++) {
-        if (is_nonzero(x, i)) {
-            for (int axis = 0; axis < x->rank; axis++) y[axis * found + at] = index[axis];
+    int64_t *y = tn_out(call, 0)->data;
+    for (int64_t first = 0; first < count; first += BLOCK) {
+        size_t n = (size_t)TN_MIN(count - first, (int64_t)BLOCK);
+        find_nonzero(x, first, n, flags);
+        for (size_t i = 0; i < n; i++) {
+            if (!flags[i]) continue;
+            int64_t rest = first + (int64_t)i;
+            for (int axis = x->rank - 1; axis >= 0; axis--) {
+                y[axis * found + at] = rest % x->dims[axis];
+                rest /= x->dims[axis];
+            }
             at++;
         }
-        for (int axis = x->rank - 1; axis >= 0 && ++index[axis] == x->dims[axis]; axis--) index[axis] = 0;
     }
     return TN_OK;
 }
