@@ -23,7 +23,7 @@ typedef struct tn_model_options {
     const tn_allocator *allocator;
     const char *cpu;     /* "scalar", "avx2", "avx512"...: at most this level. NULL: TENON_CPU, or the best there is */
     size_t memory_limit; /* most bytes that loading may allocate; 0: ten times the file's size plus 1 GiB */
-    const char *skip_passes;        /* names with commas between: passes to leave out; "all": every one */
+    const char *skip_passes;        /* names with commas between: passes to leave out; "all": all but widening */
     const tn_custom_op *custom_ops; /* operators of the host; copied */
     size_t custom_op_count;
     /* Called after each pass with its name and how many nodes there were and are, and how often it applied. */

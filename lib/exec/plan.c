@@ -184,6 +184,18 @@ static tn_status run_static(tn_exec *exec, tn_plan *plan, tn_step *step) {
     return run_operator(exec, step, step->state, step->scratch_at);
 }
 
+/* Operators that compute in float32 trust the widening pass; it has no say where a dtype comes to light only now. */
+static tn_status refuse_half(const tn_step *step) {
+    if (!(step->node->op->flags & TN_OP_WIDEN)) return TN_OK;
+    for (int i = 0; i < step->node->formal_in; i++) {
+        const tn_type *type = step->in_type[i];
+        if (type && (type->dtype == TN_FLOAT16 || type->dtype == TN_BFLOAT16))
+            return tn_fail(TN_E_UNSUPPORTED, "input %d turned out to be %s; its type must be known when a model loads",
+                           i, tn_dtype_name(type->dtype));
+    }
+    return TN_OK;
+}
+
 /* Infers and prepares with what the values hold now, then runs. */
 static tn_status run_late(tn_exec *exec, tn_plan *plan, tn_step *step) {
     int formal = step->node->formal_in;
@@ -199,6 +211,7 @@ static tn_status run_late(tn_exec *exec, tn_plan *plan, tn_step *step) {
     tn_infer infer = {step->node, formal,          step->out_count,        step->in_type,
                       contents,   step->out_types, (tn_graph *)plan->graph};
     TN_TRY(step->node->op->infer(&infer));
+    TN_TRY(refuse_half(step));
     struct tn_prepare_host host = {.region = exec->late, .packs = exec->packs, .immutable = step->immutable};
     tn_prepare prepare = prepare_call(exec, step, &host);
     prepare.value = contents; /* the state is for this run alone */
@@ -293,6 +306,7 @@ static tn_status make_step(tn_exec *exec, tn_plan *plan, int n, tn_step *step) {
     }
     if (node->op->flags & TN_OP_CONTROL) return tn_control_finish(exec, plan, step);
     step->run = is_static(step) ? run_static : run_late;
+    if (step->run == run_static) TN_TRY(refuse_half(step));
     if (step->run == run_static && node->op->prepare) return prepare_static(exec, plan, step);
     for (int i = 0; i < node->formal_in; i++)
         if (is_misaligned(step, i)) TN_TRY(align_value(exec, plan, node->in[i]));

@@ -78,7 +78,8 @@ static bool listed(const char *list, const char *name) {
 tn_status tn_passes_run(tn_graph *graph, const tn_model_options *options) {
     TN_TRY(drop_unused(graph));
     for (const tn_pass *pass = tn_passes; pass->name; pass++) {
-        if (listed(options->skip_passes, pass->name)) continue;
+        bool must = pass->run == tn_pass_widen; /* operators trust it */
+        if (!must && listed(options->skip_passes, pass->name)) continue;
         int before = graph->node_count, changes = 0;
         tn_status status = run_pass(pass, graph, &changes);
         if (status == TN_OK) status = run_pass_on_bodies(pass, graph, &changes);
