@@ -11,3 +11,8 @@ step build
 make -j"$jobs" all
 step "unit tests"
 make -j"$jobs" unit
+step "ONNX's own tests"
+tests/setup/venv.sh
+make -j"$jobs" conformance
+step "real models"
+tests/models/check.sh

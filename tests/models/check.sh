@@ -1,0 +1,13 @@
+#!/bin/sh
+# The real models: each agrees with ONNX Runtime at every instruction set level of this machine, on one thread and two.
+set -eu
+cd "$(dirname "$0")/../.."
+tests/models/fetch.sh
+[ -d build/models/cases/real ] || build/venv/bin/python tests/models/cases.py >/dev/null
+run=${BUILD:-build}/tests/conformance/onnx_backend
+for cpu in $($run --levels); do
+    for threads in 1 2; do
+        printf 'real models, %s, %s thread(s): ' "$cpu" "$threads"
+        $run --relative 1e-4 --cpu "$cpu" --threads "$threads" build/models/cases
+    done
+done
