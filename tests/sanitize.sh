@@ -1,0 +1,20 @@
+#!/bin/sh
+# The tests under sanitizers: address and undefined behaviour (unit tests, ONNX's tests, examples, the command), threads
+# (what shares models and pools), and valgrind. Needs `make all` and build/venv.
+set -eu
+cd "$(dirname "$0")/.."
+jobs=$(nproc)
+run() { make --no-print-directory -j"$jobs" OPT="-O1 -g" "$@"; }
+data=$(build/venv/bin/python -c 'import onnx, os; print(os.path.dirname(onnx.__file__) + "/backend/test/data")')
+
+address="-fsanitize=address,undefined -fno-sanitize-recover=all"
+export ASAN_OPTIONS=detect_stack_use_after_return=1 UBSAN_OPTIONS=print_stacktrace=1
+run BUILD=build/asan SANITIZE="$address" unit conformance fuzz ONNX_DATA="$data"
+EXAMPLES=build/asan/examples tests/examples.sh
+TENON_COMMAND=build/asan/tenon build/venv/bin/python -m unittest discover -s tests/command
+
+threads="build/tsan/tests/unit/threads build/tsan/tests/unit/session build/tsan/examples/shared_model"
+run BUILD=build/tsan SANITIZE=-fsanitize=thread $threads
+tests/run-programs.sh $threads
+
+valgrind -q --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=all build/examples/shared_model
