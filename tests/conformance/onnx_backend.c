@@ -172,7 +172,7 @@ static tolerance tolerance_of(tn_dtype dtype, const void *data, int64_t count) {
         if (isfinite(x) && x > largest) largest = x;
     }
     /* Half-precision outputs are rounded where ONNX Runtime rounds them, or one place off. */
-    double least = dtype == TN_FLOAT16 ? 0x1p-10 : dtype == TN_BFLOAT16 ? 0x1p-7 : 0;
+    double least = dtype == TN_FLOAT16 ? 0x1p-9 : dtype == TN_BFLOAT16 ? 0x1p-6 : 0;
     return (tolerance){fmax(settings.relative, least) * largest, 0};
 }
 
