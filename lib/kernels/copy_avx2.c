@@ -1,7 +1,6 @@
 /* Transpose and copies with AVX2. */
 #include "kernels/registry.h"
-#include "kernels/transpose.h"
-#include <immintrin.h>
+#include "kernels/transpose_x86.h"
 
 static inline void tile_1(const char *s, int64_t ss, char *d, int64_t ds) {
     __m128i r[8], t[4], u[4];
@@ -38,24 +37,6 @@ static inline void tile_2(const char *s, int64_t ss, char *d, int64_t ds) {
     }
 }
 
-static inline void tile_4(const char *s, int64_t ss, char *d, int64_t ds) {
-    __m256 r[8], t[8], u[8];
-    for (int i = 0; i < 8; i++) r[i] = _mm256_loadu_ps((const float *)(s + i * ss));
-    for (int i = 0; i < 4; i++) {
-        t[2 * i] = _mm256_unpacklo_ps(r[2 * i], r[2 * i + 1]);
-        t[2 * i + 1] = _mm256_unpackhi_ps(r[2 * i], r[2 * i + 1]);
-    }
-    for (int g = 0; g < 2; g++) /* u[4g + c]: columns c and c + 4 of rows 4g to 4g + 3 */
-        for (int h = 0; h < 2; h++) {
-            u[4 * g + 2 * h] = _mm256_shuffle_ps(t[4 * g + h], t[4 * g + 2 + h], 0x44);
-            u[4 * g + 2 * h + 1] = _mm256_shuffle_ps(t[4 * g + h], t[4 * g + 2 + h], 0xee);
-        }
-    for (int c = 0; c < 4; c++) {
-        _mm256_storeu_ps((float *)(d + c * ds), _mm256_permute2f128_ps(u[c], u[c + 4], 0x20));
-        _mm256_storeu_ps((float *)(d + (c + 4) * ds), _mm256_permute2f128_ps(u[c], u[c + 4], 0x31));
-    }
-}
-
 static inline void tile_8(const char *s, int64_t ss, char *d, int64_t ds) {
     __m256d r[4], t[4];
     for (int i = 0; i < 4; i++) r[i] = _mm256_loadu_pd((const double *)(s + i * ss));
@@ -69,10 +50,12 @@ static inline void tile_8(const char *s, int64_t ss, char *d, int64_t ds) {
     }
 }
 
-TN_TRANSPOSE(transpose_1, uint8_t, 8, 64, tile_1)
-TN_TRANSPOSE(transpose_2, uint16_t, 8, 32, tile_2)
-TN_TRANSPOSE(transpose_4, uint32_t, 8, 16, tile_4)
-TN_TRANSPOSE(transpose_8, uint64_t, 4, 8, tile_8)
+TN_TRANSPOSE_ONE(one_1, uint8_t)
+TN_TRANSPOSE_ONE(one_2, uint16_t)
+TN_TRANSPOSE_ONE(one_8, uint64_t)
+TN_TRANSPOSE(transpose_1, uint8_t, 8, 64, tile_1, one_1)
+TN_TRANSPOSE(transpose_2, uint16_t, 8, 32, tile_2, one_2)
+TN_TRANSPOSE(transpose_8, uint64_t, 4, 8, tile_8, one_8)
 
 /* Every second element and the reversed order have shuffles; other strides are as fast one by one. */
 static void strided_4(int64_t n, const void *src, int64_t stride, void *dst) {
@@ -163,7 +146,7 @@ static void rotate_f32(int64_t n, const float *a, const float *b, const float *c
 void tn_copy_avx2(tn_kernels *table) {
     table->transpose_1 = transpose_1;
     table->transpose_2 = transpose_2;
-    table->transpose_4 = transpose_4;
+    table->transpose_4 = tn_transpose_8x8;
     table->transpose_8 = transpose_8;
     table->strided_4 = strided_4;
     table->take_4 = take_4;

@@ -1,7 +1,6 @@
 /* Transpose with AVX-512: whole cache lines are read and written. Other copies gain nothing over AVX2. */
 #include "kernels/registry.h"
-#include "kernels/transpose.h"
-#include <immintrin.h>
+#include "kernels/transpose_x86.h"
 
 static inline void tile_4(const char *s, int64_t ss, char *d, int64_t ds) {
     __m512 r[16], t[16];
@@ -30,7 +29,7 @@ static inline void tile_4(const char *s, int64_t ss, char *d, int64_t ds) {
     }
 }
 
-TN_TRANSPOSE(transpose_16x16, uint32_t, 16, 16, tile_4)
+TN_TRANSPOSE(transpose_16x16, uint32_t, 16, 16, tile_4, tn_transpose_8x8)
 
 void tn_copy_avx512(tn_kernels *table) {
     table->transpose_4 = transpose_16x16;

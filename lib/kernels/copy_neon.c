@@ -59,10 +59,14 @@ static inline void tile_8(const char *s, int64_t ss, char *d, int64_t ds) {
     vst1q_u8((uint8_t *)(d + ds), vreinterpretq_u8_u64(vtrn2q_u64(a, b)));
 }
 
-TN_TRANSPOSE(transpose_1, uint8_t, 8, 64, tile_1)
-TN_TRANSPOSE(transpose_2, uint16_t, 8, 32, tile_2)
-TN_TRANSPOSE(transpose_4, uint32_t, 4, 16, tile_4)
-TN_TRANSPOSE(transpose_8, uint64_t, 2, 8, tile_8)
+TN_TRANSPOSE_ONE(one_1, uint8_t)
+TN_TRANSPOSE(transpose_1, uint8_t, 8, 64, tile_1, one_1)
+TN_TRANSPOSE_ONE(one_2, uint16_t)
+TN_TRANSPOSE(transpose_2, uint16_t, 8, 32, tile_2, one_2)
+TN_TRANSPOSE_ONE(one_4, uint32_t)
+TN_TRANSPOSE(transpose_4, uint32_t, 4, 16, tile_4, one_4)
+TN_TRANSPOSE_ONE(one_8, uint64_t)
+TN_TRANSPOSE(transpose_8, uint64_t, 2, 8, tile_8, one_8)
 
 static void weigh_rows_f32(int64_t n, int64_t taps, const float *src, int64_t row, const int32_t *index,
                            const float *weights, int64_t step, float *dst) {

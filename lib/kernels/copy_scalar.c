@@ -1,23 +1,16 @@
 /* Transpose and copies in plain C. */
-#include "kernels/kernels.h"
 #include "kernels/registry.h"
-#include <string.h>
+#include "kernels/transpose.h"
 
 typedef struct pair {
     uint64_t low, high;
 } pair;
 
-#define TRANSPOSE(size, type)                                                                                          \
-    static void transpose_##size(int64_t rows, int64_t cols, const void *src, int64_t ss, void *dst, int64_t ds) {     \
-        for (int64_t i = 0; i < rows; i++)                                                                             \
-            for (int64_t j = 0; j < cols; j++)                                                                         \
-                memcpy((char *)dst + i * ds + j * size, (const char *)src + j * ss + i * size, sizeof(type));          \
-    }
-TRANSPOSE(1, uint8_t)
-TRANSPOSE(2, uint16_t)
-TRANSPOSE(4, uint32_t)
-TRANSPOSE(8, uint64_t)
-TRANSPOSE(16, pair)
+TN_TRANSPOSE_ONE(transpose_1, uint8_t)
+TN_TRANSPOSE_ONE(transpose_2, uint16_t)
+TN_TRANSPOSE_ONE(transpose_4, uint32_t)
+TN_TRANSPOSE_ONE(transpose_8, uint64_t)
+TN_TRANSPOSE_ONE(transpose_16, pair)
 
 static void strided_4(int64_t n, const void *src, int64_t stride, void *dst) {
     for (int64_t i = 0; i < n; i++) memcpy((char *)dst + i * 4, (const char *)src + i * stride, 4);

@@ -43,9 +43,16 @@ static inline bool tn_dim_fits(int64_t a, int64_t b) {
     return a < 0 || b < 0 || a == b;
 }
 
-/* Of a tensor of int64 or int32 elements. */
+/* Of a tensor of int64 or int32 elements, at any address: while inferring they may lie in a model's file. */
 static inline int64_t tn_index_at(const tn_tensor *t, int64_t i) {
-    return t->dtype == TN_INT64 ? ((const int64_t *)t->data)[i] : ((const int32_t *)t->data)[i];
+    int64_t wide;
+    int32_t narrow;
+    if (t->dtype == TN_INT64) {
+        memcpy(&wide, (const char *)t->data + i * 8, sizeof wide);
+        return wide;
+    }
+    memcpy(&narrow, (const char *)t->data + i * 4, sizeof narrow);
+    return narrow;
 }
 
 /* Fills strides of a dense array. */
@@ -81,12 +88,7 @@ static inline tn_status tn_index_fail(int in, int64_t index, int axis, int64_t s
 /* Fails unless all of input `in`, a tensor of indices, point into an axis of `size`. */
 static inline tn_status tn_index_check(int in, const tn_tensor *indices, int axis, int64_t size) {
     int64_t count = tn_count(indices), i = 0;
-    if (indices->dtype == TN_INT64)
-        while (i < count && ((const int64_t *)indices->data)[i] >= -size && ((const int64_t *)indices->data)[i] < size)
-            i++;
-    else
-        while (i < count && ((const int32_t *)indices->data)[i] >= -size && ((const int32_t *)indices->data)[i] < size)
-            i++;
+    while (i < count && tn_index_at(indices, i) >= -size && tn_index_at(indices, i) < size) i++;
     return i < count ? tn_index_fail(in, tn_index_at(indices, i), axis, size) : TN_OK;
 }
 

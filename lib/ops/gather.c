@@ -95,23 +95,42 @@ typedef struct elements_job {
     size_t element;
 } elements_job;
 
+/* dst[j] = src[j * step + indices[j] * stride], in bytes of elements; a negative index counts from `size`. */
+#define PICK(index, width)                                                                                             \
+    for (int64_t j = 0; j < n; j++) {                                                                                  \
+        int64_t at = ((const index *)indices)[j];                                                                      \
+        at += at < 0 ? size : 0;                                                                                       \
+        memcpy(dst + j * (width), src + j * step + at * stride, width);                                                \
+    }
+#define PICK_CASES(index)                                                                                              \
+    switch (element) {                                                                                                 \
+    case 1: PICK(index, 1) return;                                                                                     \
+    case 2: PICK(index, 2) return;                                                                                     \
+    case 4: PICK(index, 4) return;                                                                                     \
+    case 8: PICK(index, 8) return;                                                                                     \
+    default: PICK(index, 16) return;                                                                                   \
+    }
+static void pick_row(int64_t n, size_t element, char *dst, const char *src, int64_t step, int64_t stride,
+                     const void *indices, bool wide, int64_t size) {
+    if (wide) PICK_CASES(int64_t)
+    PICK_CASES(int32_t)
+}
+
 static void elements_task(void *context, int64_t task) {
     const elements_job *job = context;
     const tn_tensor *data = job->data, *indices = job->indices;
-    int64_t end = tn_task_start(job->rows, job->tasks, task + 1), size = data->dims[job->axis];
-    int64_t axis_stride = data->strides[job->axis], step = job->axis == data->rank - 1 ? 0 : 1;
+    int64_t end = tn_task_start(job->rows, job->tasks, task + 1), element = (int64_t)job->element;
+    int64_t stride = data->strides[job->axis] * element, step = job->axis == data->rank - 1 ? 0 : element;
+    const bool wide = indices->dtype == TN_INT64;
     for (int64_t row = tn_task_start(job->rows, job->tasks, task); row < end; row++) {
-        int64_t base = 0, rest = row;
+        int64_t base = 0, rest = row, at = row * job->row;
         for (int d = data->rank - 2; d >= 0; d--) {
             if (d != job->axis) base += rest % indices->dims[d] * data->strides[d];
             rest /= indices->dims[d];
         }
-        for (int64_t j = 0; j < job->row; j++) {
-            int64_t at = row * job->row + j;
-            int64_t from = base + j * step + tn_index_wrap(indices, at, size) * axis_stride;
-            tn_copy_run((char *)job->out->data + at * (int64_t)job->element,
-                        (const char *)data->data + from * (int64_t)job->element, job->element);
-        }
+        pick_row(job->row, job->element, (char *)job->out->data + at * element,
+                 (const char *)data->data + base * element, step, stride,
+                 (const char *)indices->data + at * (wide ? 8 : 4), wide, data->dims[job->axis]);
     }
 }
 
