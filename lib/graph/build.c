@@ -92,14 +92,16 @@ tn_status tn_graph_node(tn_graph *graph, const char *op_name, const char *name, 
         if (in[i] != -1) TN_TRY(check_value(graph, in[i]));
     if (in_count < 0 || out_count < 0) return tn_fail(TN_E_INVALID, "a negative number of inputs or outputs");
     int nodes = graph->node_count, values = graph->value_count;
-    tn_status status = TN_OK;
+    /* `out` may be the very array that `in` is. */
+    int *made = tn_region_array(graph->region, (size_t)out_count + 1, sizeof *made);
+    tn_status status = made ? TN_OK : TN_E_MEMORY;
     for (int i = 0; i < out_count && status == TN_OK; i++) {
         char text[200];
         snprintf(text, sizeof text, "%s%s%d", name ? name : op->name, name ? "." : "_", name ? i : graph->value_count);
-        out[i] = tn_graph_add_value(graph, text, NULL);
-        if (out[i] < 0) status = TN_E_MEMORY;
+        made[i] = tn_graph_add_value(graph, text, NULL);
+        if (made[i] < 0) status = TN_E_MEMORY;
     }
-    int index = status == TN_OK ? tn_graph_add_node(graph, op, name, in_count, in, out_count, out) : -1;
+    int index = status == TN_OK ? tn_graph_add_node(graph, op, name, in_count, in, out_count, made) : -1;
     if (index < 0) status = TN_E_MEMORY;
     for (const tn_attribute *a = attributes; status == TN_OK && a && a->name; a++)
         status = add_attribute(graph, &graph->nodes[index], a);
@@ -110,8 +112,10 @@ tn_status tn_graph_node(tn_graph *graph, const char *op_name, const char *name, 
     if (status != TN_OK) {
         graph->node_count = nodes;
         graph->value_count = values;
+        return status;
     }
-    return status;
+    if (out_count) memcpy(out, made, (size_t)out_count * sizeof *out);
+    return TN_OK;
 }
 
 tn_status tn_graph_output(tn_graph *graph, int value, const char *name) {
