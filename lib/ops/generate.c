@@ -60,11 +60,11 @@ static tn_status count_range(tn_dtype dtype, const tn_tensor *const *in, int64_t
     if (tn_dtype_is_integer(dtype)) {
         int64_t start = tn_get_int(dtype, in[0]->data, 0), limit = tn_get_int(dtype, in[1]->data, 0);
         int64_t delta = tn_get_int(dtype, in[2]->data, 0);
-        if (delta == 0) return tn_fail(TN_E_INVALID, "delta is 0");
+        uint64_t distance = delta < 0 ? (uint64_t)start - (uint64_t)limit : (uint64_t)limit - (uint64_t)start;
+        uint64_t step = delta < 0 ? 0 - (uint64_t)delta : (uint64_t)delta;
+        if (step == 0) return tn_fail(TN_E_INVALID, "delta is 0");
         *out_count = 0;
-        if (delta > 0 ? limit <= start : limit >= start) return TN_OK;
-        uint64_t distance = delta > 0 ? (uint64_t)limit - (uint64_t)start : (uint64_t)start - (uint64_t)limit;
-        uint64_t step = delta > 0 ? (uint64_t)delta : 0 - (uint64_t)delta;
+        if (delta < 0 ? limit >= start : limit <= start) return TN_OK;
         count = (double)((distance - 1) / step + 1);
         if (count < 0x1p60) *out_count = (int64_t)((distance - 1) / step + 1);
     } else {

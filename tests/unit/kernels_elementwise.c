@@ -125,7 +125,8 @@ static void conversions_match_the_scalar_formulas_at_every_level(void **state) {
         int64_t longs[19];
         int32_t ints[19];
         float y[20] = {[19] = 3};
-        for (int i = 0; i < 19; i++) ints[i] = (int32_t)random_bits(), longs[i] = (int64_t)((uint64_t)random_bits() << (i * 2));
+        for (int i = 0; i < 19; i++)
+            ints[i] = (int32_t)random_bits(), longs[i] = (int64_t)((uint64_t)random_bits() << (i * 2));
         k->i32_to_f32(19, y, ints);
         for (int i = 0; i < 19; i++) assert_true(y[i] == (float)ints[i]);
         k->i64_to_f32(19, y, longs);
