@@ -160,10 +160,11 @@ static tn_status join_views(layout *l, tn_step *step) {
 
 static void join_in_place(layout *l, const tn_step *step, int s) {
     const tn_node *node = step->node;
-    if (!(node->op->flags & TN_OP_IN_PLACE) || !tn_step_is_static(step) || step->skip) return;
+    bool first = node->op->flags & TN_OP_IN_PLACE_FIRST;
+    if (!(first || node->op->flags & TN_OP_IN_PLACE) || !tn_step_is_static(step) || step->skip) return;
     int out = node->out[0];
     if (!in_arena(l, out) || l->at[out].parent != out || l->at[out].first != s) return;
-    for (int i = 0; i < node->formal_in; i++) {
+    for (int i = 0; i < (first ? 1 : node->formal_in); i++) {
         size_t delta, other;
         if (!in_arena(l, node->in[i])) continue;
         int root = root_of(l, node->in[i], &delta);
@@ -171,7 +172,7 @@ static void join_in_place(layout *l, const tn_step *step, int s) {
         bool alone = true; /* another view of that memory, read at other places, must not be among the inputs */
         for (int k = 0; k < node->formal_in; k++)
             if (in_arena(l, node->in[k]) && root_of(l, node->in[k], &other) == root)
-                alone &= other == 0 && l->at[node->in[k]].bytes == l->at[out].bytes;
+                alone &= first ? k == i : other == 0 && l->at[node->in[k]].bytes == l->at[out].bytes;
         if (!alone) continue;
         join(l, out, root, 0);
         return;

@@ -112,7 +112,7 @@ static tn_status scatter_prepare(tn_prepare *call) {
     return tn_infer_axis(NULL, tn_attr_int(call->node, "axis", 0), call->in[0]->rank, &state->axis);
 }
 
-/* Before scattering: output 0 becomes a copy of the data, the other inputs being elsewhere. */
+/* Before scattering: output 0 becomes a copy of the data, unless it is in its place already. */
 static void copy_data(tn_run *call, const tn_tensor *data, tn_tensor *out) {
     tn_move move = {.bits = tn_dtype_bits(data->dtype),
                     .rank = 1,
@@ -206,6 +206,7 @@ const tn_op tn_ops_scatter[] = {
      .max_in = 3,
      .min_out = 1,
      .max_out = 1,
+     .flags = TN_OP_IN_PLACE_FIRST,
      .infer = scatter_elements_infer,
      .prepare = scatter_prepare,
      .run = scatter_elements_run},
@@ -215,6 +216,7 @@ const tn_op tn_ops_scatter[] = {
      .max_in = 3,
      .min_out = 1,
      .max_out = 1,
+     .flags = TN_OP_IN_PLACE_FIRST,
      .infer = scatter_nd_infer,
      .prepare = scatter_prepare,
      .run = scatter_nd_run},

@@ -88,6 +88,7 @@ const tn_op tn_ops_tensor_scatter[] = {
      .max_in = 3,
      .min_out = 1,
      .max_out = 1,
+     .flags = TN_OP_IN_PLACE_FIRST,
      .infer = infer,
      .prepare = prepare,
      .run = run},
