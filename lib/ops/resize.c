@@ -274,8 +274,8 @@ static void run_f32(tn_run *call, const resize_state *state, const tn_tensor *da
     const float *src = data->data;
     for (int s = 0; s < state->step_count; s++) {
         int64_t outer, inner;
-        char *next = (char *)call->scratch + (s % 2 ? state->half : 0);
-        float *dst = s == state->step_count - 1 ? out->data : (float *)(void *)next;
+        bool last = s == state->step_count - 1;
+        float *dst = last ? out->data : (float *)(void *)((char *)call->scratch + (s % 2 ? state->half : 0));
         step_shape(state, s, &outer, &inner);
         tn_resample_f32(&axes[state->steps[s]].table, call->kernels, call->pool, outer, inner, src, dst);
         src = dst;

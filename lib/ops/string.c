@@ -85,9 +85,10 @@ static bool is_space(char c) {
 /* Takes the next piece off the front of *rest; false if there is none. `last`: it takes all that is left. Without a
  * delimiter runs of white space separate, and those at the ends do not count. */
 static bool next_piece(const split_state *s, tn_string *rest, bool last, tn_string *piece) {
-    const char *at = rest->data, *end = rest->data + rest->size;
+    const char *at = rest->data, *end;
     size_t n = s->delimiter.size;
     if (!at) return false; /* the piece before ended the string */
+    end = at + rest->size;
     if (n == 0) {
         while (at < end && is_space(*at)) at++;
         if (at == end) return false;
