@@ -53,12 +53,11 @@ static bool match_scores(const tn_match *m, int value, attention *a) {
     return false;
 }
 
-static tn_status match_node(tn_match *m, const tn_op *op, int n, int *changes) {
+static tn_status match_node(tn_match *m, int n, int *changes) {
     tn_graph *graph = m->graph;
     tn_node node = graph->nodes[n];
     attention a;
-    if (node.dead || !tn_match_is(&node, "", "MatMul") || !is_rank4(graph, node.in[0]) || !is_rank4(graph, node.in[1]))
-        return TN_OK;
+    if (!tn_match_is(&node, "", "MatMul") || !is_rank4(graph, node.in[0]) || !is_rank4(graph, node.in[1])) return TN_OK;
     const tn_node *softmax = tn_match_only(m, node.in[0], "Softmax");
     int64_t axis = softmax ? tn_attr_int(softmax, "axis", -1) : 0;
     if (!softmax || (axis != -1 && axis != 3) || !match_scores(m, softmax->in[0], &a)) return TN_OK;
@@ -79,7 +78,9 @@ static tn_status match_node(tn_match *m, const tn_op *op, int n, int *changes) {
         n++;
     }
     int in[4] = {a.q, a.k, node.in[1], a.mask};
-    int at = tn_match_replace(m, n, op, node.name, a.mask >= 0 ? 4 : 3, in, 1, node.out);
+    const tn_op *fused = tn_op_find("tenon", "ScaledAttention");
+    if (!fused) return TN_OK;
+    int at = tn_match_replace(m, n, fused, node.name, a.mask >= 0 ? 4 : 3, in, 1, node.out);
     if (at < 0) return TN_E_MEMORY;
     TN_TRY(tn_node_set_float(graph, &graph->nodes[at], "scale", a.scale));
     ++*changes;
@@ -87,11 +88,5 @@ static tn_status match_node(tn_match *m, const tn_op *op, int n, int *changes) {
 }
 
 tn_status tn_pass_attention(tn_graph *graph, int *changes) {
-    const tn_op *op = tn_op_find("tenon", "ScaledAttention");
-    tn_match m;
-    if (!op) return TN_OK;
-    tn_status status = tn_match_begin(&m, graph);
-    for (int n = 0; n < graph->node_count && status == TN_OK; n++) status = match_node(&m, op, n, changes);
-    tn_match_end(&m);
-    return status;
+    return tn_match_each(graph, match_node, changes);
 }

@@ -96,9 +96,5 @@ static tn_status match_conv(tn_match *m, int n, int *changes) {
 }
 
 tn_status tn_pass_conv_scale(tn_graph *graph, int *changes) {
-    tn_match m;
-    tn_status status = tn_match_begin(&m, graph);
-    for (int n = 0; n < graph->node_count && status == TN_OK; n++) status = match_conv(&m, n, changes);
-    tn_match_end(&m);
-    return status;
+    return tn_match_each(graph, match_conv, changes);
 }

@@ -58,8 +58,7 @@ static tn_status match_node(tn_match *m, int n, int *changes) {
     const tn_graph *graph = m->graph;
     tn_node node = graph->nodes[n];
     int factors[MAX_FACTORS];
-    if (node.dead || !tn_match_is(&node, "", "Mul") || tn_match_type(graph, node.out[0])->dtype != TN_FLOAT32)
-        return TN_OK;
+    if (!tn_match_is(&node, "", "Mul") || tn_match_type(graph, node.out[0])->dtype != TN_FLOAT32) return TN_OK;
     if (add_factors(m, node.out[0], false, factors, 0) != 3) return TN_OK;
     for (int half = 0; half < 3; half++) {
         if (!tn_match_number(graph, factors[half], 0.5f)) continue;
@@ -79,9 +78,5 @@ static tn_status match_node(tn_match *m, int n, int *changes) {
 }
 
 tn_status tn_pass_gelu(tn_graph *graph, int *changes) {
-    tn_match m;
-    tn_status status = tn_match_begin(&m, graph);
-    for (int n = 0; n < graph->node_count && status == TN_OK; n++) status = match_node(&m, n, changes);
-    tn_match_end(&m);
-    return status;
+    return tn_match_each(graph, match_node, changes);
 }

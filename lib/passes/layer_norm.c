@@ -62,7 +62,7 @@ static tn_status match_node(tn_match *m, int n, int *changes) {
     tn_graph *graph = m->graph;
     const tn_node *node = &graph->nodes[n];
     float epsilon;
-    if (node->dead || node->formal_in != 2 || node->in[0] < 0 || node->in[1] < 0) return TN_OK;
+    if (node->formal_in != 2 || node->in[0] < 0 || node->in[1] < 0) return TN_OK;
     int d = normalised(m, node, &epsilon);
     if (d < 0 || tn_match_type(graph, d)->dtype != TN_FLOAT32) return TN_OK;
     int64_t width = tn_match_type(graph, d)->dims[tn_match_type(graph, d)->rank - 1];
@@ -93,9 +93,5 @@ static tn_status match_node(tn_match *m, int n, int *changes) {
 }
 
 tn_status tn_pass_layer_norm(tn_graph *graph, int *changes) {
-    tn_match m;
-    tn_status status = tn_match_begin(&m, graph);
-    for (int n = 0; n < graph->node_count && status == TN_OK; n++) status = match_node(&m, n, changes);
-    tn_match_end(&m);
-    return status;
+    return tn_match_each(graph, match_node, changes);
 }

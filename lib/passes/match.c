@@ -21,6 +21,15 @@ void tn_match_end(tn_match *m) {
     tn_region_destroy(m->scratch);
 }
 
+tn_status tn_match_each(tn_graph *graph, tn_status (*visit)(tn_match *m, int node, int *changes), int *changes) {
+    tn_match m;
+    tn_status status = tn_match_begin(&m, graph);
+    for (int n = 0; n < graph->node_count && status == TN_OK; n++)
+        if (!graph->nodes[n].dead) status = visit(&m, n, changes);
+    tn_match_end(&m);
+    return status;
+}
+
 bool tn_match_is(const tn_node *node, const char *domain, const char *op) {
     return strcmp(node->op->name, op) == 0 && strcmp(node->op->domain, domain) == 0;
 }
@@ -67,6 +76,13 @@ int tn_match_other(const tn_node *node, int value) {
     if (node->formal_in != 2) return -1;
     if (node->in[0] == value) return node->in[1];
     return node->in[1] == value ? node->in[0] : -1;
+}
+
+bool tn_match_same_shape(const tn_type *a, const tn_type *b) {
+    if (a->rank < 1 || a->rank != b->rank || a->dtype != b->dtype) return false;
+    for (int i = 0; i < a->rank; i++)
+        if (a->dims[i] == -1 || a->dims[i] != b->dims[i]) return false;
+    return true;
 }
 
 const tn_type *tn_match_type(const tn_graph *graph, int value) {

@@ -13,7 +13,10 @@ typedef struct tn_match {
 
 tn_status tn_match_begin(tn_match *m, tn_graph *graph);
 void tn_match_end(tn_match *m);
+/* After a change, before the next question. */
 tn_status tn_match_recount(tn_match *m);
+/* Asks `visit` about every node that is alive, in order; it adds to *changes what it did. */
+tn_status tn_match_each(tn_graph *graph, tn_status (*visit)(tn_match *m, int node, int *changes), int *changes);
 
 /* The live node that writes `value`, if its operator is ai.onnx's `op`; NULL otherwise. */
 tn_node *tn_match_producer(const tn_match *m, int value, const char *op);
@@ -31,6 +34,8 @@ int tn_match_other(const tn_node *node, int value);
 /* A float32 constant, dense; NULL otherwise. */
 const tn_tensor *tn_match_floats(const tn_graph *graph, int value);
 const tn_type *tn_match_type(const tn_graph *graph, int value);
+/* Tensors of one dtype whose shapes are equal for certain. */
+bool tn_match_same_shape(const tn_type *a, const tn_type *b);
 /* Adds a node that writes the values in `out` in place of the nodes that did: it stands where `at` stands, its inputs
  * known by then. Returns the index, or -1. */
 int tn_match_replace(tn_match *m, int at, const tn_op *op, const char *name, int in_count, const int *in, int out_count,

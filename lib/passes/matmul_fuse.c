@@ -28,17 +28,9 @@ static bool is_bias(const tn_graph *graph, int value, int64_t width) {
     return t && width > 0 && tn_count(t) == width && t->rank >= 1 && t->dims[t->rank - 1] == width && t->rank == 1;
 }
 
-static bool same_shape(const tn_type *a, const tn_type *b) {
-    if (a->rank < 1 || a->rank != b->rank || a->dtype != b->dtype) return false;
-    for (int i = 0; i < a->rank; i++)
-        if (a->dims[i] == -1 || a->dims[i] != b->dims[i]) return false;
-    return true;
-}
-
 static bool begin_product(const tn_match *m, int n, product *p) {
     const tn_graph *graph = m->graph;
     const tn_node *node = &graph->nodes[n];
-    if (node->dead) return false;
     bool gemm = tn_match_is(node, "", "Gemm");
     if (!gemm && !tn_match_is(node, "", "MatMul")) return false;
     const tn_type *a = tn_match_type(graph, node->in[0]), *b = tn_match_type(graph, node->in[1]);
@@ -82,7 +74,7 @@ static bool take_next(const tn_match *m, product *p) {
                is_bias(graph, other, type->rank > 0 ? type->dims[type->rank - 1] : 0)) {
         p->in[2] = other;
     } else if (p->in[3] < 0 && tn_match_is(next, "", "Add") && other >= 0 && !graph->values[other].constant &&
-               same_shape(tn_match_type(graph, other), type)) {
+               tn_match_same_shape(tn_match_type(graph, other), type)) {
         p->in[3] = other;
     } else if (next->in[0] != p->out || !tn_match_activation(graph, next, &p->activation)) {
         return false;
@@ -92,7 +84,7 @@ static bool take_next(const tn_match *m, product *p) {
     return true;
 }
 
-static tn_status match_product(tn_match *m, const tn_op *fused, int n, int *changes) {
+static tn_status match_product(tn_match *m, int n, int *changes) {
     tn_graph *graph = m->graph;
     product p;
     if (!begin_product(m, n, &p)) return TN_OK;
@@ -101,6 +93,8 @@ static tn_status match_product(tn_match *m, const tn_op *fused, int n, int *chan
     if (p.last == n && tn_match_is(&graph->nodes[n], "", "Gemm")) return TN_OK;
     int count = p.in[3] >= 0 ? 4 : p.in[2] >= 0 ? 3 : 2;
     const char *name = graph->nodes[n].name;
+    const tn_op *fused = tn_op_find("tenon", "FusedMatMul");
+    if (!fused) return TN_OK;
     int at = tn_match_replace(m, p.last, fused, name, count, p.in, 1, &p.out);
     if (at < 0) return TN_E_MEMORY;
     tn_node *node = &graph->nodes[at];
@@ -113,11 +107,5 @@ static tn_status match_product(tn_match *m, const tn_op *fused, int n, int *chan
 }
 
 tn_status tn_pass_matmul_fuse(tn_graph *graph, int *changes) {
-    const tn_op *fused = tn_op_find("tenon", "FusedMatMul");
-    tn_match m;
-    if (!fused) return TN_OK;
-    tn_status status = tn_match_begin(&m, graph);
-    for (int n = 0; n < graph->node_count && status == TN_OK; n++) status = match_product(&m, fused, n, changes);
-    tn_match_end(&m);
-    return status;
+    return tn_match_each(graph, match_product, changes);
 }

@@ -72,7 +72,7 @@ static tn_status match_product(tn_match *m, int n, int *changes) {
 
 static tn_status match_node(tn_match *m, int n, int *changes) {
     const tn_node *node = &m->graph->nodes[n];
-    if (node->dead || node->formal_in != 2 || node->in[0] < 0 || node->in[1] < 0) return TN_OK;
+    if (node->formal_in != 2 || node->in[0] < 0 || node->in[1] < 0) return TN_OK;
     if (tn_match_type(m->graph, node->out[0])->dtype != TN_FLOAT32) return TN_OK;
     int divided = sixth_of(m, node);
     if (divided >= 0) {
@@ -92,9 +92,5 @@ static tn_status match_node(tn_match *m, int n, int *changes) {
 }
 
 tn_status tn_pass_swish(tn_graph *graph, int *changes) {
-    tn_match m;
-    tn_status status = tn_match_begin(&m, graph);
-    for (int n = 0; n < graph->node_count && status == TN_OK; n++) status = match_node(&m, n, changes);
-    tn_match_end(&m);
-    return status;
+    return tn_match_each(graph, match_node, changes);
 }
