@@ -1,4 +1,4 @@
-/* Gather, GatherElements, GatherND, ScatterElements, ScatterND, TensorScatter: results, inferred dims, bad indices. */
+/* Gather, GatherElements, GatherND, GatherBlockQuantized, ScatterElements, ScatterND, TensorScatter: results, inferred dims, bad indices. */
 #include "ops.h"
 
 enum { BATCH = -2, TIME = -3 };
@@ -111,6 +111,28 @@ static void caches_are_written_from_each_rows_position(void **state) {
             count_up(TN_FLOAT32, DIMS(1, 3, 1)), make(TN_FLOAT32, DIMS(1, 2, 1), NULL));
 }
 
+static void quantized_tables_are_gathered_and_dequantized(void **state) {
+    (void)state;
+    /* Rows of 20 four-bit numbers, in blocks of 16 and 4; the second row's scales are 1 and 10. */
+    double table[40], wanted[20];
+    for (int i = 0; i < 40; i++) table[i] = i % 16;
+    for (int i = 0; i < 20; i++) wanted[i] = (table[20 + i] - (i < 16 ? 3 : 5)) * (i < 16 ? 1 : 10);
+    const tn_op *op = tn_op_find("com.microsoft", "GatherBlockQuantized");
+    const tn_attr attr = ATTR_INT("block_size", 16);
+    tn_tensor *in[] = {make(TN_UINT4, DIMS(2, 20), table), ints(DIMS(1), VALUES(-1)),
+                       make(TN_FLOAT32, DIMS(2, 2), VALUES(7, 7, 1, 10)),
+                       make(TN_UINT4, DIMS(2, 2), VALUES(1, 1, 3, 5))};
+    tn_tensor *out;
+    assert_ok(tn_eager_run(NULL, op, 1, &attr, 4, (const tn_tensor *const *)in, 1, &out));
+    expect(out, TN_FLOAT32, DIMS(1, 20), wanted);
+    ((int64_t *)in[1]->data)[0] = 2;
+    assert_int_equal(tn_eager_run(NULL, op, 1, &attr, 4, (const tn_tensor *const *)in, 1, &out), TN_E_INVALID);
+    tn_tensor_destroy(in[2]);
+    in[2] = make(TN_FLOAT32, DIMS(2, 1), NULL);
+    assert_int_equal(tn_eager_run(NULL, op, 1, &attr, 4, (const tn_tensor *const *)in, 1, &out), TN_E_SHAPE);
+    for (int i = 0; i < 4; i++) tn_tensor_destroy(in[i]);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gather_picks_along_an_axis),
@@ -118,6 +140,7 @@ int main(void) {
         cmocka_unit_test(index_tuples_pick_and_replace_slices),
         cmocka_unit_test(repeated_indices_reduce_in_every_number_type),
         cmocka_unit_test(caches_are_written_from_each_rows_position),
+        cmocka_unit_test(quantized_tables_are_gathered_and_dequantized),
     };
     return cmocka_run_group_tests_name("gather", tests, NULL, NULL);
 }
