@@ -16,6 +16,8 @@
 #define TN_ONNX_ML_OPSET 5   /* of ai.onnx.ml */
 #define TN_BODY_DEPTH 16     /* subgraphs in subgraphs */
 #define TN_FUNCTION_DEPTH 32 /* functions that call functions */
+#define TN_SYMBOLS 4096      /* different symbols; dims of further ones count as unknown */
+#define TN_UNKNOWN_LISTED 50 /* operators in the sentence about unknown ones */
 #define TN_TYPED_OPSET 21    /* nodes of older opsets are lifted with their inputs' types known */
 
 /* ---- tensors ---- */
@@ -51,6 +53,7 @@ typedef struct tn_opset {
 typedef struct tn_function {
     tn_string domain, name, overload;
     tn_string message;
+    int next;    /* function of the same name in another domain or overload; -1: none */
     bool active; /* being inlined: seeing it again is recursion */
 } tn_function;
 
@@ -70,9 +73,10 @@ typedef struct tn_importer {
     const char *folder; /* NULL: no external data */
     int function_count;
     tn_function *functions;
+    tn_names function_names; /* the first function of each name */
     tn_external_file *files;
-    tn_unknown_op *unknown;
-    int inlined; /* calls so far: makes names of values unique */
+    tn_unknown_op *unknown; /* the first TN_UNKNOWN_LISTED of them */
+    int inlined;            /* calls so far: makes names of values unique */
 } tn_importer;
 
 /* An attribute that a function was called with. */
@@ -105,7 +109,7 @@ tn_status tn_onnx_external(tn_importer *importer, const tn_onnx_tensor *t, tn_st
 
 /* TypeProto. Symbols are added to the graph. */
 tn_status tn_onnx_type(tn_graph *graph, tn_region *scratch, tn_string message, tn_type *type);
-/* ValueInfoProto. */
+/* ValueInfoProto; type NULL: the name alone. */
 tn_status tn_onnx_value_info(tn_graph *graph, tn_region *scratch, tn_string message, tn_string *name, tn_type *type);
 /* Repeated OperatorSetIdProto, field `number` of the message. */
 tn_status tn_onnx_opsets(tn_region *scratch, tn_string message, uint32_t number, tn_opset **out, int *count);

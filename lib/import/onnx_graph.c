@@ -30,7 +30,7 @@ static tn_status read_graph_inputs(tn_scope *scope, tn_string message) {
     for (int i = 0; i < count; i++) {
         tn_string name;
         tn_type type;
-        TN_TRY(tn_onnx_value_info(importer->root, importer->scratch, messages[i], &name, &type));
+        TN_TRY(tn_onnx_value_info(importer->root, importer->scratch, messages[i], &name, scope->outer ? NULL : &type));
         if (!name.size) return tn_fail(TN_E_FORMAT, "input %d has no name", i);
         if (!scope->outer && tn_names_get(&scope->names, name, &unused) && scope->graph->values[unused].constant)
             continue;
@@ -48,9 +48,8 @@ static tn_status read_graph_outputs(tn_scope *scope, tn_string message) {
     TN_TRY(tn_pb_collect(importer->scratch, message, 12, &messages, &count));
     for (int i = 0; i < count; i++) {
         tn_string name;
-        tn_type type;
         bool found;
-        TN_TRY(tn_onnx_value_info(importer->root, importer->scratch, messages[i], &name, &type));
+        TN_TRY(tn_onnx_value_info(importer->root, importer->scratch, messages[i], &name, NULL));
         TN_TRY(tn_scope_find(scope, name, &found, &value));
         if (!found || value < 0)
             return tn_fail(TN_E_FORMAT, "output %d '%.*s' does not exist: no node, input or initializer has that name",

@@ -2,6 +2,19 @@
 #include "import/onnx.h"
 #include <stdio.h>
 
+/* Function `i` joins those of its name. */
+static tn_status add_function(tn_importer *importer, int i) {
+    tn_function *function = &importer->functions[i];
+    int first;
+    if (!function->name.size) return tn_fail(TN_E_FORMAT, "function %d of the model has no name", i);
+    function->next = -1;
+    if (!tn_names_get(&importer->function_names, function->name, &first))
+        return tn_names_put(&importer->function_names, importer->scratch, function->name, i);
+    function->next = importer->functions[first].next;
+    importer->functions[first].next = i;
+    return TN_OK;
+}
+
 static tn_status read_functions(tn_importer *importer, tn_string message) {
     tn_string *messages;
     TN_TRY(tn_pb_collect(importer->scratch, message, 25, &messages, &importer->function_count));
@@ -19,6 +32,7 @@ static tn_status read_functions(tn_importer *importer, tn_string message) {
             case 13: function->overload = tn_pb_bytes(&r, &f); break;
             }
         TN_TRY(tn_pb_done(&r, "FunctionProto"));
+        TN_TRY(add_function(importer, i));
     }
     return TN_OK;
 }
@@ -53,8 +67,8 @@ static tn_status unknown_operators(const tn_importer *importer) {
         int n = snprintf(text + used, sizeof text - used, "%s%s", count ? ", " : "", op->name);
         if (n > 0) used = TN_MIN(used + (size_t)n, sizeof text - 1);
     }
-    return tn_fail(TN_E_UNSUPPORTED, "the model needs %d operator%s that this library does not have: %s", count,
-                   count == 1 ? "" : "s", text);
+    return tn_fail(TN_E_UNSUPPORTED, "the model needs %s%d operator%s that this library does not have: %s",
+                   count == TN_UNKNOWN_LISTED ? "at least " : "", count, count == 1 ? "" : "s", text);
 }
 
 static tn_status import_model(tn_importer *importer, tn_string message) {

@@ -7,11 +7,13 @@
 #include "import/onnx.h"
 
 static tn_function *find_function(const tn_importer *importer, const tn_node_proto *node) {
-    for (int i = 0; i < importer->function_count; i++) {
-        tn_function *f = &importer->functions[i];
+    int index;
+    if (!tn_names_get(&importer->function_names, node->op, &index)) return NULL;
+    for (; index >= 0; index = importer->functions[index].next) {
+        tn_function *f = &importer->functions[index];
         bool same_domain =
             tn_string_equal(f->domain, node->domain) || (tn_is_ai_onnx(f->domain) && tn_is_ai_onnx(node->domain));
-        if (same_domain && tn_string_equal(f->name, node->op) && tn_string_equal(f->overload, node->overload)) return f;
+        if (same_domain && tn_string_equal(f->overload, node->overload)) return f;
     }
     return NULL;
 }
@@ -127,8 +129,8 @@ static tn_status add_unknown(tn_importer *importer, const tn_node_proto *node, i
                          plain ? "" : ":", (int)TN_MIN(node->op.size, 100u), node->op.data, (long long)version);
     if (!name) return TN_E_MEMORY;
     tn_unknown_op **last = &importer->unknown;
-    for (; *last; last = &(*last)->next)
-        if (strcmp((*last)->name, name) == 0) return TN_OK;
+    for (int listed = 0; *last; last = &(*last)->next)
+        if (strcmp((*last)->name, name) == 0 || ++listed == TN_UNKNOWN_LISTED) return TN_OK;
     tn_unknown_op *unknown = tn_region_alloc(importer->scratch, sizeof *unknown);
     if (!unknown) return TN_E_MEMORY;
     unknown->name = name;

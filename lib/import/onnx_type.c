@@ -16,8 +16,8 @@ static tn_status read_shape(tn_graph *graph, tn_region *scratch, tn_string messa
             if (d.number == 1) dim = TN_MAX(tn_pb_int(&inner, &d), -1);
             if (d.number != 2) continue;
             tn_string symbol = tn_pb_bytes(&inner, &d);
-            char *name = symbol.size ? tn_region_strndup(scratch, symbol.data, symbol.size) : NULL;
-            if (symbol.size == 0) continue;
+            if (symbol.size == 0 || graph->root->symbol_count >= TN_SYMBOLS) continue;
+            char *name = tn_region_strndup(scratch, symbol.data, symbol.size);
             int number = name ? tn_graph_add_symbol(graph, name) : -1;
             if (number < 0) return TN_E_MEMORY;
             dim = -2 - (int64_t)number;
@@ -98,6 +98,7 @@ tn_status tn_onnx_value_info(tn_graph *graph, tn_region *scratch, tn_string mess
         if (f.number == 2) inner = tn_pb_bytes(&r, &f);
     }
     TN_TRY(tn_pb_done(&r, "ValueInfoProto"));
+    if (!type) return TN_OK;
     tn_status status = tn_onnx_type(graph, scratch, inner, type);
     if (status == TN_OK) return TN_OK;
     return tn_fail_context(status, "value '%.*s'", (int)TN_MIN(name->size, 200u), name->data);
