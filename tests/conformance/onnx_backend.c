@@ -118,10 +118,10 @@ static tn_status read_value(const char *path, const tn_type *type, value *v) {
     tn_string bytes;
     *v = (value){.present = true, .dtype = type->dtype};
     TN_TRY(tn_map_file(path, &bytes));
-    tn_status status = type->optional                   ? read_optional(v, bytes)
-                       : type->kind == TN_KIND_SEQUENCE ? read_sequence(v, bytes)
-                       : type->kind == TN_KIND_OTHER    ? tn_fail(TN_E_UNSUPPORTED, "maps and sparse tensors")
-                                                        : add_tensor(v, bytes);
+    tn_status status = type->optional ? read_optional(v, bytes)
+                       : type->kind == TN_KIND_SEQUENCE
+                           ? read_sequence(v, bytes)
+                           : add_tensor(v, bytes); /* maps are the tensor of their values */
     tn_unmap_contents(bytes);
     return status == TN_OK ? TN_OK : tn_fail_context(status, "%s", path);
 }
