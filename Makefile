@@ -149,7 +149,8 @@ test:
 unit: all $(TEST_PROGRAMS)
 	@tests/run-programs.sh $(TEST_PROGRAMS)
 # ONNX's own tests, from the folder onnx/backend/test/data of its Python package.
-ONNX_DATA ?= $(shell python3 -c 'import onnx, os; print(os.path.dirname(onnx.__file__) + "/backend/test/data")' 2>/dev/null)
+PYTHON := $(firstword $(wildcard build/venv/bin/python) python3)
+ONNX_DATA ?= $(shell $(PYTHON) -c 'import onnx, os; print(os.path.dirname(onnx.__file__) + "/backend/test/data")' 2>/dev/null)
 conformance: $(CONFORMANCE)
 	$(BUILD)/tests/conformance/onnx_backend --known tests/conformance/known_failures.txt $(ONNX_DATA)
 	$(BUILD)/tests/conformance/onnx_backend tests/conformance # models of old opsets

@@ -1,18 +1,34 @@
 #!/bin/sh
-# All that proves the library, in order; stops at the first step that fails.
+# All that proves the library, quick things first; stops at the first step that fails.
 set -eu
 cd "$(dirname "$0")/.."
-step() { printf '\n== %s\n' "$*"; }
+started=$(date +%s)
+step() { printf '\n== %s (after %d s)\n' "$*" $(($(date +%s) - started)); }
 jobs=$(nproc 2>/dev/null || echo 2)
 
 step packages
 tests/setup/packages.sh full
-step build
-make -j"$jobs" all
-step "unit tests"
-make -j"$jobs" unit
-step "ONNX's own tests"
 tests/setup/venv.sh
-make -j"$jobs" conformance
+step formatting
+make --no-print-directory lint
+step build
+make --no-print-directory -j"$jobs" all
+step "unit tests"
+make --no-print-directory -j"$jobs" unit
+step "ONNX's own tests"
+make --no-print-directory -j"$jobs" conformance
 step "real models"
 tests/models/check.sh
+step installation
+tests/install.sh
+step examples
+tests/examples.sh
+step "the tenon command"
+build/venv/bin/python -m unittest discover -s tests/command
+step Python
+tests/python.sh
+step sanitizers
+tests/sanitize.sh
+step "64-bit Arm"
+tests/cross.sh
+step done

@@ -5,11 +5,10 @@ set -eu
 cd "$(dirname "$0")/.."
 jobs=$(nproc)
 run() { make --no-print-directory -j"$jobs" OPT="-O1 -g" "$@"; }
-data=$(build/venv/bin/python -c 'import onnx, os; print(os.path.dirname(onnx.__file__) + "/backend/test/data")')
 
 address="-fsanitize=address,undefined -fno-sanitize-recover=all"
 export ASAN_OPTIONS=detect_stack_use_after_return=1 UBSAN_OPTIONS=print_stacktrace=1
-run BUILD=build/asan SANITIZE="$address" unit conformance fuzz ONNX_DATA="$data"
+run BUILD=build/asan SANITIZE="$address" unit conformance fuzz
 EXAMPLES=build/asan/examples tests/examples.sh
 TENON_COMMAND=build/asan/tenon build/venv/bin/python -m unittest discover -s tests/command
 

@@ -169,7 +169,8 @@ static void print_times(const host *h, const settings *s, json *j, const double 
     double scale = times[n - 1] < 1 ? 1e3 : 1;
     printf("%s: %s, threads %d, %d runs after %d; loaded in %.1f ms, prepared in %.1f ms\n", s->model,
            tn_model_cpu(h->model), (int)s->threads, n, (int)s->warmup, h->load_ms, h->prepare_ms);
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) printf("%8s %10.4f %s\n", rows[i].name, rows[i].ms * scale, scale == 1 ? "ms" : "us");
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        printf("%8s %10.4f %s\n", rows[i].name, rows[i].ms * scale, scale == 1 ? "ms" : "us");
     printf("%8s %10.1f runs a second\n", "rate", sum > 0 ? 1e3 * n / sum : 0);
 }
 

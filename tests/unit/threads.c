@@ -10,7 +10,9 @@ typedef struct {
     tn_pool *pool;
 } job;
 
-static void count(void *context, int64_t index) { atomic_fetch_add(&((job *)context)->runs[index], 1); }
+static void count(void *context, int64_t index) {
+    atomic_fetch_add(&((job *)context)->runs[index], 1);
+}
 
 static void nested(void *context, int64_t index) {
     job *j = context;
