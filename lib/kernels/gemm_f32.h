@@ -261,6 +261,26 @@ static void gather_rows_f32(size_t rows, size_t n, const float *src, size_t src_
     }
 }
 
+ALWAYS_INLINE void add_part(float *dst, vf x, size_t left) {
+    store_part(dst, vf_add(load_part(dst, left), x), left);
+}
+
+static void scatter_add_f32(size_t n, const float *src, float *dst, size_t stride) {
+    if (stride == 1) {
+        for (size_t i = 0; i < n; i += VF_WIDTH) add_part(dst + i, load_part(src + i, n - i), n - i);
+    } else if (stride == 2) {
+        vf zero = vf_set(0);
+        for (size_t i = 0; i < n; i += VF_WIDTH) {
+            size_t left = 2 * (n - i) - 1;
+            vf x = load_part(src + i, n - i);
+            add_part(dst + 2 * i, vf_zip_low(x, zero), left);
+            if (left > VF_WIDTH) add_part(dst + 2 * i + VF_WIDTH, vf_zip_high(x, zero), left - VF_WIDTH);
+        }
+    } else {
+        for (size_t i = 0; i < n; i++) dst[i * stride] += src[i];
+    }
+}
+
 static void activate_f32(size_t n, float *x, const tn_epilogue *e) {
     activate(1, n, x, 0, e);
 }
@@ -272,5 +292,6 @@ void GEMM_OVERLAY(tn_kernels *table) {
     table->gemv_f32 = gemv_f32;
     table->dot_f32 = dot_f32;
     table->gather_rows_f32 = gather_rows_f32;
+    table->scatter_add_f32 = scatter_add_f32;
     table->activate_f32 = activate_f32;
 }

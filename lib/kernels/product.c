@@ -6,7 +6,7 @@
 #define A_BLOCK (256u << 10) /* floats of A that a task goes over for each panel of B */
 #define TASK_WORK 131072.0   /* multiplications: some microseconds */
 #define MOST_TASKS 64.0
-#define DIRECT_PANELS 2 /* with at most so many panels of A, B is read where it lies */
+#define DIRECT_USES 2 /* a panel of B that is used at most so often is read where it lies */
 
 static size_t divide_up(size_t a, size_t b) {
     return a / b + (a % b != 0);
@@ -34,6 +34,7 @@ void tn_product_plan(tn_product *p, const tn_kernels *kernels, size_t m, size_t 
     p->m_task = divide_up(p->row_panels, m_tasks) * p->rows;
     p->n_task = divide_up(p->column_panels, n_tasks) * columns;
     p->m_tasks = divide_up(m, p->m_task);
+    p->panel_uses = p->m_task / p->rows;
     p->tasks = p->m_tasks * divide_up(n, p->n_task);
 }
 
@@ -91,7 +92,7 @@ static const float *packed_panel(const tn_panels *panels, const tn_product *p, s
 static const float *matrix_panel(const tn_panels *panels, const tn_product *p, size_t column, size_t n, size_t k,
                                  size_t k_count, float *buffer, size_t *out_stride) {
     const float *b = panels->b + k * panels->k_stride + column * panels->column_stride;
-    if (panels->column_stride == 1 && n == p->columns && p->row_panels <= DIRECT_PANELS) {
+    if (panels->column_stride == 1 && n == p->columns && p->panel_uses <= DIRECT_USES) {
         *out_stride = panels->k_stride;
         return b;
     }

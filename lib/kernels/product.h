@@ -22,6 +22,7 @@ typedef struct tn_product {
     size_t rows, columns; /* of A's panels and of B's */
     size_t row_panels, column_panels;
     size_t k_block;
+    size_t panel_uses;     /* how often a task uses a panel of B; may be raised by who uses panels in other ways */
     size_t m_task, n_task; /* rows and columns of C that a task makes, the last ones fewer */
     size_t m_tasks, tasks;
 } tn_product;

@@ -56,6 +56,12 @@ static inline vf vf_select(vm m, vf a, vf b) { return _mm256_blendv_ps(b, a, m);
 static inline vf vec_halves(vf a) { return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(a), 0xd8)); }
 static inline vf vf_even(vf a, vf b) { return vec_halves(_mm256_shuffle_ps(a, b, 0x88)); }
 static inline vf vf_odd(vf a, vf b) { return vec_halves(_mm256_shuffle_ps(a, b, 0xdd)); }
+static inline vf vf_zip_low(vf a, vf b) {
+    return _mm256_permute2f128_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b), 0x20);
+}
+static inline vf vf_zip_high(vf a, vf b) {
+    return _mm256_permute2f128_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b), 0x31);
+}
 
 static inline float vf_sum(vf a) {
     __m128 s = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));

@@ -59,6 +59,8 @@ static inline int vm_any(vm a) { return vmaxvq_u32(a) != 0; }
 static inline vf vf_select(vm m, vf a, vf b) { return vbslq_f32(m, a, b); }
 static inline vf vf_even(vf a, vf b) { return vuzp1q_f32(a, b); }
 static inline vf vf_odd(vf a, vf b) { return vuzp2q_f32(a, b); }
+static inline vf vf_zip_low(vf a, vf b) { return vzip1q_f32(a, b); }
+static inline vf vf_zip_high(vf a, vf b) { return vzip2q_f32(a, b); }
 
 static inline float vf_sum(vf a) {
     float32x2_t s = vadd_f32(vget_low_f32(a), vget_high_f32(a));

@@ -12,6 +12,7 @@
  *   round            to the nearest, ties to even
  *   lt le eq nan     comparisons; NaN is unequal to all.  select(m, a, b): m ? a : b
  *   even odd         every second lane of a, then of b
+ *   zip              lanes of a and b in turn: low, the first half of them; high, the second
  *   sum high low     over all lanes, in a fixed order; high and low not for NaN
  *   scale(x, n)      x * 2^n rounded once, n a whole number in [-252, 252] and x in [0.5, 2]
  *   bits, float      the same bits as the other type;  to_int (nearest even; in range only), to_float: conversions
@@ -72,6 +73,8 @@ static inline int vm_any(vm a) { return a; }
 static inline vf vf_select(vm m, vf a, vf b) { return m ? a : b; }
 static inline vf vf_even(vf a, vf b) { return (void)b, a; }
 static inline vf vf_odd(vf a, vf b) { return (void)a, b; }
+static inline vf vf_zip_low(vf a, vf b) { return (void)b, a; }
+static inline vf vf_zip_high(vf a, vf b) { return (void)a, b; }
 static inline float vf_sum(vf a) { return a; }
 static inline float vf_high(vf a) { return a; }
 static inline float vf_low(vf a) { return a; }

@@ -32,4 +32,29 @@ static inline int64_t tn_window_reach(const tn_window *window, int axis) {
     return (window->kernel[axis] - 1) * window->dilation[axis] + 1;
 }
 
+/* Of the positions i in [0, count), those whose start + i * stride lies in [0, size): [*from, *to). */
+static inline void tn_window_inside(int64_t start, int64_t stride, int64_t count, int64_t size, int64_t *from,
+                                    int64_t *to) {
+    *from = start < 0 ? (-start + stride - 1) / stride : 0;
+    *to = start < size ? (size - 1 - start) / stride + 1 : 0;
+    *from = TN_MIN(*from, count);
+    *to = TN_MAX(TN_MIN(*to, count), *from);
+}
+
+/* Outer axes are all but the last: where in the input the row begins that outer tap `tap` of outer position `row` (both
+ * counted through) meets; -1: in the padding. */
+static inline int64_t tn_window_row(const tn_window *w, int64_t row, int64_t tap) {
+    int64_t at = 0, step = w->in[w->spatial - 1];
+    for (int axis = w->spatial - 2; axis >= 0; axis--) {
+        int64_t i =
+            row % w->out[axis] * w->stride[axis] - w->pad_begin[axis] + tap % w->kernel[axis] * w->dilation[axis];
+        if (i < 0 || i >= w->in[axis]) return -1;
+        at += i * step;
+        step *= w->in[axis];
+        row /= w->out[axis];
+        tap /= w->kernel[axis];
+    }
+    return at;
+}
+
 #endif
