@@ -7,3 +7,4 @@
 #include "kernels/elementwise.inc"
 #include "kernels/copy.inc"
 #include "kernels/quant.inc"
+#include "kernels/recurrent.inc"
