@@ -1,0 +1,168 @@
+/* TopK: the k largest or smallest elements of each line of an axis, in order.
+ *
+ * A heap of the k best so far lives in the outputs themselves, the worst of them at its root; most elements meet only
+ * the root. Sorting the heap in place then puts the best first. Of equal elements the one of lower index is better; NaN
+ * is above all. */
+#include "ops/data.h"
+#include "ops/scratch.h"
+
+typedef struct state {
+    bool largest;
+    int axis;
+    size_t n, k, inner, lines;
+} state;
+
+typedef struct job {
+    const state *s;
+    const tn_tensor *x;
+    void *values;
+    int64_t *indices;
+    size_t batch;
+} job;
+
+enum { TASK = 8192 };
+
+static tn_status topk_infer(tn_infer *call) {
+    const tn_type *x = call->in[0];
+    int axis;
+    int64_t k = -1, dims[TN_MAX_RANK];
+    size_t count = 0;
+    TN_TRY(tn_infer_dtype(call, 0, TN_NUMBERS));
+    TN_TRY(tn_infer_dtype(call, 1, (const tn_dtype[]){TN_INT64, TN_UNDEFINED}));
+    bool known = tn_infer_ints(call, 1, &k, 1, &count) && count == 1;
+    if (known && k < 0) return tn_infer_fail(call, 1, TN_E_INVALID, "k is %lld", (long long)k);
+    if (x->rank < 0) {
+        TN_TRY(tn_infer_out(call, 1, TN_INT64, -1, NULL));
+        return tn_infer_out(call, 0, x->dtype, -1, NULL);
+    }
+    TN_TRY(tn_infer_axis(call, tn_attr_int(call->node, "axis", -1), x->rank, &axis));
+    for (int i = 0; i < x->rank; i++) dims[i] = x->dims[i];
+    dims[axis] = known ? k : -1;
+    if (known && x->dims[axis] >= 0 && k > x->dims[axis])
+        return tn_infer_fail(call, 0, TN_E_INVALID, "k is %lld; axis %d has fewer elements", (long long)k, axis);
+    TN_TRY(tn_infer_out(call, 1, TN_INT64, x->rank, dims));
+    return tn_infer_out(call, 0, x->dtype, x->rank, dims);
+}
+
+static tn_status topk_prepare(tn_prepare *call) {
+    const tn_type *x = call->in[0];
+    state *s = call->state = tn_prepare_alloc(call, sizeof *s);
+    if (!s) return TN_E_MEMORY;
+    s->axis = (int)tn_attr_int(call->node, "axis", -1);
+    s->axis += s->axis < 0 ? x->rank : 0;
+    s->largest = tn_attr_int(call->node, "largest", 1) != 0;
+    s->n = (size_t)x->dims[s->axis];
+    s->k = (size_t)call->out[0].dims[s->axis];
+    s->inner = (size_t)tn_dims_span(x->dims, s->axis + 1, x->rank);
+    s->lines = (size_t)tn_dims_span(x->dims, 0, s->axis) * s->inner;
+    /* The heaps need both arrays, also where an output is not wanted. */
+    if (s->k > s->n || !tn_scratch_add(&call->scratch, s->lines * s->k, sizeof(int64_t)) ||
+        !tn_scratch_add(&call->scratch, s->lines * s->k, sizeof(int64_t)))
+        return tn_fail(TN_E_SHAPE, "k is %zu; the axis has %zu elements", s->k, s->n);
+    return TN_OK;
+}
+
+/* The heap's element i is at i * step of v and at. sink_ moves the element at `hole` down to where it belongs among the
+ * first `count`. */
+#define TOPK(name, T)                                                                                                  \
+    static inline bool better_##name(bool largest, T a, int64_t ia, T b, int64_t ib) {                                 \
+        if (a != a || b != b) return a != a && b != b ? ia < ib : (a != a) == largest;                                 \
+        if (a == b) return ia < ib;                                                                                    \
+        return largest ? a > b : a < b;                                                                                \
+    }                                                                                                                  \
+    static void sink_##name(bool largest, T *v, int64_t *at, size_t step, size_t hole, size_t count, T value,          \
+                            int64_t index) {                                                                           \
+        for (size_t child; (child = 2 * hole + 1) < count; hole = child) {                                             \
+            if (child + 1 < count && better_##name(largest, v[child * step], at[child * step], v[(child + 1) * step],  \
+                                                   at[(child + 1) * step]))                                            \
+                child++;                                                                                               \
+            if (!better_##name(largest, value, index, v[child * step], at[child * step])) break;                       \
+            v[hole * step] = v[child * step];                                                                          \
+            at[hole * step] = at[child * step];                                                                        \
+        }                                                                                                              \
+        v[hole * step] = value;                                                                                        \
+        at[hole * step] = index;                                                                                       \
+    }                                                                                                                  \
+    static void line_##name(const state *s, size_t k, const T *x, T *v, int64_t *at) {                                 \
+        size_t step = s->inner;                                                                                        \
+        bool largest = s->largest;                                                                                     \
+        for (size_t i = 0; i < k; i++) v[i * step] = x[i * step], at[i * step] = (int64_t)i;                           \
+        for (size_t i = k / 2; i-- > 0;) sink_##name(largest, v, at, step, i, k, v[i * step], at[i * step]);           \
+        for (size_t i = k; i < s->n; i++) {                                                                            \
+            T value = x[i * step];                                                                                     \
+            if (!better_##name(largest, value, (int64_t)i, v[0], at[0])) continue;                                     \
+            sink_##name(largest, v, at, step, 0, k, value, (int64_t)i);                                                \
+        }                                                                                                              \
+        for (size_t i = k; i-- > 1;) {                                                                                 \
+            T value = v[i * step];                                                                                     \
+            int64_t index = at[i * step];                                                                              \
+            v[i * step] = v[0];                                                                                        \
+            at[i * step] = at[0];                                                                                      \
+            sink_##name(largest, v, at, step, 0, i, value, index);                                                     \
+        }                                                                                                              \
+    }
+TOPK(f32, float)
+TOPK(f64, double)
+TOPK(i8, int8_t)
+TOPK(i16, int16_t)
+TOPK(i32, int32_t)
+TOPK(i64, int64_t)
+TOPK(u8, uint8_t)
+TOPK(u16, uint16_t)
+TOPK(u32, uint32_t)
+TOPK(u64, uint64_t)
+
+static void topk_task(void *context, int64_t index) {
+    const job *j = context;
+    const state *s = j->s;
+    size_t line = (size_t)index * j->batch, end = TN_MIN(line + j->batch, s->lines);
+    for (; line < end; line++) {
+        size_t outer = line / s->inner, column = line % s->inner;
+        size_t from = outer * s->n * s->inner + column, to = outer * s->k * s->inner + column;
+        switch (j->x->dtype) {
+#define CASE(dtype, name, T)                                                                                           \
+    case dtype: line_##name(s, s->k, (const T *)j->x->data + from, (T *)j->values + to, j->indices + to); break;
+            CASE(TN_FLOAT32, f32, float)
+            CASE(TN_FLOAT64, f64, double)
+            CASE(TN_INT8, i8, int8_t)
+            CASE(TN_INT16, i16, int16_t)
+            CASE(TN_INT32, i32, int32_t)
+            CASE(TN_INT64, i64, int64_t)
+            CASE(TN_UINT8, u8, uint8_t)
+            CASE(TN_UINT16, u16, uint16_t)
+            CASE(TN_UINT32, u32, uint32_t)
+            CASE(TN_UINT64, u64, uint64_t)
+        default: break;
+        }
+    }
+}
+
+static tn_status topk_run(tn_run *call) {
+    const state *s = call->state;
+    const tn_tensor *x = tn_in(call, 0), *k = tn_in(call, 1);
+    tn_tensor *values = tn_out(call, 0), *indices = tn_out(call, 1);
+    if (tn_count(k) != 1) return tn_fail(TN_E_SHAPE, "input 1 has %lld elements; expected one", (long long)tn_count(k));
+    int64_t wanted = ((const int64_t *)k->data)[0];
+    if (wanted < 0 || (uint64_t)wanted != s->k)
+        return tn_fail(TN_E_INVALID, "k is %lld; the output was declared with %zu", (long long)wanted, s->k);
+    uint8_t *scratch = call->scratch;
+    void *spare_indices = tn_scratch_take(&scratch, s->lines * s->k, sizeof(int64_t));
+    if (s->lines * s->k == 0) return TN_OK;
+    job j = {s, x, values ? values->data : scratch, indices ? indices->data : spare_indices, TN_MAX(TASK / s->n, 1)};
+    tn_parallel(call->pool, (int64_t)((s->lines + j.batch - 1) / j.batch), topk_task, &j);
+    return TN_OK;
+}
+
+const tn_op tn_ops_topk[] = {
+    {.domain = "",
+     .name = "TopK",
+     .min_in = 2,
+     .max_in = 2,
+     .min_out = 2,
+     .max_out = 2,
+     .flags = TN_OP_WIDEN,
+     .infer = topk_infer,
+     .prepare = topk_prepare,
+     .run = topk_run},
+    {0},
+};
