@@ -48,7 +48,9 @@ static tn_status infer_if(tn_exec *exec, tn_plan *plan, int n, tn_type *out) {
         if (!body || body->output_count < node->out_count || body->input_count)
             return tn_fail(TN_E_FORMAT, "its %s must have no inputs and %d outputs", names[b], node->out_count);
         if (decided && condition != (b == 0)) continue;
-        TN_TRY(tn_plan_infer(exec, plan->region, body, NULL, plan, node, &child));
+        tn_status status = tn_plan_infer(exec, plan->region, body, NULL, plan, node, &child);
+        if (status == TN_E_MEMORY || (status != TN_OK && (decided || (b == 1 && first)))) return status;
+        if (status != TN_OK) continue; /* a branch for other shapes than these; it fails if it is taken after all */
         plan->bodies[n][b] = child;
         for (int i = 0; i < node->out_count; i++) {
             const tn_type *type = &child->types[body->outputs[i]];
@@ -203,7 +205,7 @@ static tn_status run_if(tn_exec *exec, tn_plan *plan, tn_step *step) {
     if (!condition || condition->dtype != TN_BOOL || tn_count(condition) != 1)
         return tn_fail(TN_E_TYPE, "its condition must be one bool");
     tn_plan *child = step->body[*(const uint8_t *)condition->data ? 0 : 1];
-    if (!child) return tn_fail(TN_E_INTERNAL, "its condition was known and changed");
+    if (!child) return tn_fail(TN_E_SHAPE, "its condition chose a branch that does not fit the shapes of its values");
     borrow_captures(child, step);
     TN_TRY(tn_plan_run(exec, child));
     for (int i = 0; i < step->out_count; i++)

@@ -11,15 +11,18 @@ static tn_status infer_body(tn_graph *body) {
 
 static tn_status infer_if(tn_infer *call) {
     static const char *const names[2] = {"then_branch", "else_branch"};
+    int wrong = 0;
     for (int b = 0; b < 2; b++) {
         tn_graph *body = tn_attr_graph(call->node, names[b]);
         if (!body || body->input_count || body->output_count < call->out_count)
             return tn_fail(TN_E_FORMAT, "its %s must be a graph with no inputs and %d outputs", names[b],
                            call->out_count);
-        TN_TRY(infer_body(body));
-        for (int i = 0; i < call->out_count; i++) {
+        tn_status status = infer_body(body);
+        /* A branch for other ranks than the inputs have is there to be not taken. */
+        if (status != TN_OK && ++wrong == 2) return status;
+        for (int i = 0; i < call->out_count && status == TN_OK; i++) {
             const tn_type *type = &body->values[body->outputs[i]].type;
-            if (b == 0)
+            if (b == wrong)
                 call->out[i] = *type;
             else
                 tn_type_merge(&call->out[i], type);

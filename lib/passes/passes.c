@@ -42,15 +42,14 @@ static tn_status drop_unused(tn_graph *graph) {
     return uses ? TN_OK : TN_E_MEMORY;
 }
 
-/* A pass on one graph; afterwards it is sorted, compact and inferred again. */
+/* A pass on one graph; afterwards it is sorted and compact. */
 static tn_status run_pass(const tn_pass *pass, tn_graph *graph, int *changes) {
     int before = *changes;
     TN_TRY(pass->run(graph, changes));
     if (*changes == before) return TN_OK;
     tn_graph_compact(graph);
     TN_TRY(tn_graph_sort(graph));
-    TN_TRY(drop_unused(graph));
-    return tn_graph_infer(graph);
+    return drop_unused(graph);
 }
 
 static tn_status run_pass_on_bodies(const tn_pass *pass, tn_graph *graph, int *changes) {
@@ -83,6 +82,7 @@ tn_status tn_passes_run(tn_graph *graph, const tn_model_options *options) {
         int before = graph->node_count, changes = 0;
         tn_status status = run_pass(pass, graph, &changes);
         if (status == TN_OK) status = run_pass_on_bodies(pass, graph, &changes);
+        if (status == TN_OK && changes) status = tn_graph_infer(graph);
         if (status != TN_OK) return tn_fail_context(status, "pass '%s'", pass->name);
         if (options->on_pass) options->on_pass(options->context, pass->name, before, graph->node_count, changes);
     }
