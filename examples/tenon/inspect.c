@@ -31,11 +31,11 @@ static op_count *count_ops(const tn_graph *graph, const costs *c, int *out_count
     return ops;
 }
 
-/* "12.3 M": three to four digits and a unit. */
+/* "12.3 M": up to three digits before the point, and a unit. */
 static const char *amount(double value, char text[32]) {
     const char *units[] = {"", " k", " M", " G", " T"};
     int unit = 0;
-    for (; value >= 9999.5 && unit < 4; unit++) value /= 1000;
+    for (; value >= 999.5 && unit < 4; unit++) value /= 1000;
     snprintf(text, 32, value == (double)(long)value ? "%.0f%s" : "%.2f%s", value, units[unit]);
     return text;
 }

@@ -165,7 +165,7 @@ static void draw_edge(const drawing *d, const layout *l, const edge *e) {
 
 static void draw(const drawing *d, const layout *l) {
     double width = l->width + 2 * MARGIN, height = LEGEND + 2 * MARGIN + (l->rows ? l->rows - 1 : 0) * ROW + BOX;
-    if (width < 1000) width = 1000;
+    if (width < 1110) width = 1110; /* the legend */
     fprintf(d->file,
             "<svg xmlns='http://www.w3.org/2000/svg' width='%.0f' height='%.0f' viewBox='0 0 %.0f %.0f'>\n"
             "<style>text{font:12px sans-serif;text-anchor:middle;fill:#222}.s{font-size:9.5px;fill:#555}"
@@ -177,7 +177,7 @@ static void draw(const drawing *d, const layout *l) {
     for (int k = 0; k < KINDS; k++)
         fprintf(d->file,
                 "<rect x='%d' y='10' width='12' height='12' fill='%s'/><text class='l' x='%d' y='20'>%s</text>\n",
-                MARGIN + k * 97, kinds[k].colour, MARGIN + k * 97 + 16, kinds[k].name);
+                MARGIN + k * 108, kinds[k].colour, MARGIN + k * 108 + 16, kinds[k].name);
     for (int i = 0; i < l->edge_count; i++) draw_edge(d, l, &l->edges[i]);
     for (int v = 0; v < l->own_count; v++) draw_box(d, &l->vertices[v], v);
     fputs("</svg>\n", d->file);

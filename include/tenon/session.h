@@ -71,7 +71,8 @@ typedef struct tn_session_memory {
 } tn_session_memory;
 TN_API tn_status tn_session_memory_info(const tn_session *session, tn_session_memory *out_memory);
 
-/* One node of the plan in use, in the order of running. */
+/* One node of the plan in use, in the order of running. What is only another view of its input never runs: its runs stay
+ * 0. */
 typedef struct tn_profile_row {
     size_t struct_size; /* set by the caller */
     int node;           /* in tn_model_graph, or -1 for work of the session itself */

@@ -351,25 +351,23 @@ tn_status tn_session_profile(const tn_session *s, int index, tn_profile_row *out
     tn_profile_row row = {.struct_size = TN_MIN(out->struct_size, sizeof row)};
     if (!s->exec.profile) return tn_fail(TN_E_STATE, "the session was created without profile");
     const tn_plan *plan = s->current ? s->current->plan : NULL;
-    int seen = 0;
-    for (int i = 0; plan && i < plan->step_count; i++) {
-        const tn_step *step = &plan->steps[i];
-        if (step->skip || seen++ != index) continue;
-        row.node = step->index;
-        row.op = step->node->op->name;
-        row.name = step->node->name;
-        row.runs = step->runs;
-        row.nanoseconds = step->nanoseconds;
-        row.last_start_ns = step->last_start;
-        row.last_ns = step->last;
-        if (step->out_count && step->out[0]) {
-            const tn_tensor *t = &step->out[0]->tensor;
-            tn_shape_text(row.shape, sizeof row.shape, t->dtype, t->rank, t->dims);
-        }
-        memcpy(out, &row, row.struct_size);
-        return TN_OK;
+    int count = plan ? plan->step_count : 0;
+    if (index < 0 || index >= count)
+        return tn_fail(TN_E_NOT_FOUND, "row %d does not exist; the plan has %d", index, count);
+    const tn_step *step = &plan->steps[index];
+    row.node = step->index;
+    row.op = step->node->op->name;
+    row.name = step->node->name;
+    row.runs = step->runs;
+    row.nanoseconds = step->nanoseconds;
+    row.last_start_ns = step->last_start;
+    row.last_ns = step->last;
+    if (step->out_count && step->out[0]) {
+        const tn_tensor *t = &step->out[0]->tensor;
+        tn_shape_text(row.shape, sizeof row.shape, t->dtype, t->rank, t->dims);
     }
-    return tn_fail(TN_E_NOT_FOUND, "row %d does not exist; the plan has %d", index, seen);
+    memcpy(out, &row, row.struct_size);
+    return TN_OK;
 }
 
 void tn_session_profile_reset(tn_session *s) {
