@@ -72,19 +72,9 @@ static tn_status add_attribute(tn_graph *graph, tn_node *node, const tn_attribut
     }
 }
 
-/* The operator of "Relu" or "domain:Name". */
-static const tn_op *find_op(const tn_graph *graph, const char *name) {
-    char domain[64] = "";
-    const char *colon = strrchr(name, ':');
-    if (!colon) return tn_graph_find_op(graph, "", name);
-    if ((size_t)(colon - name) >= sizeof domain) return NULL;
-    memcpy(domain, name, (size_t)(colon - name));
-    return tn_graph_find_op(graph, domain, colon + 1);
-}
-
 tn_status tn_graph_node(tn_graph *graph, const char *op_name, const char *name, int in_count, const int *in,
                         int out_count, int *out, const tn_attribute *attributes) {
-    const tn_op *op = find_op(graph, op_name);
+    const tn_op *op = tn_op_find_qualified(op_name, graph);
     if (!op) return tn_fail(TN_E_NOT_FOUND, "there is no operator '%s'; names are ONNX's, as 'Relu'", op_name);
     if (op->flags & TN_OP_CONTROL)
         return tn_fail(TN_E_UNSUPPORTED, "operator '%s' has subgraphs; it comes with imported models only", op_name);

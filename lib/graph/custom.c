@@ -92,6 +92,16 @@ const tn_op *tn_graph_find_op(const tn_graph *graph, const char *domain, const c
     return tn_op_find(domain, name);
 }
 
+const tn_op *tn_op_find_qualified(const char *name, const tn_graph *graph) {
+    char domain[64] = "";
+    const char *colon = strrchr(name, ':');
+    size_t length = colon ? (size_t)(colon - name) : 0;
+    if (length >= sizeof domain) return NULL;
+    memcpy(domain, name, length);
+    if (colon) name = colon + 1;
+    return graph ? tn_graph_find_op(graph, domain, name) : tn_op_find(domain, name);
+}
+
 int64_t tn_custom_int(const tn_custom_node *node, const char *attribute, int64_t fallback) {
     return tn_attr_int(&node->node, attribute, fallback);
 }
