@@ -1,4 +1,5 @@
-/* Gather, GatherElements, GatherND, GatherBlockQuantized, ScatterElements, ScatterND, TensorScatter: results, inferred dims, bad indices. */
+/* Gather, GatherElements, GatherND, GatherBlockQuantized, ScatterElements, ScatterND, TensorScatter: results, inferred
+ * dims, bad indices. */
 #include "ops.h"
 
 enum { BATCH = -2, TIME = -3 };
