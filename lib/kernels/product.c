@@ -53,6 +53,10 @@ size_t tn_product_buffer_bytes(const tn_product *p) {
     return float_bytes(p->columns, p->k_block);
 }
 
+size_t tn_product_most_k_block(void) {
+    return K_BLOCK + K_BLOCK / 2;
+}
+
 void tn_product_pack_a(const tn_product *p, const float *a, size_t row_stride, size_t k_stride, float *packed,
                        size_t panel) {
     size_t row = panel * p->rows, rows = TN_MIN(p->rows, p->m - row);

@@ -49,6 +49,8 @@ void tn_product_plan(tn_product *p, const tn_kernels *kernels, size_t m, size_t 
 size_t tn_product_a_bytes(const tn_product *p);
 size_t tn_product_b_bytes(const tn_product *p);
 size_t tn_product_buffer_bytes(const tn_product *p);
+/* The largest block of k that a plan ever has: a buffer of `columns` times that serves all products. */
+size_t tn_product_most_k_block(void);
 /* Packs one panel of A (element (i, k) at i * row_stride + k * k_stride, one of which is 1) to its place in `packed`;
  * likewise of B. */
 void tn_product_pack_a(const tn_product *p, const float *a, size_t row_stride, size_t k_stride, float *packed,

@@ -1,163 +1,192 @@
-/* Attention on blocks of queries. See attention_core.h. */
+/* Scaled dot-product attention. See attention_core.h. */
 #include "ops/attention_core.h"
-#include <math.h>
+#include "ops/scratch.h"
 
-#define BLOCK 64
-#define TASK_WORK 40000 /* multiplications that a task should have at least */
+enum { MOST_ROWS = 64, MOST_SCORES = 1 << 16 /* of a task, in floats: a quarter of a second-level cache */ };
 
-static size_t round_up(size_t bytes) {
-    return (bytes + 63) / 64 * 64;
+/* Panels of v packed for all of kv_length, seen by a product that takes fewer rows of it. */
+static const float *v_panel(const tn_panels *panels, const tn_product *p, size_t column, size_t n, size_t k,
+                            size_t k_count, float *buffer, size_t *out_stride) {
+    const tn_attention *a = panels->context;
+    (void)n, (void)k_count, (void)buffer;
+    *out_stride = p->columns;
+    return panels->b + column * a->kv_length + k * p->columns;
 }
 
-static int64_t last_block(const tn_attention *a) {
-    return a->queries - (a->blocks - 1) * a->block;
+static size_t round_up(size_t bytes) {
+    return bytes > SIZE_MAX / 2 ? SIZE_MAX / 2 : (bytes + 63) / 64 * 64;
 }
 
 tn_status tn_attention_prepare(tn_prepare *call, tn_attention *a) {
-    a->block = TN_MAX(TN_MIN(a->queries, BLOCK), 1);
-    a->blocks = (a->queries + a->block - 1) / a->block;
-    a->units = a->batch * a->heads * a->blocks;
-    if (a->units == 0) return TN_OK;
-    double work = (double)a->block * (double)a->keys * (double)(a->width + a->v_width);
-    a->units_per_task = work < TASK_WORK ? (int64_t)(TASK_WORK / (work + 1)) + 1 : 1;
-    size_t bytes = 0;
-    for (int i = 0; i < 2; i++) {
-        size_t m = (size_t)(i ? last_block(a) : a->block);
-        tn_product_plan(&a->scores[i], call->kernels, m, (size_t)a->keys, (size_t)a->width, 1, (size_t)a->units);
-        tn_product_plan(&a->values[i], call->kernels, m, (size_t)a->v_width, (size_t)a->keys, 1, (size_t)a->units);
-        size_t packed = TN_MAX(tn_product_a_bytes(&a->scores[i]), tn_product_a_bytes(&a->values[i]));
-        size_t buffer = TN_MAX(tn_product_buffer_bytes(&a->scores[i]), tn_product_buffer_bytes(&a->values[i]));
-        size_t floats = m * (size_t)a->keys + m * (size_t)a->width;
-        if (packed > PTRDIFF_MAX / 8 || buffer > PTRDIFF_MAX / 8 || floats > PTRDIFF_MAX / 8)
-            return tn_fail(TN_E_LIMIT, "attention over %lld keys needs too much memory", (long long)a->keys);
-        bytes = TN_MAX(bytes, round_up(packed) + round_up(buffer) + round_up(floats * sizeof(float)));
+    size_t longest = TN_MAX(a->kv_length, (size_t)1);
+    a->rows = TN_MAX(TN_MIN((size_t)MOST_ROWS, MOST_SCORES / longest), (size_t)8);
+    a->rows = TN_MIN(a->rows, TN_MAX(a->q_length, (size_t)1));
+    a->packed = a->q_length > a->rows;
+    tn_product scores, values;
+    tn_product_plan(&scores, call->kernels, a->rows, a->kv_length, a->size, 1, 1);
+    tn_product_plan(&values, call->kernels, a->rows, a->v_size, a->kv_length, 1, 1);
+    a->k_bytes = a->packed && a->kv_length ? round_up(tn_product_b_bytes(&scores)) : 0;
+    a->v_bytes = a->packed && a->kv_length ? round_up(tn_product_b_bytes(&values)) : 0;
+    size_t row_bytes, scores_bytes, one_head = 0, heads, all;
+    bool fits = tn_mul_size(a->rows * sizeof(float), TN_MAX(a->size, longest), &row_bytes) &&
+                tn_mul_size(a->rows * sizeof(float), longest, &scores_bytes) && row_bytes < SIZE_MAX / 8 &&
+                scores_bytes < SIZE_MAX / 8;
+    if (fits) {
+        /* Products of fewer columns than kv_length may cut k into larger blocks than that of all of them. */
+        size_t most = TN_MIN(TN_MAX(a->size, longest), tn_product_most_k_block());
+        size_t buffer = a->kv_length ? scores.columns * most * sizeof(float) : 0;
+        a->thread_bytes = round_up(row_bytes) + round_up(scores_bytes) + round_up(buffer);
     }
-    a->thread_bytes = bytes;
-    size_t all;
-    if (!tn_mul_size(bytes, (size_t)TN_MAX(call->threads, 1), &all) || !tn_add_size(call->scratch, all, &call->scratch))
-        return tn_fail(TN_E_LIMIT, "attention over %lld keys needs too much memory", (long long)a->keys);
-    return TN_OK;
+    fits = fits && tn_add_size(a->k_bytes, a->v_bytes, &one_head) && tn_mul_size(a->batch, a->kv_heads, &heads) &&
+           tn_mul_size(one_head, heads, &all) && tn_scratch_add(&call->scratch, all, 1) &&
+           tn_scratch_add(&call->scratch, (size_t)call->threads, a->thread_bytes);
+    return fits ? TN_OK : tn_fail(TN_E_SHAPE, "the attention is too large");
 }
 
-tn_status tn_attention_mask(const tn_attention *a, const tn_tensor *mask, tn_attention_call *call) {
-    const int64_t full[3] = {a->batch, a->heads, a->queries};
-    char text[160];
-    call->mask = mask->data;
-    call->mask_is_bool = mask->dtype == TN_BOOL;
-    call->mask_keys = a->keys;
-    bool fits = mask->rank <= 4;
-    int64_t stride = 1;
-    for (int i = mask->rank - 1, axis = 3; fits && i >= 0; i--, axis--) {
-        int64_t dim = mask->dims[i];
-        if (axis == 3) {
-            call->key_stride = dim == 1 && a->keys != 1 ? 0 : 1;
-            if (call->key_stride) call->mask_keys = dim;
-            fits = dim <= a->keys;
-        } else {
-            call->mask_stride[axis] = dim == 1 ? 0 : stride;
-            fits = dim == 1 || dim == full[axis];
-        }
-        stride *= dim;
-    }
-    if (fits) return TN_OK;
-    return tn_fail(TN_E_SHAPE, "the mask is %s, which does not broadcast to [%lld,%lld,%lld,%lld]",
-                   tn_shape_text(text, sizeof text, mask->dtype, mask->rank, mask->dims), (long long)a->batch,
-                   (long long)a->heads, (long long)a->queries, (long long)a->keys);
-}
-
-typedef struct {
+typedef struct job {
     const tn_attention *a;
     const tn_attention_call *call;
     const tn_kernels *kernels;
-    char *scratch;
+    uint8_t *packed, *threads;
 } job;
 
-/* A product of one block, all of its tasks on this thread. */
-static void multiply(const tn_product *p, const float *x, size_t x_row, const tn_panels *b, float *y, size_t y_row,
-                     float *packed, float *buffer) {
-    tn_epilogue plain = {0};
-    for (size_t panel = 0; panel < p->row_panels; panel++) tn_product_pack_a(p, x, x_row, 1, packed, panel);
-    for (size_t task = 0; task < p->tasks; task++) tn_product_task(p, task, packed, b, y, y_row, &plain, buffer);
+static float *packed_k(const job *j, size_t batch, size_t head) {
+    return (float *)(void *)(j->packed + (batch * j->a->kv_heads + head) * (j->a->k_bytes + j->a->v_bytes));
+}
+static float *packed_v(const job *j, size_t batch, size_t head) {
+    return packed_k(j, batch, head) + j->a->k_bytes / sizeof(float);
 }
 
-static void add_mask(const job *j, int64_t batch, int64_t head, int64_t query, float *row) {
-    const tn_attention_call *c = j->call;
-    const tn_attention *a = j->a;
-    if (c->mask) {
-        int64_t at = batch * c->mask_stride[0] + head * c->mask_stride[1] + query * c->mask_stride[2];
-        if (c->mask_is_bool) {
-            const uint8_t *mask = (const uint8_t *)c->mask + at;
-            for (int64_t k = 0; k < c->mask_keys; k++)
-                if (!mask[k * c->key_stride]) row[k] = -INFINITY;
-        } else if (c->key_stride) {
-            const float *mask = (const float *)c->mask + at;
-            for (int64_t k = 0; k < c->mask_keys; k++) row[k] += mask[k];
-        } else {
-            float value = ((const float *)c->mask)[at];
-            for (int64_t k = 0; k < c->mask_keys; k++) row[k] += value;
-        }
-    }
-    int64_t end = c->mask ? c->mask_keys : a->keys;
-    if (a->causal) end = TN_MIN(end, a->offset + query + 1);
-    if (c->key_counts) end = TN_MIN(end, c->key_counts[batch]);
-    for (int64_t k = TN_MAX(end, 0); k < a->keys; k++) row[k] = -INFINITY;
-}
-
-static void copy_weights(const job *j, int64_t first_row, int64_t rows, const float *scores) {
-    size_t keys = (size_t)j->a->keys;
-    memcpy(j->call->weights + (size_t)first_row * keys, scores, (size_t)rows * keys * sizeof *scores);
-}
-
-static void cap(const job *j, float *x, size_t n) {
-    float softcap = j->a->softcap;
-    for (size_t i = 0; i < n; i++) x[i] /= softcap;
-    j->kernels->tanh_f32(x, x, n, NULL);
-    for (size_t i = 0; i < n; i++) x[i] *= softcap;
-}
-
-static void run_unit(const job *j, int64_t unit, char *memory) {
-    const tn_attention *a = j->a;
-    const tn_attention_call *c = j->call;
-    int64_t block = unit % a->blocks, head = unit / a->blocks % a->heads, batch = unit / a->blocks / a->heads;
-    int64_t first = block * a->block, rows = TN_MIN(a->block, a->queries - first);
-    int64_t kv = head / (a->heads / a->kv_heads);
-    int which = rows == a->block ? 0 : 1;
-    const tn_product *scores = &a->scores[which], *values = &a->values[which];
-    float *x = (float *)memory, *q = x + rows * a->keys;
-    char *packed = memory + round_up((size_t)(rows * (a->keys + a->width)) * sizeof(float));
-    char *buffer = packed + round_up(TN_MAX(tn_product_a_bytes(scores), tn_product_a_bytes(values)));
-
-    const float *from = c->q.data + (size_t)batch * c->q.batch + (size_t)head * c->q.head;
-    for (int64_t r = 0; r < rows; r++)
-        for (int64_t i = 0; i < a->width; i++)
-            q[r * a->width + i] = from[(size_t)(first + r) * c->q.row + (size_t)i] * a->scale;
-    tn_panels keys = tn_panels_matrix(c->k.data + (size_t)batch * c->k.batch + (size_t)kv * c->k.head, 1, c->k.row);
-    multiply(scores, q, (size_t)a->width, &keys, x, (size_t)a->keys, (float *)packed, (float *)buffer);
-
-    int64_t row = (batch * a->heads + head) * a->queries + first;
-    size_t n = (size_t)(rows * a->keys);
-    if (c->weights && c->weights_kind == TN_WEIGHTS_SCORES) copy_weights(j, row, rows, x);
-    if (a->softcap != 0) cap(j, x, n);
-    if (c->weights && c->weights_kind == TN_WEIGHTS_CAPPED) copy_weights(j, row, rows, x);
-    for (int64_t r = 0; r < rows; r++) add_mask(j, batch, head, first + r, x + r * a->keys);
-    if (c->weights && c->weights_kind == TN_WEIGHTS_MASKED) copy_weights(j, row, rows, x);
-    j->kernels->rows_softmax_f32(x, x, (size_t)rows, (size_t)a->keys);
-    if (c->weights && c->weights_kind == TN_WEIGHTS_SOFTMAX) copy_weights(j, row, rows, x);
-
-    tn_panels v = tn_panels_matrix(c->v.data + (size_t)batch * c->v.batch + (size_t)kv * c->v.head, c->v.row, 1);
-    float *y = c->y.data + (size_t)batch * c->y.batch + (size_t)head * c->y.head + (size_t)first * c->y.row;
-    multiply(values, x, (size_t)a->keys, &v, y, c->y.row, (float *)packed, (float *)buffer);
-}
-
-static void run_task(void *context, int64_t task) {
+static void pack_head(void *context, int64_t task) {
     const job *j = context;
-    char *memory = j->scratch + (size_t)tn_worker_index() * j->a->thread_bytes;
-    int64_t end = TN_MIN((task + 1) * j->a->units_per_task, j->a->units);
-    for (int64_t unit = task * j->a->units_per_task; unit < end; unit++) run_unit(j, unit, memory);
+    const tn_attention *a = j->a;
+    size_t batch = (size_t)task / a->kv_heads, head = (size_t)task % a->kv_heads;
+    const float *k = j->call->k + batch * a->k.batch + head * a->k.head;
+    const float *v = j->call->v + batch * a->v.batch + head * a->v.head;
+    tn_product p;
+    tn_product_plan(&p, j->kernels, a->rows, a->kv_length, a->size, 1, 1);
+    for (size_t i = 0; i < p.column_panels; i++) tn_product_pack_b(&p, k, 1, a->k.row, packed_k(j, batch, head), i);
+    tn_product_plan(&p, j->kernels, a->rows, a->v_size, a->kv_length, 1, 1);
+    for (size_t i = 0; i < p.column_panels; i++) tn_product_pack_b(&p, v, a->v.row, 1, packed_v(j, batch, head), i);
 }
 
-void tn_attention_run(const tn_run *run, const tn_attention *a, const tn_attention_call *call, void *scratch) {
-    if (a->units == 0) return;
-    job j = {a, call, run->kernels, scratch};
-    tn_parallel(run->pool, (a->units + a->units_per_task - 1) / a->units_per_task, run_task, &j);
+/* Columns [*first, *end) that a row sees. */
+static void visible(const job *j, size_t batch, size_t row, size_t *first, size_t *end) {
+    const tn_attention *a = j->a;
+    size_t past = j->call->past ? (size_t)j->call->past[batch] : a->past;
+    *first = 0;
+    *end = j->call->lengths ? TN_MIN((size_t)j->call->lengths[batch], a->kv_length) : a->kv_length;
+    if (!a->causal) return;
+    *end = TN_MIN(*end, row + past + 1);
+    if (a->window && row + past + 1 > a->window) *first = TN_MIN(row + past + 1 - a->window, *end);
+}
+
+static void add_mask(const job *j, int which, size_t batch, size_t head, size_t row, float *scores, size_t n) {
+    const tn_attention_mask *m = &j->a->mask[which];
+    size_t at = batch * m->batch + head * m->head + row * m->row, known = TN_MIN(n, m->columns);
+    if (m->dtype == TN_FLOAT32) {
+        const float *mask = (const float *)j->call->mask[which] + at;
+        j->kernels->add_f32(1, known, scores, scores, 0, 1, mask, 0, m->column);
+    } else if (m->dtype == TN_BOOL) {
+        const uint8_t *mask = (const uint8_t *)j->call->mask[which] + at;
+        for (size_t i = 0; i < known; i++) scores[i] += mask[i * m->column] ? 0 : m->filter;
+    } else {
+        const int32_t *mask = (const int32_t *)j->call->mask[which] + at;
+        for (size_t i = 0; i < known; i++) scores[i] += mask[i * m->column] ? 0 : m->filter;
+    }
+    for (size_t i = known; i < n; i++) scores[i] = -__builtin_inff();
+}
+
+static void keep(const job *j, tn_attention_stage stage, size_t batch, size_t head, size_t row, const float *scores,
+                 size_t n) {
+    const tn_attention *a = j->a;
+    if (!j->call->scores || a->stage != stage) return;
+    float *to = j->call->scores + ((batch * a->heads + head) * a->q_length + row) * a->kv_length;
+    if (n) memcpy(to, scores, n * sizeof *to);
+    for (size_t i = n; i < a->kv_length; i++) to[i] = stage == TN_SCORES_SOFTMAX ? 0 : -__builtin_inff();
+}
+
+/* Scores of one row become probabilities; returns how many columns count, the others being zero. */
+static void weigh_row(const job *j, size_t batch, size_t head, size_t row, float *scores, size_t n) {
+    const tn_attention *a = j->a;
+    size_t first, end;
+    keep(j, TN_SCORES_SCALED, batch, head, row, scores, n);
+    if (a->softcap > 0) {
+        for (size_t i = 0; i < n; i++) scores[i] /= a->softcap;
+        j->kernels->tanh_f32(scores, scores, n, NULL);
+        for (size_t i = 0; i < n; i++) scores[i] *= a->softcap;
+    }
+    keep(j, TN_SCORES_CAPPED, batch, head, row, scores, n);
+    visible(j, batch, row, &first, &end);
+    end = TN_MIN(end, n);
+    for (int which = 0; which < 2; which++)
+        if (a->mask[which].dtype) add_mask(j, which, batch, head, row, scores, end);
+    for (size_t i = 0; i < first; i++) scores[i] = -__builtin_inff();
+    for (size_t i = end; i < n; i++) scores[i] = -__builtin_inff();
+    keep(j, TN_SCORES_MASKED, batch, head, row, scores, n);
+    float most = -__builtin_inff();
+    if (end > first) j->kernels->rows_max_f32(&most, scores + first, 1, end - first);
+    memset(scores, 0, first * sizeof *scores);
+    if (most == -__builtin_inff())
+        memset(scores + first, 0, (end - first) * sizeof *scores);
+    else
+        j->kernels->rows_softmax_f32(scores + first, scores + first, 1, end - first);
+    memset(scores + end, 0, (n - end) * sizeof *scores);
+    keep(j, TN_SCORES_SOFTMAX, batch, head, row, scores, n);
+}
+
+static void multiply(const tn_product *p, const float *left, const tn_panels *right, float *to, size_t stride,
+                     float *buffer) {
+    const tn_epilogue nothing = {0};
+    for (size_t i = 0; i < p->tasks; i++) tn_product_task(p, i, left, right, to, stride, &nothing, buffer);
+}
+
+static void attend(void *context, int64_t task) {
+    const job *j = context;
+    const tn_attention *a = j->a;
+    size_t blocks = (a->q_length + a->rows - 1) / a->rows, row = (size_t)task % blocks * a->rows;
+    size_t head = (size_t)task / blocks % a->heads, batch = (size_t)task / blocks / a->heads;
+    size_t m = TN_MIN(a->rows, a->q_length - row), n = a->kv_length, first;
+    size_t kv_head = head / (a->heads / a->kv_heads);
+    const float *q = j->call->q + batch * a->q.batch + head * a->q.head + row * a->q.row;
+    const float *k = j->call->k + batch * a->k.batch + kv_head * a->k.head;
+    const float *v = j->call->v + batch * a->v.batch + kv_head * a->v.head;
+    float *y = j->call->y + batch * a->y.batch + head * a->y.head + row * a->y.row;
+    /* What no row of the block sees is left out; unless all scores are to be shown. */
+    if (!j->call->scores || a->stage > TN_SCORES_CAPPED) visible(j, batch, row + m - 1, &first, &n);
+    if (n == 0) {
+        for (size_t r = 0; r < m; r++) {
+            memset(y + r * a->y.row, 0, a->v_size * sizeof *y);
+            keep(j, a->stage, batch, head, row + r, NULL, 0);
+        }
+        return;
+    }
+    uint8_t *at = j->threads + (size_t)tn_worker_index() * a->thread_bytes;
+    float *left = tn_scratch_take(&at, a->rows * TN_MAX(a->size, a->kv_length), sizeof *left);
+    float *scores = tn_scratch_take(&at, a->rows * a->kv_length, sizeof *scores), *buffer = (float *)(void *)at;
+    tn_product p;
+    tn_product_plan(&p, j->kernels, m, n, a->size, 1, 1);
+    for (size_t i = 0; i < p.row_panels; i++) tn_product_pack_a(&p, q, a->q.row, 1, left, i);
+    for (size_t i = 0; i < m * a->size; i++) left[i] *= a->scale;
+    const tn_panels keys = a->packed ? tn_panels_packed(packed_k(j, batch, kv_head)) : tn_panels_matrix(k, 1, a->k.row);
+    multiply(&p, left, &keys, scores, n, buffer);
+    for (size_t r = 0; r < m; r++) weigh_row(j, batch, head, row + r, scores + r * n, n);
+    tn_product_plan(&p, j->kernels, m, a->v_size, n, 1, 1);
+    for (size_t i = 0; i < p.row_panels; i++) tn_product_pack_a(&p, scores, n, 1, left, i);
+    tn_panels values = tn_panels_matrix(v, a->v.row, 1);
+    if (a->packed) values = (tn_panels){.make = v_panel, .b = packed_v(j, batch, kv_head), .context = a};
+    multiply(&p, left, &values, y, a->y.row, buffer);
+}
+
+void tn_attention_run(const tn_attention *a, const tn_run *run, const tn_attention_call *call, void *scratch) {
+    size_t blocks = (a->q_length + a->rows - 1) / a->rows, tasks = a->batch * a->heads * blocks;
+    if (tasks == 0 || (a->v_size == 0 && !call->scores)) return;
+    job j = {.a = a, .call = call, .kernels = run->kernels};
+    uint8_t *at = scratch;
+    j.packed = tn_scratch_take(&at, a->batch * a->kv_heads * (a->k_bytes + a->v_bytes), 1);
+    j.threads = at;
+    double work = (double)TN_MIN(a->q_length, a->rows) * (double)a->kv_length * (double)(a->size + a->v_size);
+    tn_pool *pool = work * (double)tasks < 50000 ? NULL : run->pool;
+    if (a->packed && a->kv_length) tn_parallel(pool, (int64_t)(a->batch * a->kv_heads), pack_head, &j);
+    tn_parallel(pool, (int64_t)tasks, attend, &j);
 }

@@ -1,52 +1,68 @@
-/* Scaled dot-product attention in float32: Y = softmax(scale Q K^T, capped, masked) V, head by head. What the attention
- * operators of all domains share. (Vaswani et al., arXiv 1706.03762; grouped heads: Ainslie et al., arXiv 2305.13245.)
+/* Scaled dot-product attention: what all attention operators run on.
  *
- * A task is a block of one head's queries; its scores stay in a buffer of the thread, so that the full matrix of
- * scores never exists (unless it is asked for). */
-#ifndef TN_ATTENTION_CORE_H
-#define TN_ATTENTION_CORE_H
+ *     y[b, h] = softmax(cap(q[b, h] * k[b, g]^T * scale) + masks) * v[b, g],  g = h / (heads / kv_heads)
+ *
+ * Operands lie anywhere: [batch, heads, length, size] and [batch, length, heads * size] differ in strides alone. A task
+ * takes a block of rows of q of one head: their scores are in its scratch memory at once, so that no matrix of
+ * q_length x kv_length ever exists unless it is asked for. Rows that see nothing give zeros. */
+#ifndef TN_OPS_ATTENTION_CORE_H
+#define TN_OPS_ATTENTION_CORE_H
 
 #include "graph/op.h"
 #include "kernels/product.h"
 
+/* Where element (b, h, row, i) lies: b * batch + h * head + row * row + i. */
+typedef struct tn_attention_layout {
+    size_t batch, head, row;
+} tn_attention_layout;
+
+/* Added to scores: float32 numbers as they are; bool and int32: 0 where it is not 0, else `filter`. Columns from
+ * `columns` on are hidden. */
+typedef struct tn_attention_mask {
+    tn_dtype dtype;                           /* TN_UNDEFINED: no mask */
+    size_t batch, head, row, column, columns; /* strides, 0 where it broadcasts; column is 0 or 1 */
+    float filter;
+} tn_attention_mask;
+
+typedef enum tn_attention_stage {
+    TN_SCORES_SCALED,
+    TN_SCORES_CAPPED,
+    TN_SCORES_MASKED,
+    TN_SCORES_SOFTMAX
+} tn_attention_stage;
+
 typedef struct tn_attention {
-    /* To set before tn_attention_prepare. kv_heads divides heads: each serves heads / kv_heads of them. */
-    int64_t batch, heads, kv_heads, queries, keys, width, v_width;
-    float scale;
-    float softcap; /* 0: none; else scores become softcap * tanh(score / softcap) */
-    bool causal;   /* query i sees keys up to `offset` + i */
-    int64_t offset;
-    /* Set by it. */
-    int64_t block, blocks, units, units_per_task;
-    tn_product scores[2], values[2]; /* of a whole block, and of the last one */
-    size_t thread_bytes;
+    size_t batch, heads, kv_heads, q_length, kv_length, size, v_size;
+    tn_attention_layout q, k, v, y;
+    float scale, softcap;
+    bool causal; /* row i sees columns up to i + past */
+    size_t past;
+    size_t window; /* and no more than the last `window` of them; 0: all */
+    tn_attention_mask mask[2];
+    tn_attention_stage stage; /* of the scores that are asked for */
+    size_t rows;              /* in a task */
+    bool packed;              /* k and v are packed once for all blocks of rows */
+    size_t k_bytes, v_bytes, thread_bytes;
 } tn_attention;
 
-/* Where [batch, head, row, width] lies: distances in floats; the width is contiguous. */
-typedef struct tn_heads {
-    float *data;
-    size_t batch, head, row;
-} tn_heads;
-
-enum { TN_WEIGHTS_SCORES, TN_WEIGHTS_CAPPED, TN_WEIGHTS_MASKED, TN_WEIGHTS_SOFTMAX };
-
 typedef struct tn_attention_call {
-    tn_heads q, k, v, y;
-    /* Additive float32, or bool whose false takes a key out; NULL: none. Strides in elements, 0 where it broadcasts, of
-     * batch, head, query; keys are contiguous, or one serves all (key_stride 0). Keys from mask_keys on are taken out. */
-    const void *mask;
-    bool mask_is_bool;
-    int64_t mask_stride[3], key_stride, mask_keys;
-    const int64_t *key_counts; /* of each batch; NULL: all */
-    float *weights;            /* [batch, heads, queries, keys]; NULL: not wanted */
-    int weights_kind;
+    const float *q, *k, *v;
+    float *y;
+    const void *mask[2];
+    const int32_t *lengths; /* [batch]: columns that are there, the rest is hidden; NULL: all */
+    const int32_t *past;    /* [batch]: in place of `past`; NULL: the same for all */
+    float *scores;          /* [batch, heads, q_length, kv_length] or NULL */
 } tn_attention_call;
 
-/* Adds to call->scratch what tn_attention_run needs. */
-tn_status tn_attention_prepare(tn_prepare *call, tn_attention *attention);
-/* scratch: what prepare added. */
-void tn_attention_run(const tn_run *run, const tn_attention *attention, const tn_attention_call *call, void *scratch);
-/* Strides of a mask that broadcasts to [batch, heads, queries, keys or less]; fails if it does not. */
-tn_status tn_attention_mask(const tn_attention *attention, const tn_tensor *mask, tn_attention_call *call);
+/* Fills in the last members from the others and adds what run needs to call->scratch. */
+tn_status tn_attention_prepare(tn_prepare *call, tn_attention *a);
+void tn_attention_run(const tn_attention *a, const tn_run *run, const tn_attention_call *call, void *scratch);
+
+static inline tn_attention_layout tn_attention_heads_first(size_t heads, size_t length, size_t size) {
+    return (tn_attention_layout){heads * length * size, length * size, size};
+}
+static inline tn_attention_layout tn_attention_rows_first(size_t heads, size_t length, size_t size) {
+    return (tn_attention_layout){heads * length * size, size, heads * size};
+}
 
 #endif
