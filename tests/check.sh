@@ -27,6 +27,7 @@ step "the tenon command"
 build/venv/bin/python -m unittest discover -s tests/command
 step Python
 tests/python.sh
+tests/readme.sh
 step sanitizers
 tests/sanitize.sh
 step "64-bit Arm"

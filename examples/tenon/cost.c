@@ -104,6 +104,7 @@ static const struct {
     {"DynamicQuantizeLSTM", recurrent, 0},
     {"Einsum", einsum, 0},
     {"MultiHeadAttention", attention, 0},
+    {"ScaledAttention", attention, 0},
 };
 
 static double node_cost(const tn_node_info *node, const site *s) {
@@ -183,6 +184,7 @@ bool costs_make(host *h, costs *out) {
         char attributes[512];
         site s = {.attributes = attributes};
         if (tn_graph_node_info(graph, n, &node) != TN_OK) continue;
+        out->bodies += strcmp(node.op, "If") == 0 || strcmp(node.op, "Loop") == 0 || strcmp(node.op, "Scan") == 0;
         tn_graph_node_attributes(graph, n, attributes, sizeof attributes);
         for (int i = 0; i < node.in_count; i++) {
             if (node.in[i] < 0) continue;

@@ -179,7 +179,9 @@ static void show_sizes(const host *h, const costs *c, bool prepared, json *j) {
     if (!j) {
         printf("parameters  %s in %sB\n", amount(c->parameters, a), amount(c->parameter_bytes, b));
         printf("work  %s multiply-adds", amount(c->total, a));
-        printf(c->unknown ? ", without %d nodes of unknown shape\n" : "\n", c->unknown);
+        if (c->unknown) printf(", without %d nodes of unknown shape", c->unknown);
+        if (c->bodies) printf(", without what is inside %d If, Loop and Scan", c->bodies);
+        putchar('\n');
         if (memory) printf("memory  arena %sB, ", amount((double)m.arena, a));
         if (memory) printf("%sB if no tensors shared memory\n", amount((double)m.sum, b));
         if (memory) printf("        packed weights %sB, ", amount((double)m.packed, a));
@@ -190,6 +192,7 @@ static void show_sizes(const host *h, const costs *c, bool prepared, json *j) {
     json_number(j, "parameter_bytes", c->parameter_bytes);
     json_number(j, "multiply_adds", c->total);
     json_int(j, "nodes_of_unknown_shape", c->unknown);
+    json_int(j, "nodes_with_graphs_inside", c->bodies);
     if (!memory) return;
     json_object(j, "memory");
     json_int(j, "arena", (int64_t)m.arena);

@@ -13,7 +13,7 @@ static const struct {
      " Conv ConvTranspose ConvInteger QLinearConv FusedConv DeformConv NhwcConv QLinearConvTranspose "},
     {"product", "#b9b4f0",
      " MatMul Gemm MatMulInteger QLinearMatMul FusedMatMul FusedGemm QGemm MatMulNBits Einsum DynamicQuantizeMatMul "
-     "MatMulIntegerToFloat Attention MultiHeadAttention "},
+     "MatMulIntegerToFloat Attention MultiHeadAttention ScaledAttention "},
     {"recurrent", "#f2a7c3", " LSTM GRU RNN DynamicQuantizeLSTM "},
     {"activation", "#a9dfb0",
      " Relu LeakyRelu PRelu Sigmoid HardSigmoid Tanh Elu Selu Celu Softplus Softsign HardSwish Gelu FastGelu Mish "

@@ -115,6 +115,7 @@ typedef struct costs {
     double *multiplies; /* a row a node; < 0: unknown */
     double total;       /* of the known ones */
     double parameters, parameter_bytes;
+    int bodies;  /* nodes with graphs inside, whose work is not counted */
     int unknown; /* nodes whose shapes are not known */
 } costs;
 bool costs_make(host *h, costs *out);
