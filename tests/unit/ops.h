@@ -126,4 +126,21 @@ static inline void expect(tn_tensor *y, tn_dtype dtype, int rank, const int64_t 
     tn_tensor_destroy(y);
 }
 
+/* Likewise, for results that are rounded: within `tolerance` of the value, relative where that is above 1. */
+static inline void expect_near(tn_tensor *y, tn_dtype dtype, int rank, const int64_t *dims, const double *values,
+                               double tolerance) {
+    for (int64_t i = 0; y && i < tn_count(y); i++) {
+        double got = tn_get_double(y->dtype, y->data, i), want = values[i];
+        double size = want > 1 ? want : want < -1 ? -want : 1;
+        if (got - want <= tolerance * size && want - got <= tolerance * size)
+            tn_set_double(y->dtype, y->data, i, want);
+        else if (got != want && (got == got || want == want))
+            fail_msg("element %d: %.9g, not %.9g", (int)i, got, want);
+    }
+    double rounded[64];
+    assert_true(y && tn_count(y) <= 64);
+    for (int64_t i = 0; i < tn_count(y); i++) rounded[i] = tn_get_double(y->dtype, y->data, i);
+    expect(y, dtype, rank, dims, rounded);
+}
+
 #endif
