@@ -125,16 +125,31 @@ static tn_status prepare(tn_prepare *call) {
     return TN_OK;
 }
 
-static float product(const state *s, const float *x, const float *vector) {
-    if (s->kernel == RBF) {
-        float sum = 0;
-        for (int64_t i = 0; i < s->features; i++) sum += (x[i] - vector[i]) * (x[i] - vector[i]);
-        return expf(-s->gamma * sum);
+/* Sum of squared differences, in an order that depends on n alone. */
+static float distance(const float *a, const float *b, int64_t n) {
+    float sums[8] = {0}, sum = 0;
+    int64_t i = 0;
+    for (; i + 8 <= n; i += 8)
+        for (int k = 0; k < 8; k++) sums[k] += (a[i + k] - b[i + k]) * (a[i + k] - b[i + k]);
+    for (; i < n; i++) sum += (a[i] - b[i]) * (a[i] - b[i]);
+    for (int k = 0; k < 8; k++) sum += sums[k];
+    return sum;
+}
+
+/* Kernel products of a row with all support vectors. */
+static void products_of(const state *s, const tn_kernels *kernels, const float *x, float *products) {
+    size_t n = (size_t)s->vectors;
+    for (int64_t v = 0; v < s->vectors; v++) {
+        const float *vector = s->support + v * s->features;
+        if (s->kernel == RBF)
+            products[v] = -s->gamma * distance(x, vector, s->features);
+        else
+            products[v] = tn_ml_dot(x, vector, s->features);
+        if (s->kernel == POLY || s->kernel == SIGMOID) products[v] = products[v] * s->gamma + s->coef0;
+        if (s->kernel == POLY) products[v] = powf(products[v], s->degree);
     }
-    float dot = tn_ml_dot(x, vector, s->features);
-    if (s->kernel == LINEAR) return dot;
-    dot = dot * s->gamma + s->coef0;
-    return s->kernel == POLY ? powf(dot, s->degree) : tanhf(dot);
+    if (s->kernel == RBF) kernels->exp_f32(products, products, n, NULL);
+    if (s->kernel == SIGMOID) kernels->tanh_f32(products, products, n, NULL);
 }
 
 static double weighted(const float *weights, const float *values, int64_t n) {
@@ -214,6 +229,7 @@ static int64_t largest(const float *x, int64_t n) {
 
 typedef struct job {
     const state *s;
+    const tn_kernels *kernels;
     const float *x;
     tn_tensor *labels;
     float *out, *work; /* out NULL: not wanted */
@@ -252,8 +268,7 @@ static void some_rows(void *context, int64_t task) {
     int64_t each = s->rows / s->tasks, more = s->rows % s->tasks, first = task * each + TN_MIN(task, more);
     for (int64_t row = first; row < first + each + (task < more); row++) {
         const float *x = j->x + row * s->features;
-        for (int64_t v = 0; v < s->vectors && !s->linear; v++)
-            products[v] = product(s, x, s->support + v * s->features);
+        if (!s->linear) products_of(s, j->kernels, x, products);
         if (s->classifier) {
             classify(j, row, x, products);
             continue;
@@ -272,7 +287,11 @@ static tn_status run(tn_run *call) {
     tn_tensor *out = tn_out(call, s->classifier);
     uint8_t *scratch = call->scratch;
     void *converted = tn_scratch_take(&scratch, x->dtype == TN_FLOAT32 ? 0 : (size_t)tn_count(x), sizeof(float));
-    job j = {s, tn_ml_floats(x, converted), s->classifier ? tn_out(call, 0) : NULL, out ? out->data : NULL,
+    job j = {s,
+             call->kernels,
+             tn_ml_floats(x, converted),
+             s->classifier ? tn_out(call, 0) : NULL,
+             out ? out->data : NULL,
              (float *)(void *)scratch};
     if (s->rows) tn_parallel(call->pool, s->tasks, some_rows, &j);
     return TN_OK;

@@ -196,7 +196,7 @@ tn_status tn_trees_build(tn_prepare *call, const tn_tree_model *model, tn_trees 
     return status;
 }
 
-enum { ROWS = 64 }; /* that a task takes down all trees; each tree stays in the cache for them */
+enum { ROWS = 128 }; /* that a task takes down all trees; each tree stays in the cache for them */
 
 typedef struct job {
     const tn_trees *trees;
