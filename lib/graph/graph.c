@@ -331,7 +331,7 @@ static tn_status sort_with(tn_graph *graph, tn_region *scratch) {
                        node->name, node->op->name);
     }
     for (int i = 0; i < n; i++) sorted[i] = graph->nodes[queue[i]];
-    memcpy(graph->nodes, sorted, (size_t)n * sizeof *sorted);
+    if (n) memcpy(graph->nodes, sorted, (size_t)n * sizeof *sorted);
     set_producers(graph);
     return TN_OK;
 }
