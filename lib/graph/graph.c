@@ -258,7 +258,7 @@ tn_status tn_graph_redirect(tn_graph *graph, int old_value, int new_value) {
 }
 
 void tn_graph_count_uses(const tn_graph *graph, int *uses) {
-    memset(uses, 0, (size_t)graph->value_count * sizeof *uses);
+    if (graph->value_count) memset(uses, 0, (size_t)graph->value_count * sizeof *uses);
     for (int n = 0; n < graph->node_count; n++) {
         const tn_node *node = &graph->nodes[n];
         for (int i = 0; i < node->in_count && !node->dead; i++)
