@@ -23,6 +23,19 @@
                .kind = TN_ATTR_INTS,                                                                                   \
                .count = sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t),                                            \
                .ints = (int64_t[]){__VA_ARGS__}})
+#define ATTR_FLOATS(name_, ...)                                                                                        \
+    ((tn_attr){.name = name_,                                                                                          \
+               .kind = TN_ATTR_FLOATS,                                                                                 \
+               .count = sizeof((float[]){__VA_ARGS__}) / sizeof(float),                                                \
+               .floats = (float[]){__VA_ARGS__}})
+/* Of literals: ATTR_TEXTS("keys_strings", TEXT("a"), TEXT("bc")). */
+#define TEXT(literal)                                                                                                  \
+    { literal, sizeof(literal) - 1 }
+#define ATTR_TEXTS(name_, ...)                                                                                         \
+    ((tn_attr){.name = name_,                                                                                          \
+               .kind = TN_ATTR_STRINGS,                                                                                \
+               .count = sizeof((tn_string[]){__VA_ARGS__}) / sizeof(tn_string),                                        \
+               .strings = (tn_string[]){__VA_ARGS__}})
 #define ATTR_TENSOR(name_, value) ((tn_attr){.name = name_, .kind = TN_ATTR_TENSOR, .t = value})
 
 /* make(TN_INT8, DIMS(2, 2), VALUES(1, 2, 3, 4)); values NULL: zeros. */
@@ -40,13 +53,20 @@ static inline tn_tensor *make_strings(int rank, const int64_t *dims, const char 
     return t;
 }
 
+/* "Add", "ai.onnx.ml:Scaler" */
+static inline const tn_op *op_named(const char *name) {
+    char domain[64] = "";
+    const char *colon = strchr(name, ':');
+    if (colon) memcpy(domain, name, (size_t)(colon - name));
+    const tn_op *op = tn_op_find(domain, colon ? colon + 1 : name);
+    if (!op) fail_msg("no operator %s", name);
+    return op;
+}
 /* Destroys the inputs (NULL: absent). */
 static inline tn_status run_op(const char *name, int attr_count, const tn_attr *attrs, int in_count, tn_tensor **in,
                                int out_count, tn_tensor **out) {
-    const tn_op *op = tn_op_find("", name);
-    if (!op) fail_msg("no operator %s", name);
     tn_status status =
-        tn_eager_run(NULL, op, attr_count, attrs, in_count, (const tn_tensor *const *)in, out_count, out);
+        tn_eager_run(NULL, op_named(name), attr_count, attrs, in_count, (const tn_tensor *const *)in, out_count, out);
     for (int i = 0; i < in_count; i++) tn_tensor_destroy(in[i]);
     return status;
 }
@@ -90,7 +110,7 @@ static inline tn_status infer_op(const char *name, int attr_count, const tn_attr
                                  const tn_type *types, tn_tensor **values, int out_count, tn_type *out) {
     const tn_type *in[8];
     const tn_tensor *known[8];
-    tn_node node = {.op = tn_op_find("", name), .name = "", .attr_count = attr_count, .attrs = (tn_attr *)attrs};
+    tn_node node = {.op = op_named(name), .name = "", .attr_count = attr_count, .attrs = (tn_attr *)attrs};
     for (int i = 0; i < in_count; i++)
         in[i] = types[i].kind == TN_KIND_UNKNOWN ? NULL : &types[i], known[i] = values[i];
     for (int i = 0; i < out_count; i++) tn_type_unknown(&out[i]);
@@ -142,5 +162,21 @@ static inline void expect_near(tn_tensor *y, tn_dtype dtype, int rank, const int
     for (int64_t i = 0; i < tn_count(y); i++) rounded[i] = tn_get_double(y->dtype, y->data, i);
     expect(y, dtype, rank, dims, rounded);
 }
+static inline void expect_strings(tn_tensor *y, int rank, const int64_t *dims, const char *const *texts) {
+    char text[200], wanted[200];
+    assert_non_null(y);
+    tn_shape_text(text, sizeof text, y->dtype, y->rank, y->dims);
+    assert_string_equal(text, tn_shape_text(wanted, sizeof wanted, TN_STRING, rank, dims));
+    for (int64_t i = 0; i < tn_count(y); i++) {
+        tn_string s = ((const tn_string *)y->data)[i];
+        if (s.size != strlen(texts[i]) || memcmp(s.data, texts[i], s.size) != 0)
+            fail_msg("element %d: '%.*s', not '%s'", (int)i, (int)s.size, s.data, texts[i]);
+    }
+    tn_tensor_destroy(y);
+}
+#define STRINGS(...)                                                                                                   \
+    (const char *const[]) {                                                                                            \
+        __VA_ARGS__                                                                                                    \
+    }
 
 #endif
