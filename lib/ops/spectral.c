@@ -113,7 +113,10 @@ static tn_status mel_run(tn_run *call) {
     double edge[2];
     for (int i = 0; i < 2; i++) {
         const tn_tensor *t = tn_in(call, 3 + i);
-        edge[i] = 2595 * log10(1 + tn_get_double(t->dtype, t->data, 0) / 700);
+        double hertz = tn_get_double(t->dtype, t->data, 0);
+        if (!(hertz >= 0 && hertz <= 1e12))
+            return tn_fail(TN_E_INVALID, "%g Hz lies outside of what has a mel scale", hertz);
+        edge[i] = 2595 * log10(1 + hertz / 700);
     }
     double step = (edge[1] - edge[0]) / (double)(bins + 2);
     memset(out->data, 0, tn_dtype_bytes(out->dtype, tn_count(out)));
