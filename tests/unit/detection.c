@@ -113,7 +113,7 @@ static void determinants_of_batches(void **state) {
     (void)state;
     expect_near(run1("Det", NO_ATTRS,
                      make(TN_FLOAT64, DIMS(2, 3, 3), VALUES(0, 2, 0, 1, 0, 0, 0, 0, 5, 1, 2, 3, 2, 4, 6, 1, 1, 1))),
-                TN_FLOAT64, DIMS(2), 1e-12, VALUES(-10, 0));
+                TN_FLOAT64, DIMS(2), VALUES(-10, 0), 1e-12);
     expect(run1("Det", NO_ATTRS, make(TN_FLOAT32, DIMS(0, 0), NULL)), TN_FLOAT32, SCALAR, VALUES(1));
     refused("Det", NO_ATTRS, TN_E_SHAPE, "[..., M, M]", make(TN_FLOAT32, DIMS(2, 3), NULL));
 }

@@ -24,7 +24,7 @@ static void linear_models_multiply_and_add(void **state) {
                      1, in, 2, out));
     expect_strings(out[0], DIMS(2), STRINGS("b", "b"));
     double e = exp(-1), s = 1 + 2 * e, f = exp(-7), g = exp(-5), r = 1 + f + g;
-    expect_near(out[1], TN_FLOAT32, DIMS(2, 3), 1e-6, VALUES(e / s, 1 / s, e / s, f / r, 1 / r, g / r));
+    expect_near(out[1], TN_FLOAT32, DIMS(2, 3), VALUES(e / s, 1 / s, e / s, f / r, 1 / r, g / r), 1e-6);
     tn_tensor *one[] = {x22(TN_FLOAT32)}; /* one score for two labels */
     assert_ok(run_op(
         ML("LinearClassifier"),
@@ -43,13 +43,13 @@ static void support_vectors_are_weighed_by_their_kernels(void **state) {
                   weights = ATTR_FLOATS("coefficients", 2, -1), rho = ATTR_FLOATS("rho", 0.5f),
                   params = ATTR_FLOATS("kernel_params", 0.5f, 1, 2);
     expect_near(run1(ML("SVMRegressor"), ATTRS(vectors, two, weights, rho), x22(TN_FLOAT32)), TN_FLOAT32, DIMS(2, 1),
-                1e-6, VALUES(10.5, 10.5));
+                VALUES(10.5, 10.5), 1e-6);
     expect_near(run1(ML("SVMRegressor"), ATTRS(vectors, two, weights, rho, params, ATTR_TEXT("kernel_type", "RBF")),
                      x22(TN_FLOAT64)),
-                TN_FLOAT32, DIMS(2, 1), 1e-6, VALUES(2 - exp(-2.5) + 0.5, 2 * exp(-10) - exp(-12.5) + 0.5));
+                TN_FLOAT32, DIMS(2, 1), VALUES(2 - exp(-2.5) + 0.5, 2 * exp(-10) - exp(-12.5) + 0.5), 1e-6);
     expect_near(run1(ML("SVMRegressor"), ATTRS(vectors, two, weights, rho, params, ATTR_TEXT("kernel_type", "POLY")),
                      x22(TN_INT32)),
-                TN_FLOAT32, DIMS(2, 1), 1e-5, VALUES(2 * 3.5 * 3.5 - 1 + 0.5, 2 * 3.5 * 3.5 - 1 + 0.5));
+                TN_FLOAT32, DIMS(2, 1), VALUES(2 * 3.5 * 3.5 - 1 + 0.5, 2 * 3.5 * 3.5 - 1 + 0.5), 1e-5);
     expect(run1(ML("SVMRegressor"), ATTRS(vectors, two, weights, ATTR_FLOATS("rho", -11), ATTR_INT("one_class", 1)),
                 x22(TN_FLOAT32)),
            TN_FLOAT32, DIMS(2, 1), VALUES(-1, -1));
@@ -69,7 +69,7 @@ static void pairs_of_classes_vote_and_become_probabilities(void **state) {
     tn_tensor *in[] = {make(TN_FLOAT32, DIMS(3, 2), VALUES(3, 1, 1, 3, -2, -3))}, *out[2];
     assert_ok(run_op(ML("SVMClassifier"), ATTRS(vectors, each, weights, rho, labels), 1, in, 2, out));
     expect(out[0], TN_INT64, DIMS(3), VALUES(10, 20, 30));
-    expect_near(out[1], TN_FLOAT32, DIMS(3, 3), 1e-6, VALUES(2, 7, 5, -2, 5, 7, 1, -7, -8));
+    expect_near(out[1], TN_FLOAT32, DIMS(3, 3), VALUES(2, 7, 5, -2, 5, 7, 1, -7, -8), 1e-6);
     tn_tensor *again[] = {make(TN_FLOAT32, DIMS(3, 2), VALUES(3, 1, 1, 3, -2, -3))};
     assert_ok(run_op(
         ML("SVMClassifier"),

@@ -86,9 +86,9 @@ static void the_inverse_undoes_the_transform(void **state) {
 static void transforms_pad_and_cut(void **state) {
     (void)state;
     expect_near(run1("DFT", NO_ATTRS, make(TN_FLOAT32, DIMS(2, 1), VALUES(1, 2)), whole(4)), TN_FLOAT32, DIMS(4, 2),
-                1e-6, VALUES(3, 0, 1, -2, -1, 0, 1, 2));
+                VALUES(3, 0, 1, -2, -1, 0, 1, 2), 1e-6);
     expect_near(run1("DFT", NO_ATTRS, make(TN_FLOAT16, DIMS(3, 1), VALUES(1, 2, 9)), whole(2)), TN_FLOAT16, DIMS(2, 2),
-                1e-6, VALUES(3, 0, -1, 0));
+                VALUES(3, 0, -1, 0), 1e-6);
     refused("DFT", NO_ATTRS, TN_E_INVALID, "dft_length", make(TN_FLOAT32, DIMS(2, 1), NULL), whole(0));
     refused("DFT", NO_ATTRS, TN_E_INVALID, "axis", make(TN_FLOAT32, DIMS(2, 1), NULL), NULL, whole(1));
     refused("DFT", NO_ATTRS, TN_E_SHAPE, "1 (real) or 2", make(TN_FLOAT32, DIMS(2, 3), NULL));
@@ -102,10 +102,10 @@ static void frames_overlap_and_are_weighed(void **state) {
     /* frames 1 2 3 4 and 3 4 5 6, the window 0 1 1 0 leaves their middles */
     expect_near(run1("STFT", NO_ATTRS, make(TN_FLOAT32, DIMS(1, 6, 1), x), whole(2),
                      make(TN_FLOAT32, DIMS(4), VALUES(0, 1, 1, 0))),
-                TN_FLOAT32, DIMS(1, 2, 3, 2), 1e-6, VALUES(5, 0, -3, -2, 1, 0, 9, 0, -5, -4, 1, 0));
+                TN_FLOAT32, DIMS(1, 2, 3, 2), VALUES(5, 0, -3, -2, 1, 0, 9, 0, -5, -4, 1, 0), 1e-6);
     expect_near(
         run1("STFT", ATTRS(ATTR_INT("onesided", 0)), make(TN_FLOAT32, DIMS(1, 2, 1), x), whole(1), NULL, whole(2)),
-        TN_FLOAT32, DIMS(1, 1, 2, 2), 1e-6, VALUES(3, 0, -1, 0));
+        TN_FLOAT32, DIMS(1, 1, 2, 2), VALUES(3, 0, -1, 0), 1e-6);
     refused("STFT", NO_ATTRS, TN_E_SHAPE, "shorter than a frame", make(TN_FLOAT32, DIMS(1, 2, 1), x), whole(1), NULL,
             whole(4));
     refused("STFT", NO_ATTRS, TN_E_INVALID, "frame_step", make(TN_FLOAT32, DIMS(1, 2, 1), x), whole(0), NULL, whole(2));
@@ -117,12 +117,12 @@ static void frames_overlap_and_are_weighed(void **state) {
 
 static void windows_are_periodic_or_symmetric(void **state) {
     (void)state;
-    expect_near(run1("HannWindow", NO_ATTRS, whole(4)), TN_FLOAT32, DIMS(4), 1e-7, VALUES(0, 0.5, 1, 0.5));
-    expect_near(run1("HannWindow", ATTRS(ATTR_INT("periodic", 0)), whole(5)), TN_FLOAT32, DIMS(5), 1e-7,
-                VALUES(0, 0.5, 1, 0.5, 0));
+    expect_near(run1("HannWindow", NO_ATTRS, whole(4)), TN_FLOAT32, DIMS(4), VALUES(0, 0.5, 1, 0.5), 1e-7);
+    expect_near(run1("HannWindow", ATTRS(ATTR_INT("periodic", 0)), whole(5)), TN_FLOAT32, DIMS(5),
+                VALUES(0, 0.5, 1, 0.5, 0), 1e-7);
     expect_near(run1("BlackmanWindow", ATTRS(ATTR_INT("output_datatype", TN_FLOAT64)), whole(2)), TN_FLOAT64, DIMS(2),
-                1e-15, VALUES(0, 1));
-    expect_near(run1("HammingWindow", NO_ATTRS, whole(2)), TN_FLOAT32, DIMS(2), 1e-7, VALUES(4.0 / 46, 1));
+                VALUES(0, 1), 1e-15);
+    expect_near(run1("HammingWindow", NO_ATTRS, whole(2)), TN_FLOAT32, DIMS(2), VALUES(4.0 / 46, 1), 1e-7);
     expect(run1("HannWindow", NO_ATTRS, whole(0)), TN_FLOAT32, DIMS(0), NULL);
     refused("HannWindow", NO_ATTRS, TN_E_INVALID, "-1", whole(-1));
     refused("HannWindow", ATTRS(ATTR_INT("output_datatype", TN_STRING)), TN_E_TYPE, "output_datatype", whole(1));

@@ -199,7 +199,7 @@ static void classify(int attr_count, const tn_attr *attrs, const double *labels,
     tn_tensor *in[] = {make(TN_FLOAT32, DIMS(2, 1), VALUES(-1, 1))}, *out[2];
     assert_ok(run_op("ai.onnx.ml:TreeEnsembleClassifier", attr_count, attrs, 1, in, 2, out));
     expect(out[0], TN_INT64, DIMS(2), labels);
-    expect_near(out[1], TN_FLOAT32, DIMS(2, 2), 1e-6, scores);
+    expect_near(out[1], TN_FLOAT32, DIMS(2, 2), scores, 1e-6);
 }
 
 static void two_classes_with_one_score_are_told_apart(void **state) {
