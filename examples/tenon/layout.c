@@ -139,19 +139,29 @@ static void order_row(layout *l, int *items, int count, const neighbours *n, key
     }
 }
 
+/* Points weigh more, so that long edges are straight. The same weights where edges part and where they meet keep a long
+ * drawing from drifting to one side. */
+static double pull(const vertex *v) {
+    return v->source >= 0 ? 4 : 1;
+}
+
 /* Moves a row to where its neighbours are, as near as its order allows: the nearest non-decreasing sequence, by pooling
- * adjacent violators (Ayer and others 1955). Points weigh more, so that long edges are straight. */
+ * adjacent violators (Ayer and others 1955). */
 static void place_row(layout *l, const int *items, int count, const neighbours *n, double gap, double *memory) {
     double *mean = memory, *weight = memory + count, *offset = memory + 2 * count;
     int *length = (int *)(memory + 3 * count), blocks = 0;
     for (int i = 0; i < count; i++) {
         const vertex *v = &l->vertices[items[i]];
         int first = n->start[items[i]], last = n->start[items[i] + 1];
-        double sum = 0;
+        double sum = 0, all = 0;
         offset[i] = i ? offset[i - 1] + l->vertices[items[i - 1]].width / 2 + gap + v->width / 2 : 0;
-        for (int k = first; k < last; k++) sum += l->vertices[n->items[k]].x;
-        mean[blocks] = (last > first ? sum / (last - first) : v->x) - offset[i];
-        weight[blocks] = last == first ? 0.1 : v->source >= 0 ? 4 : 1;
+        for (int k = first; k < last; k++) {
+            const vertex *other = &l->vertices[n->items[k]];
+            sum += other->x * pull(other);
+            all += pull(other);
+        }
+        mean[blocks] = (all > 0 ? sum / all : v->x) - offset[i];
+        weight[blocks] = all > 0 ? pull(v) : 0.1;
         length[blocks++] = 1;
         for (; blocks > 1 && mean[blocks - 2] > mean[blocks - 1]; blocks--) {
             double *m = &mean[blocks - 2], *w = &weight[blocks - 2];

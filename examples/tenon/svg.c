@@ -63,6 +63,7 @@ typedef struct drawing {
     const tn_graph *graph;
     const costs *costs;
     int inputs, nodes, outputs;
+    double left;
 } drawing;
 
 static void shape_text(const drawing *d, int value, char *text, size_t size) {
@@ -145,10 +146,10 @@ static void draw_box(const drawing *d, const vertex *v, int index) {
     fprintf(d->file, "<g>");
     tooltip(d, index);
     fprintf(d->file, "<rect x='%.1f' y='%.1f' width='%.1f' height='%d' rx='%d' fill='%s'/>",
-            MARGIN + v->x - v->width / 2, y, v->width, BOX, is_node ? 4 : BOX / 2, colour);
-    fprintf(d->file, "<text x='%.1f' y='%.1f'>", MARGIN + v->x, y + 16);
+            d->left + v->x - v->width / 2, y, v->width, BOX, is_node ? 4 : BOX / 2, colour);
+    fprintf(d->file, "<text x='%.1f' y='%.1f'>", d->left + v->x, y + 16);
     write_text(d->file, upper, sizeof upper);
-    fprintf(d->file, "</text><text class='s' x='%.1f' y='%.1f'>", MARGIN + v->x, y + 31);
+    fprintf(d->file, "</text><text class='s' x='%.1f' y='%.1f'>", d->left + v->x, y + 31);
     write_text(d->file, lower, sizeof lower);
     fputs("</text></g>\n", d->file);
 }
@@ -159,13 +160,14 @@ static void draw_edge(const drawing *d, const layout *l, const edge *e) {
     double top = LEGEND + MARGIN + a->row * ROW + (a->source < 0 ? BOX : BOX / 2);
     double bottom = LEGEND + MARGIN + b->row * ROW + (b->source < 0 ? 0 : BOX / 2);
     double middle = (top + bottom) / 2;
-    fprintf(d->file, "<path d='M%.1f %.1fC%.1f %.1f %.1f %.1f %.1f %.1f'%s/>\n", MARGIN + a->x, top, MARGIN + a->x,
-            middle, MARGIN + b->x, middle, MARGIN + b->x, bottom, b->source < 0 ? " marker-end='url(#a)'" : "");
+    fprintf(d->file, "<path d='M%.1f %.1fC%.1f %.1f %.1f %.1f %.1f %.1f'%s/>\n", d->left + a->x, top, d->left + a->x,
+            middle, d->left + b->x, middle, d->left + b->x, bottom, b->source < 0 ? " marker-end='url(#a)'" : "");
 }
 
-static void draw(const drawing *d, const layout *l) {
+static void draw(drawing *d, const layout *l) {
     double width = l->width + 2 * MARGIN, height = LEGEND + 2 * MARGIN + (l->rows ? l->rows - 1 : 0) * ROW + BOX;
     if (width < 1110) width = 1110; /* the legend */
+    d->left = (width - l->width) / 2;
     fprintf(d->file,
             "<svg xmlns='http://www.w3.org/2000/svg' width='%.0f' height='%.0f' viewBox='0 0 %.0f %.0f'>\n"
             "<style>text{font:12px sans-serif;text-anchor:middle;fill:#222}.s{font-size:9.5px;fill:#555}"
@@ -206,7 +208,8 @@ static int find_edges(const drawing *d, edge *edges) {
 
 bool svg_write(const host *h, const costs *c, const char *path) {
     const tn_graph *graph = tn_model_graph(h->model);
-    drawing d = {NULL, graph, c, tn_graph_input_count(graph), tn_graph_node_count(graph), tn_graph_output_count(graph)};
+    drawing d = {NULL, graph, c, tn_graph_input_count(graph), tn_graph_node_count(graph), tn_graph_output_count(graph),
+                 0};
     int vertices = d.inputs + d.nodes + d.outputs, most = d.outputs;
     for (int n = 0; n < d.nodes; n++) {
         tn_node_info node;
