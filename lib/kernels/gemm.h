@@ -1,8 +1,9 @@
 /* Parameters of the matrix product kernels: tiles of C[m,n] = epilogue(A[m,k] * B[k,n]), float32.
  *
  * A is packed: panels of `rows` rows, each [k][rows]; the last panel has the rows that are left, [k][rows left]. B is
- * one panel of at most `columns` columns (gemm_f32_tile tells both numbers): k rows of `columns` readable floats,
- * b_stride apart. So a panel either lies in a matrix as it is, or is a packed copy padded with zeros. A product whose k
+ * one panel of at most `columns` columns (gemm_f32_tile tells both numbers): k rows of `columns` readable floats (or of
+ * n, rounded up to whole vectors), b_stride apart or each at an offset of its own. So a panel either lies in a matrix or
+ * an image as it is, or is a packed copy padded with zeros. A product whose k
  * is done in blocks calls the kernel for each block in turn; C holds the sums meanwhile. An element's terms are added in
  * order of k, however the product is cut into tiles. */
 #ifndef TN_GEMM_H
@@ -10,6 +11,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* What becomes of the sum x. alpha and beta are those of ONNX's operators. */
 typedef enum tn_act {
@@ -42,6 +44,7 @@ typedef struct tn_gemm_f32 {
     size_t a_skip;  /* steps of k that are skipped in each panel */
     const float *b;
     size_t b_stride;
+    const uint32_t *b_offset; /* [k], or NULL: row i of B lies at b + b_offset[i] instead */
     float *c;
     size_t c_stride;
     bool first, last;     /* block of k: starts from the biases and the residual, ends with the activation */

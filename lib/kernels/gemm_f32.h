@@ -33,13 +33,14 @@ ALWAYS_INLINE void store_part(float *p, vf x, size_t left) {
 /* One tile of whole vectors: sums start from `bias`, one a row, or (NULL) from what is in c. */
 typedef struct tile_call {
     const float *b, *bias;
+    const uint32_t *offset;
     float *c;
     size_t k, b_stride, c_stride;
     bool clip;
     float low, high;
 } tile_call;
 
-ALWAYS_INLINE void tile(const tile_call *t, const float *a, int rows, int vecs) {
+ALWAYS_INLINE void tile(const tile_call *t, const float *a, int rows, int vecs, bool offsets) {
     vf acc[GEMM_ROWS][GEMM_VECS];
     const float *b = t->b, *bias = t->bias;
     size_t b_stride = t->b_stride, c_stride = t->c_stride;
@@ -55,8 +56,9 @@ ALWAYS_INLINE void tile(const tile_call *t, const float *a, int rows, int vecs) 
 #pragma GCC unroll 4
             for (int v = 0; v < vecs; v++) acc[r][v] = vf_load(c + (size_t)r * c_stride + v * VF_WIDTH);
     }
-    for (size_t k = t->k; k; k--) {
+    for (size_t k = 0; k < t->k; k++) {
         vf x[GEMM_VECS];
+        if (offsets) b = t->b + t->offset[k];
 #pragma GCC unroll 4
         for (int v = 0; v < vecs; v++) x[v] = vf_load(b + v * VF_WIDTH);
 #pragma GCC unroll 16
@@ -66,7 +68,7 @@ ALWAYS_INLINE void tile(const tile_call *t, const float *a, int rows, int vecs) 
             for (int v = 0; v < vecs; v++) acc[r][v] = MULTIPLY_ADD(s, x[v], acc[r][v]);
         }
         a += rows;
-        b += b_stride;
+        if (!offsets) b += b_stride;
     }
     if (t->clip) {
         vf low = vf_set(t->low), high = vf_set(t->high);
@@ -81,43 +83,60 @@ ALWAYS_INLINE void tile(const tile_call *t, const float *a, int rows, int vecs) 
         for (int v = 0; v < vecs; v++) vf_store(c + (size_t)r * c_stride + v * VF_WIDTH, acc[r][v]);
 }
 
-#define TILE(r, v)                                                                                                     \
-    static void tile_##r##x##v(const tile_call *t, const float *a) {                                                   \
-        tile(t, a, r, v);                                                                                              \
+#define TILE(r, v, name, offsets)                                                                                      \
+    static void name##_##r##x##v(const tile_call *t, const float *a) {                                                 \
+        tile(t, a, r, v, offsets);                                                                                     \
     }
-#define TILE_NAME(r, v) tile_##r##x##v,
+#define TILE_NAME(r, v, name, offsets) name##_##r##x##v,
 #if GEMM_ROWS == 14
-#define TILES_OF(v, X)                                                                                                 \
-    X(1, v) X(2, v) X(3, v) X(4, v) X(5, v) X(6, v) X(7, v) X(8, v) X(9, v) X(10, v) X(11, v) X(12, v) X(13, v) X(14, v)
+#define TILES_OF(v, X, ...)                                                                                            \
+    X(1, v, __VA_ARGS__)                                                                                               \
+    X(2, v, __VA_ARGS__)                                                                                               \
+    X(3, v, __VA_ARGS__)                                                                                               \
+    X(4, v, __VA_ARGS__)                                                                                               \
+    X(5, v, __VA_ARGS__)                                                                                               \
+    X(6, v, __VA_ARGS__)                                                                                               \
+    X(7, v, __VA_ARGS__)                                                                                               \
+    X(8, v, __VA_ARGS__)                                                                                               \
+    X(9, v, __VA_ARGS__)                                                                                               \
+    X(10, v, __VA_ARGS__)                                                                                              \
+    X(11, v, __VA_ARGS__)                                                                                              \
+    X(12, v, __VA_ARGS__)                                                                                              \
+    X(13, v, __VA_ARGS__)                                                                                              \
+    X(14, v, __VA_ARGS__)
 #elif GEMM_ROWS == 8
-#define TILES_OF(v, X) X(1, v) X(2, v) X(3, v) X(4, v) X(5, v) X(6, v) X(7, v) X(8, v)
+#define TILES_OF(v, X, ...)                                                                                            \
+    X(1, v, __VA_ARGS__)                                                                                               \
+    X(2, v, __VA_ARGS__)                                                                                               \
+    X(3, v, __VA_ARGS__)                                                                                               \
+    X(4, v, __VA_ARGS__)                                                                                               \
+    X(5, v, __VA_ARGS__) X(6, v, __VA_ARGS__) X(7, v, __VA_ARGS__) X(8, v, __VA_ARGS__)
 #elif GEMM_ROWS == 6
-#define TILES_OF(v, X) X(1, v) X(2, v) X(3, v) X(4, v) X(5, v) X(6, v)
+#define TILES_OF(v, X, ...)                                                                                            \
+    X(1, v, __VA_ARGS__)                                                                                               \
+    X(2, v, __VA_ARGS__) X(3, v, __VA_ARGS__) X(4, v, __VA_ARGS__) X(5, v, __VA_ARGS__) X(6, v, __VA_ARGS__)
 #elif GEMM_ROWS == 4
-#define TILES_OF(v, X) X(1, v) X(2, v) X(3, v) X(4, v)
+#define TILES_OF(v, X, ...) X(1, v, __VA_ARGS__) X(2, v, __VA_ARGS__) X(3, v, __VA_ARGS__) X(4, v, __VA_ARGS__)
 #endif
-TILES_OF(1, TILE)
-TILES_OF(2, TILE)
-#if GEMM_VECS > 2
-TILES_OF(3, TILE)
+#define ROW_OF_TILES(v, ...) {TILES_OF(v, TILE_NAME, __VA_ARGS__)},
+#if GEMM_VECS == 2
+#define ALL_TILES(X, ...) X(1, __VA_ARGS__) X(2, __VA_ARGS__)
+#elif GEMM_VECS == 3
+#define ALL_TILES(X, ...) X(1, __VA_ARGS__) X(2, __VA_ARGS__) X(3, __VA_ARGS__)
+#elif GEMM_VECS == 4
+#define ALL_TILES(X, ...) X(1, __VA_ARGS__) X(2, __VA_ARGS__) X(3, __VA_ARGS__) X(4, __VA_ARGS__)
 #endif
-#if GEMM_VECS > 3
-TILES_OF(4, TILE)
-#endif
-static void (*const tiles[GEMM_VECS][GEMM_ROWS])(const tile_call *t, const float *a) = {
-    {TILES_OF(1, TILE_NAME)},
-    {TILES_OF(2, TILE_NAME)},
-#if GEMM_VECS > 2
-    {TILES_OF(3, TILE_NAME)},
-#endif
-#if GEMM_VECS > 3
-    {TILES_OF(4, TILE_NAME)},
-#endif
-};
+#define DEFINE_TILES(v, ...) TILES_OF(v, TILE, __VA_ARGS__)
+ALL_TILES(DEFINE_TILES, tile, false)
+ALL_TILES(DEFINE_TILES, offset_tile, true)
+typedef void (*const tile_table[GEMM_VECS][GEMM_ROWS])(const tile_call *t, const float *a);
+static tile_table tiles = {ALL_TILES(ROW_OF_TILES, tile, false)};
+static tile_table offset_tiles = {ALL_TILES(ROW_OF_TILES, offset_tile, true)};
 
-static void gemm_f32_tile(size_t *rows, size_t *columns) {
+static void gemm_f32_tile(size_t *rows, size_t *columns, size_t *lanes) {
     *rows = GEMM_ROWS;
     *columns = GEMM_COLUMNS;
+    *lanes = VF_WIDTH;
 }
 
 /* Puts into c what the sums of n columns start from, where that is more than a bias by rows. */
@@ -144,7 +163,7 @@ static void gemm_f32(const tn_gemm_f32 *g) {
     const tn_epilogue *e = &g->epilogue;
     size_t vecs = (g->n + VF_WIDTH - 1) / VF_WIDTH;
     bool whole = g->n == vecs * VF_WIDTH, plain = g->first && !e->residual && !e->column_bias;
-    tile_call t = {.b = g->b, .k = g->k, .b_stride = g->b_stride};
+    tile_call t = {.b = g->b, .k = g->k, .b_stride = g->b_stride, .offset = g->b_offset};
     t.c_stride = whole ? g->c_stride : GEMM_COLUMNS;
     t.clip = g->last && e->activation == TN_ACT_CLIP;
     t.low = e->alpha;
@@ -156,7 +175,7 @@ static void gemm_f32(const tn_gemm_f32 *g) {
         t.c = whole ? c : edge;
         t.bias = !plain ? NULL : e->row_bias ? e->row_bias + row : zeros;
         if (!plain && !(whole && !g->first)) start_rows(g, row, rows, t.c, t.c_stride);
-        tiles[vecs - 1][rows - 1](&t, a + g->a_skip * rows);
+        (g->b_offset ? offset_tiles : tiles)[vecs - 1][rows - 1](&t, a + g->a_skip * rows);
         for (size_t r = 0; r < rows && !whole; r++)
             for (size_t j = 0; j < g->n; j += VF_WIDTH)
                 store_part(c + r * g->c_stride + j, vf_load(edge + r * GEMM_COLUMNS + j), g->n - j);

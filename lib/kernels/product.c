@@ -14,8 +14,8 @@ static size_t divide_up(size_t a, size_t b) {
 
 void tn_product_plan(tn_product *p, const tn_kernels *kernels, size_t m, size_t n, size_t k, size_t k_unit,
                      size_t batch) {
-    size_t most_rows, columns;
-    kernels->gemm_f32_tile(&most_rows, &columns);
+    size_t most_rows, columns, lanes;
+    kernels->gemm_f32_tile(&most_rows, &columns, &lanes);
     *p = (tn_product){.kernels = kernels, .m = m, .n = n, .k = k, .columns = columns};
     if (m == 0 || n == 0) return;
     /* Panels of equal height, rather than a low last one. */
@@ -35,7 +35,9 @@ void tn_product_plan(tn_product *p, const tn_kernels *kernels, size_t m, size_t 
     p->n_task = divide_up(p->column_panels, n_tasks) * columns;
     p->m_tasks = divide_up(m, p->m_task);
     p->panel_uses = p->m_task / p->rows;
-    p->tasks = p->m_tasks * divide_up(n, p->n_task);
+    p->n_tasks = divide_up(n, p->n_task);
+    p->tasks = p->m_tasks * p->n_tasks;
+    p->rows_first = n >= m;
 }
 
 static size_t float_bytes(size_t a, size_t b) {
@@ -156,7 +158,8 @@ static bool row_task(const tn_product *p, size_t column, size_t n, const float *
 
 void tn_product_task(const tn_product *p, size_t task, const float *packed_a, const tn_panels *b, float *c,
                      size_t c_stride, const tn_epilogue *epilogue, float *buffer) {
-    size_t row = task % p->m_tasks * p->m_task, column = task / p->m_tasks * p->n_task;
+    size_t row, column;
+    tn_product_place(p, task, &row, &column);
     size_t n = TN_MIN(p->n_task, p->n - column);
     if (p->m == 1 && row_task(p, column, n, packed_a, b, c, epilogue)) return;
     tn_gemm_f32 g = {.m = TN_MIN(p->m_task, p->m - row), .rows = p->rows, .a_panel = p->rows * p->k};

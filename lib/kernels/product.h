@@ -24,7 +24,8 @@ typedef struct tn_product {
     size_t k_block;
     size_t panel_uses;     /* how often a task uses a panel of B; may be raised by who uses panels in other ways */
     size_t m_task, n_task; /* rows and columns of C that a task makes, the last ones fewer */
-    size_t m_tasks, tasks;
+    size_t m_tasks, n_tasks, tasks;
+    bool rows_first; /* tasks are numbered down the rows first: B is the larger operand, and is gone through once */
 } tn_product;
 
 /* How panels of B come about. make returns where rows k to k + k_count of the panel at `column` (a multiple of the
@@ -57,6 +58,11 @@ void tn_product_pack_a(const tn_product *p, const float *a, size_t row_stride, s
                        size_t panel);
 void tn_product_pack_b(const tn_product *p, const float *b, size_t k_stride, size_t column_stride, float *packed,
                        size_t panel);
+/* Row and column of C where a task begins. */
+static inline void tn_product_place(const tn_product *p, size_t task, size_t *row, size_t *column) {
+    *row = (p->rows_first ? task % p->m_tasks : task / p->n_tasks) * p->m_task;
+    *column = (p->rows_first ? task / p->m_tasks : task % p->n_tasks) * p->n_task;
+}
 void tn_product_task(const tn_product *p, size_t task, const float *packed_a, const tn_panels *b, float *c,
                      size_t c_stride, const tn_epilogue *epilogue, float *buffer);
 

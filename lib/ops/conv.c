@@ -1,26 +1,26 @@
 /* Conv, and com.microsoft's FusedConv with what is added and the activation inside.
  *
- * float32: one product per group, of the packed weights [outputs, channels * taps] with the image's matrix, which is
- * the image itself for kernels of one element and is cut from it a panel at a time for others. Depthwise convolution has
- * kernels of its own; where there is one output position, weights lie as a product with a vector wants them. float64
- * takes plain loops. */
+ * float32: kernels of one element are products of the weights with the image as it is; depthwise convolution has kernels
+ * of its own; where there is one output position, weights lie as a product with a vector wants them; all others are
+ * products with a copy of the image (conv_image.c). float64 takes plain loops. */
 #include "ops/conv.h"
 #include "ops/data.h"
 #include "ops/fused_activation.h"
 #include "ops/scratch.h"
 #include <stdio.h>
 
-typedef enum conv_kind { CONV_EMPTY, CONV_DEPTHWISE, CONV_VECTOR, CONV_PRODUCT, CONV_PLAIN } conv_kind;
+typedef enum conv_kind { CONV_EMPTY, CONV_DEPTHWISE, CONV_VECTOR, CONV_POINTWISE, CONV_IMAGE, CONV_PLAIN } conv_kind;
 
 typedef struct conv_state {
     conv_kind kind;
     tn_conv_shape shape;
     tn_epilogue epilogue;
     tn_conv_depthwise *depthwise;
-    tn_product product; /* of one group */
-    bool pointwise;
+    tn_conv_image *image;
+    const tn_product *product;     /* of one group */
     const float *weights;          /* packed, group after group; NULL: packed at each run */
     size_t group_a, buffer_floats; /* floats of a group's packed weights, of one thread's buffer */
+    size_t scratch;                /* bytes of scratch memory before that of the packed weights */
     int64_t task_rows, row_tasks;  /* of products with a vector */
 } conv_state;
 
@@ -122,34 +122,44 @@ static void pack_weights(void *dst, const void *context) {
                               i);
 }
 
-static tn_status prepare_product(tn_prepare *call, conv_state *c) {
-    const tn_conv_shape *s = &c->shape;
-    size_t m = (size_t)(s->outputs / s->group), k, bytes;
-    if (!tn_mul_size((size_t)(s->channels / s->group), (size_t)s->taps, &k))
+/* Has the weights packed for state->product, or makes room for that in the scratch memory. */
+static tn_status prepare_weights(tn_prepare *call, conv_state *c) {
+    const tn_product *p = c->product;
+    size_t bytes = tn_product_a_bytes(p);
+    int64_t group = c->shape.group;
+    if (bytes == SIZE_MAX || !tn_mul_size(bytes, (size_t)group, &bytes))
         return tn_fail(TN_E_SHAPE, "the weights are too large");
-    tn_product_plan(&c->product, call->kernels, m, (size_t)s->out_plane, k, (size_t)s->taps,
-                    (size_t)(s->batch * s->group));
-    c->group_a = m * k;
-    c->pointwise = s->taps == 1 && s->in_plane == s->out_plane;
-    for (int i = 0; i < s->window.spatial; i++)
-        c->pointwise &= s->window.in[i] == s->window.out[i] && s->window.pad_begin[i] == 0;
-    bytes = tn_product_a_bytes(&c->product);
-    if (bytes == SIZE_MAX || !tn_mul_size(bytes, (size_t)s->group, &bytes))
-        return tn_fail(TN_E_SHAPE, "the weights are too large");
+    c->group_a = p->m * p->k;
     if (call->value[1]) {
-        pack_call context = {&c->product, call->value[1]->data, s->group};
+        pack_call context = {p, call->value[1]->data, group};
         char layout[96];
         const void *packed;
-        snprintf(layout, sizeof layout, "conv_f32 %zu %lldx%zux%zu", c->product.rows, (long long)s->group, m, k);
+        snprintf(layout, sizeof layout, "conv_f32 %zu %lldx%zux%zu", p->rows, (long long)group, p->m, p->k);
         TN_TRY(tn_prepare_pack(call, 1, layout, bytes, pack_weights, &context, &packed));
         c->weights = packed;
-    } else if (!tn_scratch_add(&call->scratch, bytes, 1)) {
-        return tn_fail(TN_E_SHAPE, "the weights are too large");
+        return TN_OK;
     }
-    bytes = tn_product_buffer_bytes(&c->product);
+    return tn_scratch_add(&call->scratch, bytes, 1) ? TN_OK : tn_fail(TN_E_SHAPE, "the weights are too large");
+}
+
+static bool is_pointwise(const tn_conv_shape *s) {
+    for (int i = 0; i < s->window.spatial; i++)
+        if (s->window.kernel[i] != 1 || s->window.pad_begin[i] != 0 || s->window.in[i] != s->window.out[i])
+            return false;
+    return true;
+}
+
+static tn_status prepare_pointwise(tn_prepare *call, conv_state *c) {
+    const tn_conv_shape *s = &c->shape;
+    tn_product *p = tn_prepare_alloc(call, sizeof *p);
+    if (!p) return TN_E_MEMORY;
+    c->product = p;
+    tn_product_plan(p, call->kernels, (size_t)(s->outputs / s->group), (size_t)s->out_plane,
+                    (size_t)(s->channels / s->group), 1, (size_t)(s->batch * s->group));
+    size_t bytes = tn_product_buffer_bytes(p);
     c->buffer_floats = (bytes + 63) / 64 * 16;
     if (bytes == SIZE_MAX || !tn_scratch_add(&call->scratch, (size_t)call->threads, c->buffer_floats * sizeof(float)))
-        return tn_fail(TN_E_SHAPE, "a kernel of %lld elements is too large", (long long)s->taps);
+        return tn_fail(TN_E_SHAPE, "an image of %lld channels is too large", (long long)s->channels);
     return TN_OK;
 }
 
@@ -180,8 +190,13 @@ static tn_status conv_prepare(tn_prepare *call) {
         c->task_rows = TN_MAX(65536 / k, 4);
         c->row_tasks = (s->outputs + c->task_rows - 1) / c->task_rows;
     } else {
-        c->kind = CONV_PRODUCT;
-        return prepare_product(call, c);
+        c->kind = is_pointwise(s) ? CONV_POINTWISE : CONV_IMAGE;
+        if (c->kind == CONV_POINTWISE)
+            TN_TRY(prepare_pointwise(call, c));
+        else
+            TN_TRY(tn_conv_image_prepare(call, s, &c->image, &c->product));
+        c->scratch = call->scratch;
+        return prepare_weights(call, c);
     }
     return TN_OK;
 }
@@ -194,17 +209,16 @@ typedef struct run_call {
     const tn_epilogue *epilogue;
 } run_call;
 
-static void product_task(void *context, int64_t index) {
+static void pointwise_task(void *context, int64_t index) {
     const run_call *c = context;
     const conv_state *state = c->state;
     const tn_conv_shape *s = &state->shape;
-    const tn_product *p = &state->product;
+    const tn_product *p = state->product;
     size_t task = (size_t)index % p->tasks, group = (size_t)index / p->tasks % (size_t)s->group;
     size_t image = (size_t)index / p->tasks / (size_t)s->group, plane = (size_t)s->out_plane;
     size_t row = group * p->m, at = (image * (size_t)s->outputs + row) * plane;
-    const float *x =
-        c->x + (image * (size_t)s->channels + group * (size_t)(s->channels / s->group)) * (size_t)s->in_plane;
-    tn_panels panels = state->pointwise ? tn_panels_matrix(x, (size_t)s->in_plane, 1) : tn_panels_image(x, s);
+    size_t channel = image * (size_t)s->channels + group * (size_t)(s->channels / s->group);
+    tn_panels panels = tn_panels_matrix(c->x + channel * plane, plane, 1);
     tn_epilogue e = *c->epilogue;
     if (e.row_bias) e.row_bias += row;
     if (e.residual) e.residual += at;
@@ -288,16 +302,19 @@ static tn_status conv_run(tn_run *call) {
         tn_parallel(call->pool, s->batch * state->row_tasks, vector_task, &c);
         return TN_OK;
     }
-    uint8_t *scratch = call->scratch;
     c.w = state->weights;
     if (!c.w) {
-        pack_call pack = {&state->product, w->data, s->group};
-        float *packed = tn_scratch_take(&scratch, state->group_a * (size_t)s->group, sizeof(float));
+        pack_call pack = {state->product, w->data, s->group};
+        float *packed = (float *)(void *)((char *)call->scratch + state->scratch);
         pack_weights(packed, &pack);
         c.w = packed;
     }
-    c.buffers = (float *)(void *)scratch;
-    tn_parallel(call->pool, s->batch * s->group * (int64_t)state->product.tasks, product_task, &c);
+    if (state->kind == CONV_IMAGE) {
+        tn_conv_image_run(call, state->image, call->scratch, c.x, c.w, c.y, &e);
+        return TN_OK;
+    }
+    c.buffers = call->scratch;
+    tn_parallel(call->pool, s->batch * s->group * (int64_t)state->product->tasks, pointwise_task, &c);
     return TN_OK;
 }
 

@@ -20,10 +20,15 @@ tn_status tn_conv_infer(const tn_infer *call, bool transposed, tn_conv_shape *sh
 /* The same in prepare, where all is known. */
 tn_status tn_conv_read(const tn_prepare *call, bool transposed, tn_conv_shape *shape);
 
-/* Columns of the matrix that a convolution multiplies its weights with, cut from an image as they are needed: row
- * (channel, tap), column (output position). The image, its first element being that of the group's first channel, is
- * panels.b; panels.context the shape. k is to be cut at multiples of taps. */
-tn_panels tn_panels_image(const float *x, const tn_conv_shape *shape);
+/* Any float32 convolution. Adds to call->scratch what run needs; *out_product says how one group's weights
+ * [outputs, channels * taps] are to be packed. */
+typedef struct tn_conv_image tn_conv_image;
+tn_status tn_conv_image_prepare(tn_prepare *call, const tn_conv_shape *shape, tn_conv_image **out_image,
+                                const tn_product **out_product);
+/* scratch: its part of the scratch memory. w: packed, group after group. epilogue: row_bias [outputs], residual like y.
+ */
+void tn_conv_image_run(const tn_run *call, const tn_conv_image *image, void *scratch, const float *x, const float *w,
+                       float *y, const tn_epilogue *epilogue);
 
 /* Depthwise convolution, each channel with kernels of its own, of 1 or 2 spatial axes. */
 typedef struct tn_conv_depthwise tn_conv_depthwise;

@@ -78,8 +78,8 @@ static void bench_gemm(void) {
     for (int level = 0; level < TN_CPU_LEVELS; level++) {
         gemm_call c = {.kernels = tn_kernels_at((tn_cpu_level)level)};
         if (!c.kernels) continue;
-        size_t rows, columns;
-        c.kernels->gemm_f32_tile(&rows, &columns);
+        size_t rows, columns, lanes;
+        c.kernels->gemm_f32_tile(&rows, &columns, &lanes);
         for (size_t i = 0; i < TN_COUNT(ks); i++) {
             size_t k = ks[i], m = rows * 4;
             char name[100];
