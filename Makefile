@@ -59,6 +59,7 @@ FUZZERS := $(filter-out $(BUILD)/tests/fuzz/replay,$(patsubst %.c,$(BUILD)/%,$(w
 EXAMPLES := $(patsubst examples/%.c,$(BUILD)/examples/%,$(wildcard examples/*.c))
 TOOL_SOURCES := $(sort $(wildcard examples/tenon/*.c))
 TOOL := $(if $(TOOL_SOURCES),$(BUILD)/tenon)
+DEMO_SOURCES := $(sort $(wildcard examples/demo/*.c))
 
 # V=1 shows the commands.
 Q := $(if $(V),,@)
@@ -120,6 +121,10 @@ $(BUILD)/examples/tenon/%.o: examples/tenon/%.c
 	@mkdir -p $(@D)
 	$(SAY) CC $<
 	$(Q)$(CC) $(HOST_FLAGS) $(TOOL_CFLAGS) -MMD -MP -c $< -o $@
+$(BUILD)/examples/demo/%.o: examples/demo/%.c
+	@mkdir -p $(@D)
+	$(SAY) CC $<
+	$(Q)$(CC) $(HOST_FLAGS) -MMD -MP -c $< -o $@
 
 $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(BUILD)/libtenon.a
 	$(SAY) LD $@
@@ -141,6 +146,9 @@ $(BUILD)/examples/%: examples/%.c $(BUILD)/libtenon.a
 $(BUILD)/tenon: $(TOOL_SOURCES:%.c=$(BUILD)/%.o) $(BUILD)/libtenon.a
 	$(SAY) LD $@
 	$(Q)$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $^ $(LIBS) $(TOOL_LIBS)
+$(BUILD)/demo: $(DEMO_SOURCES:%.c=$(BUILD)/%.o) $(BUILD)/libtenon.a
+	$(SAY) LD $@
+	$(Q)$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $^ $(LIBS)
 
 setup: # installs what the checks need and this machine lacks
 	tests/setup/packages.sh
@@ -160,6 +168,10 @@ conformance: $(CONFORMANCE)
 fuzz: $(FUZZERS) # kept inputs, and FUZZ_RUNS mutations of each
 	@for f in $(notdir $(FUZZERS)); do \
 	    echo "fuzz $$f"; $(BUILD)/tests/fuzz/$$f -n $${FUZZ_RUNS:-200} tests/fuzz/corpus/$$f || exit 1; done
+demo: # real models on real input, beside ONNX Runtime
+	tests/setup/packages.sh demo
+	BUILD=$(BUILD) tests/models/real_inputs.sh
+	@$(BUILD)/demo --compare build/models/cases/recorded
 check:
 	tests/check.sh
 format:
@@ -188,6 +200,6 @@ help:
 	@echo 'make install  PREFIX=/usr/local DESTDIR='
 	@echo 'make format lint clean'
 
-.PHONY: all lib examples setup test unit conformance fuzz check format lint install clean help
+.PHONY: all lib examples setup demo test unit conformance fuzz check format lint install clean help
 .SECONDARY:
--include $(wildcard $(OBJECTS:.o=.d) $(BUILD)/tests/*/*.d $(BUILD)/examples/tenon/*.d)
+-include $(wildcard $(OBJECTS:.o=.d) $(BUILD)/tests/*/*.d $(BUILD)/examples/*/*.d)

@@ -1,9 +1,11 @@
 #!/bin/sh
-# The real models, and those that scikit-learn makes: each agrees with ONNX Runtime at every instruction set level of this machine, on one thread and two.
+# The real models, on random and on real input, and those that scikit-learn makes: each agrees with ONNX Runtime at every
+# instruction set level of this machine, on one thread and two.
 set -eu
 cd "$(dirname "$0")/../.."
 tests/models/fetch.sh
 [ -d build/models/cases/real ] || build/venv/bin/python tests/models/cases.py >/dev/null
+[ -d build/models/cases/recorded ] || tests/models/real_inputs.sh
 [ -d build/models/cases/sklearn ] || build/venv/bin/python tests/models/make_sklearn.py >/dev/null
 run=${BUILD:-build}/tests/conformance/onnx_backend
 for cpu in $($run --levels); do

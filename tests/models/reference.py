@@ -1,0 +1,39 @@
+"""Writes what ONNX Runtime makes of recorded inputs, and how long it takes.
+
+In the folder that is given: test_<model>/model.onnx, test_data_set_N/input_K.pb; the outputs come beside the inputs as
+output_K.pb, and test_<model>/milliseconds is the median latency of set 0 on one thread.
+"""
+import pathlib
+import statistics
+import sys
+import time
+
+import onnx
+import onnxruntime as ort
+from onnx import numpy_helper
+
+
+def load(path):
+    return numpy_helper.to_array(onnx.TensorProto.FromString(path.read_bytes()))
+
+
+def measure(session, feed):
+    times, start = [], time.perf_counter()
+    while len(times) < 51 and (len(times) < 5 or time.perf_counter() - start < 0.5):
+        before = time.perf_counter()
+        session.run(None, feed)
+        times.append(time.perf_counter() - before)
+    return 1e3 * statistics.median(times)
+
+
+for folder in sorted(pathlib.Path(sys.argv[1]).glob("test_*")):
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = 1
+    session = ort.InferenceSession(str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"])
+    for data in folder.glob("test_data_set_*"):
+        feed = {x.name: load(data / f"input_{k}.pb") for k, x in enumerate(session.get_inputs())}
+        for k, (x, array) in enumerate(zip(session.get_outputs(), session.run(None, feed))):
+            (data / f"output_{k}.pb").write_bytes(numpy_helper.from_array(array, x.name).SerializeToString())
+        if data.name == "test_data_set_0":
+            (folder / "milliseconds").write_text(f"{measure(session, feed):.4f}\n")
