@@ -81,8 +81,8 @@ static tn_status prepare_and_run(call *c, const tn_allocator *allocator, tn_valu
                           .threads = tn_pool_threads(pool),
                           .host = &prepare_host};
     if (op->prepare) TN_TRY(op->prepare(&prepare));
-    void *scratch = prepare.scratch ? tn_region_alloc(c->region, TN_MAX(prepare.scratch, (size_t)64)) : NULL;
-    if (prepare.scratch && !scratch) return TN_E_MEMORY;
+    void *scratch = tn_region_alloc(c->region, TN_MAX(prepare.scratch, (size_t)64));
+    if (!scratch) return TN_E_MEMORY;
     for (int i = 0; i < c->out_count; i++) {
         out[i].present = true;
         c->out[i] = &out[i];

@@ -216,8 +216,8 @@ static tn_status run_late(tn_exec *exec, tn_plan *plan, tn_step *step) {
     tn_prepare prepare = prepare_call(exec, step, &host);
     prepare.value = contents; /* the state is for this run alone */
     if (step->node->op->prepare) TN_TRY(step->node->op->prepare(&prepare));
-    void *scratch = prepare.scratch ? tn_region_alloc(exec->late, TN_MAX(prepare.scratch, (size_t)64)) : NULL;
-    if (prepare.scratch && !scratch) return TN_E_MEMORY;
+    void *scratch = tn_region_alloc(exec->late, TN_MAX(prepare.scratch, (size_t)64));
+    if (!scratch) return TN_E_MEMORY;
     for (int i = 0; i < step->out_count; i++) {
         tn_value *out = step->out[i];
         const tn_type *type = &step->out_types[i];
@@ -338,12 +338,14 @@ tn_status tn_plan_finish(tn_exec *exec, tn_plan *plan) {
 }
 
 void tn_plan_bind(tn_plan *plan, void *arena) {
+    static _Alignas(64) char nothing[64]; /* what parts of no bytes point to: never written */
+    if (!arena) arena = nothing;
     for (int v = 0; v < plan->graph->value_count; v++) {
         if (plan->offset[v] == SIZE_MAX) continue;
         tn_tensor_deinit(&plan->values[v].tensor);
-        plan->values[v].tensor.data = arena ? (char *)arena + plan->offset[v] : NULL;
+        plan->values[v].tensor.data = (char *)arena + plan->offset[v];
     }
-    void *scratch = arena ? (char *)arena + (plan->arena - plan->scratch) : NULL;
+    void *scratch = (char *)arena + (plan->arena - plan->scratch);
     for (int s = 0; s < plan->step_count; s++) {
         plan->steps[s].scratch_at = scratch;
         for (int b = 0; b < 2; b++)
