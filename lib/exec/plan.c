@@ -241,6 +241,11 @@ static tn_status align_value(tn_exec *exec, tn_plan *plan, int v) {
     return copy ? TN_OK : TN_E_MEMORY;
 }
 
+/* A constant that was copied or packed is read no more; in memory there need be one of it. */
+static void rest_weights(const tn_plan *plan, const tn_tensor *t) {
+    tn_graph_rest_file(plan->graph, t->data, tn_dtype_bytes(t->dtype, tn_count(t)));
+}
+
 /* Prepares a static step. It sees aligned copies of weights that lie unaligned in the model file; they go again where the
  * operator packed them. */
 static tn_status prepare_static(tn_exec *exec, tn_plan *plan, tn_step *step) {
@@ -255,6 +260,7 @@ static tn_status prepare_static(tn_exec *exec, tn_plan *plan, tn_step *step) {
         origin[i] = step->contents[i] ? step->contents[i]->data : NULL;
         if (!is_misaligned(step, i)) continue;
         status = tn_tensor_init_copy(&shadow[i], step->contents[i], exec->allocator);
+        rest_weights(plan, step->contents[i]);
         step->contents[i] = &shadow[i];
     }
     struct tn_prepare_host host = {plan->region, exec->packs, step->immutable, origin, packed};
@@ -263,6 +269,7 @@ static tn_status prepare_static(tn_exec *exec, tn_plan *plan, tn_step *step) {
     step->state = call.state;
     step->scratch = call.scratch;
     for (int i = 0; i < node->formal_in; i++) {
+        if (!shadow[i].buffer && packed[i] && step->immutable[i]) rest_weights(plan, step->contents[i]);
         if (!shadow[i].buffer) continue;
         tn_tensor_deinit(&shadow[i]);
         step->contents[i] = plan->known[node->in[i]];

@@ -2,12 +2,15 @@
  * selves behind, which at most doubles what they take. */
 #include "graph/graph.h"
 #include "graph/op.h"
+#include <sys/mman.h>
+#include <unistd.h>
 
 typedef struct tn_keeper {
     struct tn_keeper *next;
     void (*release)(void *pointer, size_t size);
     void *pointer;
     size_t size;
+    bool is_file;
 } tn_keeper;
 
 tn_status tn_graph_create_root(const tn_allocator *allocator, size_t limit, tn_graph **out_graph) {
@@ -48,9 +51,27 @@ tn_status tn_graph_keep(tn_graph *graph, void (*release)(void *pointer, size_t s
         release(pointer, size);
         return TN_E_MEMORY;
     }
-    *keeper = (tn_keeper){graph->root->keepers, release, pointer, size};
+    *keeper = (tn_keeper){graph->root->keepers, release, pointer, size, false};
     graph->root->keepers = keeper;
     return TN_OK;
+}
+
+tn_status tn_graph_keep_file(tn_graph *graph, void (*release)(void *pointer, size_t size), void *pointer, size_t size) {
+    TN_TRY(tn_graph_keep(graph, release, pointer, size));
+    graph->root->keepers->is_file = true;
+    return TN_OK;
+}
+
+void tn_graph_rest_file(const tn_graph *graph, const void *data, size_t bytes) {
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), from = (uintptr_t)data, to = from + bytes;
+    for (const tn_keeper *k = graph->root->keepers; k; k = k->next) {
+        uintptr_t start = (uintptr_t)k->pointer;
+        if (!k->is_file || from < start || to > start + k->size) continue;
+        from = (from + page - 1) / page * page; /* whole pages of it alone */
+        to = to / page * page;
+        if (to > from) madvise((char *)k->pointer + (from - start), to - from, MADV_DONTNEED);
+        return;
+    }
 }
 
 /* Makes room for one more element: returns the array, possibly moved, or NULL. */

@@ -98,6 +98,10 @@ tn_status tn_graph_create_root(const tn_allocator *allocator, size_t limit, tn_g
 tn_graph *tn_graph_create_body(tn_graph *parent); /* NULL on failure */
 /* Calls release(pointer, size) when the root goes. On failure it has been called already. */
 tn_status tn_graph_keep(tn_graph *graph, void (*release)(void *pointer, size_t size), void *pointer, size_t size);
+/* Likewise for a file that is mapped to read. */
+tn_status tn_graph_keep_file(tn_graph *graph, void (*release)(void *pointer, size_t size), void *pointer, size_t size);
+/* If `data` lies in such a file: it is not needed soon, so its pages may go. They come back when they are read. */
+void tn_graph_rest_file(const tn_graph *graph, const void *data, size_t bytes);
 
 /* The following return an index, or -1 on failure. Names and types are copied. */
 int tn_graph_add_value(tn_graph *graph, const char *name, const tn_type *type);        /* type NULL: unknown */

@@ -43,5 +43,5 @@ void tn_unmap_contents(tn_string contents) {
 }
 
 tn_status tn_keep_contents(tn_graph *graph, tn_string contents) {
-    return tn_graph_keep(graph, unmap, address(contents), contents.size);
+    return tn_graph_keep_file(graph, unmap, address(contents), contents.size);
 }
