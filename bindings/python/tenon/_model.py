@@ -23,7 +23,7 @@ from ._library import (
     create,
     lib,
 )
-from ._tensor import as_array, numpy_dtype, view, wrap
+from ._tensor import Views, as_array, numpy_dtype, wrap
 
 Value = Union[np.ndarray, List[np.ndarray], None]
 Results = Union[Dict[str, Value], List[Value]]
@@ -99,6 +99,7 @@ class Session:
         )
         self._pointer = self._handle.pointer
         self._lock = threading.Lock()
+        self._views = Views(self._handle)
         self._held: List[Any] = [None] * len(model.inputs)  # what the session borrows: (array, shape, tensor)
 
     def _set_sequence(self, index: int, info: ValueInfo, values: Sequence[Any]) -> None:
@@ -160,7 +161,7 @@ class Session:
     def _array(self, tensor: Optional[int], copy: bool) -> Value:
         if tensor is None:
             return None
-        array = view(tensor, self._handle)
+        array = self._views.of(tensor)
         return array.copy() if copy and not array.flags.owndata else array
 
     def run(self, inputs: Any = (), outputs: Optional[Sequence[str]] = None, *, copy: bool = True) -> Results:

@@ -134,6 +134,30 @@ class _Memory:
         }
 
 
+class Views:
+    """The arrays on a session's output tensors, made once for each place in memory and shape."""
+
+    def __init__(self, owner: Any) -> None:
+        self._owner = owner
+        self._known: "dict[int, tuple[np.ndarray, tuple, Any, list[int]]]" = {}
+
+    def of(self, tensor: int) -> np.ndarray:
+        """As view."""
+        rank, number, dense = lib.tn_tensor_rank(tensor), lib.tn_tensor_dtype(tensor), lib.tn_tensor_is_dense(tensor)
+        place = lib.tn_tensor_const_data(tensor), rank, number, dense
+        known = self._known.get(tensor)
+        if known is not None:
+            array, known_place, dims, known_dims = known
+            if place == known_place and dims[:rank] == known_dims:
+                return array
+        array, dims = view(tensor, self._owner), lib.tn_tensor_dims(tensor)
+        if dense and number in _PLAIN and not array.flags.owndata:
+            if len(self._known) > 64:
+                self._known.clear()
+            self._known[tensor] = array, place, dims, dims[:rank]
+        return array
+
+
 def view(tensor: int, owner: Any) -> np.ndarray:
     """A read-only array on a tensor's memory. Strings, and elements of less than a byte, are copies."""
     if not lib.tn_tensor_is_dense(tensor):
