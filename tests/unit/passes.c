@@ -264,12 +264,34 @@ static void constants_are_folded_and_repetitions_merged(void **state) {
     tn_model_destroy(model);
 }
 
+/* Cast at the borders alone: none beside the node that moves, though it knows half precision itself. */
+static void half_precision_stays_wide_between_operators_that_compute(void **state) {
+    (void)state;
+    static const char *const expected[] = {"Cast", "Exp", "Transpose", "Log", "Cast"};
+    builder b = {.seed = 1};
+    tn_model *model;
+    tn_node_info info;
+    assert_ok(tn_graph_create(NULL, &b.g));
+    assert_ok(tn_graph_input(b.g, "x", TN_FLOAT16, 4, (int64_t[]){2, 3, 4, 8}, &b.x));
+    int moved = transpose(&b, op1(&b, "Exp", b.x), (int64_t[]){3, 1, 2, 0});
+    assert_ok(tn_graph_output(b.g, op1(&b, "Log", moved), "y"));
+    assert_ok(tn_model_from_graph(b.g, NULL, &model));
+    const tn_graph *graph = tn_model_graph(model);
+    assert_int_equal(tn_graph_node_count(graph), TN_COUNT(expected));
+    for (int n = 0; n < tn_graph_node_count(graph); n++) {
+        assert_ok(tn_graph_node_info(graph, n, &info));
+        assert_string_equal(info.op, expected[n]);
+    }
+    tn_model_destroy(model);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(patterns_become_one_node),
         cmocka_unit_test(results_are_those_without_passes),
         cmocka_unit_test(shared_values_are_not_fused_away),
         cmocka_unit_test(constants_are_folded_and_repetitions_merged),
+        cmocka_unit_test(half_precision_stays_wide_between_operators_that_compute),
     };
     return cmocka_run_group_tests_name("passes", tests, NULL, NULL);
 }
