@@ -163,7 +163,8 @@ typedef struct {
     double absolute, relative;
 } tolerance;
 
-/* ONNX's own; or, of the real models' outputs, a share of the largest element. */
+/* ONNX's own; or, of the real models' outputs, a share of the largest element, and no less than 1e-7: of small sigmoids
+ * ONNX Runtime computes no more places. */
 static tolerance tolerance_of(tn_dtype dtype, const void *data, int64_t count) {
     double largest = 0;
     if (settings.relative <= 0) return (tolerance){1e-7, 1e-3};
@@ -173,7 +174,7 @@ static tolerance tolerance_of(tn_dtype dtype, const void *data, int64_t count) {
     }
     /* Half-precision outputs are rounded where ONNX Runtime rounds them, or one place off. */
     double least = dtype == TN_FLOAT16 ? 0x1p-9 : dtype == TN_BFLOAT16 ? 0x1p-6 : 0;
-    return (tolerance){fmax(settings.relative, least) * largest, 0};
+    return (tolerance){fmax(fmax(settings.relative, least) * largest, 1e-7), 0};
 }
 
 static bool close_enough(tolerance t, double expected, double found) {
