@@ -22,7 +22,8 @@ typedef struct net {
     int runs, compared;  /* so far */
     int timed;           /* runs behind the latency */
     double milliseconds; /* median, one thread */
-    double difference;   /* the greatest from the reference, as a part of the output's largest element */
+    double gap[NET_PORTS],
+        largest[NET_PORTS]; /* of each output: from the reference, and of its elements, in all runs */
     struct net *next;
 } net;
 
@@ -40,6 +41,8 @@ void *net_input(net *n, const char *name, tn_dtype dtype, int rank, const int64_
 void net_run(net *n);
 const tn_tensor *net_output(const net *n, const char *name);
 void net_close(net *n);
+/* The greatest difference of an output from the reference, as a part of the largest element that it ever had. */
+double net_difference(const net *n);
 /* How far a net may be from the reference, and why if that is unusual. */
 double net_tolerance(const net *n, const char **out_why);
 
