@@ -1,16 +1,27 @@
 /* Constant folding: nodes on constants alone are run now, and so are those that ask for a shape that is known. */
 #include "exec/eager.h"
+#include "graph/infer.h"
 #include "passes/rows.h"
 
 /* Results larger than both this and their inputs stay unfolded: a node that makes a big tensor of little
- * (ConstantOfShape, Expand) is better run than kept. */
+ * (ConstantOfShape, Expand) is better run than kept. All results of a pass together stay below this and twice the
+ * constants that there were, so that a small file cannot ask for much memory. */
 #define FREE_BYTES (1u << 20)
+#define FREE_BYTES_IN_ALL ((size_t)64 << 20)
 
 static size_t bytes_of(const tn_tensor *t) {
     return tn_dtype_bytes(t->dtype, tn_count(t));
 }
 
-static bool foldable(const tn_graph *graph, const tn_node *node) {
+static size_t budget_of(const tn_graph *graph) {
+    size_t bytes = FREE_BYTES_IN_ALL;
+    for (int v = 0; v < graph->value_count; v++)
+        if (graph->values[v].constant) bytes += 2 * TN_MIN(bytes_of(graph->values[v].constant), PTRDIFF_MAX / 64);
+    return bytes;
+}
+
+/* *bytes: of its results, as far as they are known. */
+static bool foldable(tn_graph *graph, const tn_node *node, size_t *bytes) {
     size_t in = FREE_BYTES, out = 0;
     if (node->dead || node->op->flags & (TN_OP_RANDOM | TN_OP_CONTROL) || !node->op->run) return false;
     for (int i = 0; i < node->in_count; i++) {
@@ -21,6 +32,7 @@ static bool foldable(const tn_graph *graph, const tn_node *node) {
         else if (!(node->op->flags & TN_OP_SHAPE) || !tn_type_is_concrete(&value->type))
             return false;
     }
+    if (tn_graph_infer_node(graph, node) != TN_OK) return false; /* what was folded before may tell more */
     for (int i = 0; i < node->out_count; i++) {
         if (node->out[i] < 0) continue;
         const tn_type *type = &graph->values[node->out[i]].type;
@@ -28,6 +40,7 @@ static bool foldable(const tn_graph *graph, const tn_node *node) {
         if (tn_type_is_concrete(type))
             out += TN_MIN(tn_dtype_bytes(type->dtype, tn_type_count(type)), PTRDIFF_MAX / 64);
     }
+    *bytes = out;
     return out <= in;
 }
 
@@ -68,9 +81,11 @@ static tn_status fold_node(tn_graph *graph, const tn_node *node, tn_region *scra
 tn_status tn_pass_fold(tn_graph *graph, int *changes) {
     tn_region *scratch = tn_region_create(graph->allocator, 0);
     tn_status status = scratch ? TN_OK : TN_E_MEMORY;
+    size_t budget = budget_of(graph), bytes;
     for (int n = 0; n < graph->node_count && status == TN_OK; n++) {
         tn_node *node = &graph->nodes[n];
-        if (!foldable(graph, node)) continue;
+        if (!foldable(graph, node, &bytes) || bytes > budget) continue;
+        budget -= bytes;
         tn_region_reset(scratch);
         status = fold_node(graph, node, scratch);
         if (status == TN_OK) {
