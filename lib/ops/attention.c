@@ -155,11 +155,9 @@ static tn_status infer(tn_infer *call) {
 
 typedef struct attention {
     tn_attention core;
-    tn_attention_layout fresh[2]; /* of the keys and values that come in */
-    size_t fresh_length, past, size[2];
-    bool joined[2];    /* past and new are put together, */
-    bool in_output[2]; /* in the output that shows them, else in scratch */
-    size_t own;        /* scratch of the core comes first, then that of this */
+    tn_attention_join join[2]; /* of keys and values */
+    bool joined[2];            /* past and new ones are put together, in the output or in scratch */
+    size_t own;                /* scratch of the core comes first, then that of this */
 } attention;
 
 static tn_status prepare(tn_prepare *call) {
@@ -183,10 +181,6 @@ static tn_status prepare(tn_prepare *call) {
                         .causal = tn_attr_int(call->node, "is_causal", 0) != 0,
                         .past = (size_t)d.past,
                         .stage = (tn_attention_stage)tn_attr_int(call->node, "qk_matmul_output_mode", 0)};
-    s->past = a->past;
-    s->fresh_length = (size_t)d.new_length;
-    s->size[0] = a->size;
-    s->size[1] = a->v_size;
     a->q = d.flat ? tn_attention_rows_first(a->heads, a->q_length, a->size)
                   : tn_attention_heads_first(a->heads, a->q_length, a->size);
     a->y = d.flat ? tn_attention_rows_first(a->heads, a->q_length, a->v_size)
@@ -195,36 +189,25 @@ static tn_status prepare(tn_prepare *call) {
     size_t own = 0;
     bool fits = tn_scratch_add(&own, a->batch, sizeof(int32_t));
     for (int i = 0; i < 2; i++) {
-        s->fresh[i] = d.flat ? tn_attention_rows_first(a->kv_heads, s->fresh_length, s->size[i])
-                             : tn_attention_heads_first(a->kv_heads, s->fresh_length, s->size[i]);
-        s->in_output[i] = 1 + i < call->out_count;
-        s->joined[i] = s->past > 0 || s->in_output[i];
-        tn_attention_layout whole = tn_attention_heads_first(a->kv_heads, a->kv_length, s->size[i]);
-        *(i ? &a->v : &a->k) = s->joined[i] ? whole : s->fresh[i];
-        size_t rows;
+        size_t size = i ? a->v_size : a->size, length = (size_t)d.new_length, count;
+        s->join[i] = (tn_attention_join){a->batch,
+                                         a->kv_heads,
+                                         a->past,
+                                         length,
+                                         size,
+                                         d.flat ? tn_attention_rows_first(a->kv_heads, length, size)
+                                                : tn_attention_heads_first(a->kv_heads, length, size)};
+        s->joined[i] = a->past > 0 || 1 + i < call->out_count;
+        *(i ? &a->v : &a->k) =
+            s->joined[i] ? tn_attention_heads_first(a->kv_heads, a->kv_length, size) : s->join[i].fresh;
         if (s->joined[i])
-            fits = fits && tn_mul_size(a->batch * a->kv_heads, a->kv_length, &rows) &&
-                   tn_mul_size(rows, s->size[i], &rows) && tn_scratch_add(&own, rows, sizeof(float));
+            fits = fits && tn_mul_size(a->batch * a->kv_heads, a->kv_length, &count) &&
+                   tn_mul_size(count, size, &count) && tn_scratch_add(&own, count, sizeof(float));
     }
     TN_TRY(tn_attention_prepare(call, a));
     s->own = call->scratch;
     fits = fits && tn_add_size(call->scratch, own, &call->scratch);
     return fits ? TN_OK : tn_fail(TN_E_SHAPE, "the attention is too large");
-}
-
-/* [past | new] for each head, at `to`. */
-static void join(const attention *s, int which, const float *past, const float *fresh, float *to) {
-    const tn_attention *a = &s->core;
-    size_t size = s->size[which];
-    for (size_t b = 0; b < a->batch; b++)
-        for (size_t h = 0; h < a->kv_heads; h++) {
-            const float *rows = fresh + b * s->fresh[which].batch + h * s->fresh[which].head;
-            if (past) memcpy(to, past, s->past * size * sizeof *to);
-            if (past) past += s->past * size;
-            to += s->past * size;
-            for (size_t r = 0; r < s->fresh_length; r++, to += size)
-                memcpy(to, rows + r * s->fresh[which].row, size * sizeof *to);
-        }
 }
 
 static tn_status run(tn_run *call) {
@@ -238,10 +221,10 @@ static tn_status run(tn_run *call) {
     for (int i = 0; i < 2; i++) {
         const tn_tensor *past = tn_in(call, PAST_K + i), *fresh = tn_in(call, K + i);
         tn_tensor *present = tn_out(call, 1 + i);
-        float *whole =
-            tn_scratch_take(&at, s->joined[i] ? a->batch * a->kv_heads * a->kv_length * s->size[i] : 0, sizeof(float));
+        float *whole = tn_scratch_take(&at, s->joined[i] ? a->batch * a->kv_heads * a->kv_length * s->join[i].size : 0,
+                                       sizeof(float));
         if (present) whole = present->data;
-        if (s->joined[i]) join(s, i, past ? past->data : NULL, fresh->data, whole);
+        if (s->joined[i]) tn_attention_join_run(&s->join[i], past ? past->data : NULL, fresh->data, whole);
         *(i ? &c.v : &c.k) = s->joined[i] ? whole : fresh->data;
     }
     if (lengths) {

@@ -92,7 +92,7 @@ static void add_mask(const job *j, int which, size_t batch, size_t head, size_t 
         for (size_t i = 0; i < known; i++) scores[i] += mask[i * m->column] ? 0 : m->filter;
     } else {
         const int32_t *mask = (const int32_t *)j->call->mask[which] + at;
-        for (size_t i = 0; i < known; i++) scores[i] += mask[i * m->column] ? 0 : m->filter;
+        for (size_t i = 0; i < known; i++) scores[i] += mask[i * m->column] > 0 ? 0 : m->filter;
     }
     for (size_t i = known; i < n; i++) scores[i] = -__builtin_inff();
 }
@@ -189,4 +189,16 @@ void tn_attention_run(const tn_attention *a, const tn_run *run, const tn_attenti
     tn_pool *pool = work * (double)tasks < 50000 ? NULL : run->pool;
     if (a->packed && a->kv_length) tn_parallel(pool, (int64_t)(a->batch * a->kv_heads), pack_head, &j);
     tn_parallel(pool, (int64_t)tasks, attend, &j);
+}
+
+void tn_attention_join_run(const tn_attention_join *j, const float *past, const float *fresh, float *to) {
+    for (size_t b = 0; b < j->batch; b++)
+        for (size_t h = 0; h < j->heads; h++) {
+            const float *rows = fresh + b * j->fresh.batch + h * j->fresh.head;
+            if (past) memcpy(to, past, j->past * j->size * sizeof *to);
+            if (past) past += j->past * j->size;
+            to += j->past * j->size;
+            for (size_t r = 0; r < j->length; r++, to += j->size)
+                memcpy(to, rows + r * j->fresh.row, j->size * sizeof *to);
+        }
 }

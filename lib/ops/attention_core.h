@@ -16,7 +16,7 @@ typedef struct tn_attention_layout {
     size_t batch, head, row;
 } tn_attention_layout;
 
-/* Added to scores: float32 numbers as they are; bool and int32: 0 where it is not 0, else `filter`. Columns from
+/* Added to scores: float32 numbers as they are; bool and int32: 0 where it is above 0, else `filter`. Columns from
  * `columns` on are hidden. */
 typedef struct tn_attention_mask {
     tn_dtype dtype;                           /* TN_UNDEFINED: no mask */
@@ -57,6 +57,14 @@ typedef struct tn_attention_call {
 /* Fills in the last members from the others and adds what run needs to call->scratch. */
 tn_status tn_attention_prepare(tn_prepare *call, tn_attention *a);
 void tn_attention_run(const tn_attention *a, const tn_run *run, const tn_attention_call *call, void *scratch);
+
+/* Keys or values of the past and new ones together: to[batch, heads, past + length, size]. past[batch, heads, past, size]
+ * may be NULL if there are none. */
+typedef struct tn_attention_join {
+    size_t batch, heads, past, length, size;
+    tn_attention_layout fresh;
+} tn_attention_join;
+void tn_attention_join_run(const tn_attention_join *j, const float *past, const float *fresh, float *to);
 
 static inline tn_attention_layout tn_attention_heads_first(size_t heads, size_t length, size_t size) {
     return (tn_attention_layout){heads * length * size, length * size, size};

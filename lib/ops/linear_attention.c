@@ -1,194 +1,185 @@
-/* LinearAttention: attention without a softmax, as a recurrence on a state [d_k, d_v] a head (ONNX 27; Yang et al.,
- * "Gated Delta Networks", arXiv 2412.06464).
+/* LinearAttention: a state of [size of k, size of v] for each head instead of all keys and values. With g the decay and
+ * b the update rate, where the rule has them, each step does
  *
- * For each token: S *= exp(g); v' = v, or beta (v - S^T k) under the delta rules; S += k v'^T; o = scale q^T S. Heads of a
- * batch go their ways alone: a task is one of them. */
-#include "ops/data.h"
-#include <math.h>
+ *     S = exp(g) S;  v' = b (v - S^T k) or v;  S = S + k v'^T;  y = scale * S^T q
+ *
+ * Heads are independent: one task each. Heads of queries share the state of their group. */
+#include "graph/op.h"
+#include "ops/scratch.h"
 
-enum { QUERY, KEY, VALUE, PAST, DECAY, BETA };
+static const tn_dtype FLOAT[] = {TN_FLOAT32, TN_FLOAT16, TN_BFLOAT16, TN_UNDEFINED};
 
-typedef struct linear_state {
-    int64_t batch, tokens, q_heads, kv_heads, k_width, v_width;
+enum { Q, K, V, PAST, DECAY, BETA };
+
+typedef struct linear_attention {
+    size_t batch, length, q_heads, kv_heads, size, v_size;
+    bool gated, delta;
+    size_t decay_width, beta_width; /* of a head of DECAY: 1 or `size`; of BETA: kv_heads or 1 */
     float scale;
-    bool gated, delta, decay_per_head, one_beta;
-} linear_state;
+} linear_attention;
 
 static tn_status read_rule(const tn_node *node, bool *gated, bool *delta) {
     const char *rule = tn_attr_text(node, "update_rule", "gated_delta");
-    *gated = strcmp(rule, "gated") == 0 || strcmp(rule, "gated_delta") == 0;
     *delta = strcmp(rule, "delta") == 0 || strcmp(rule, "gated_delta") == 0;
-    if (*gated || *delta || strcmp(rule, "linear") == 0) return TN_OK;
-    return tn_fail(TN_E_INVALID, "update_rule is '%s'; expected linear, gated, delta or gated_delta", rule);
+    *gated = strcmp(rule, "gated") == 0 || strcmp(rule, "gated_delta") == 0;
+    if (*delta || *gated || strcmp(rule, "linear") == 0) return TN_OK;
+    return tn_fail(TN_E_INVALID, "update_rule is '%.40s'; expected linear, gated, delta or gated_delta", rule);
 }
 
-static tn_status check_packed(const tn_infer *call, int in, const tn_type *query) {
-    TN_TRY(tn_infer_dtype(call, in, TN_FLOATS));
-    const tn_type *type = call->in[in];
-    if (type->rank < 0) return TN_OK;
-    if (type->rank != 3) return tn_infer_fail(call, in, TN_E_SHAPE, "expected [batch, tokens, heads * width]");
-    if (query->rank == 3 &&
-        (!tn_dim_fits(type->dims[0], query->dims[0]) || !tn_dim_fits(type->dims[1], query->dims[1])))
-        return tn_infer_fail(call, in, TN_E_SHAPE, "its batch and tokens must be those of the query");
-    return TN_OK;
+static tn_status check(const tn_infer *call, int in, bool wanted, int rank, const int64_t *dims) {
+    if (tn_infer_has(call, in) != wanted)
+        return tn_fail(TN_E_INVALID, "input %d is %s, but the update rule %s it", in, wanted ? "absent" : "given",
+                       wanted ? "needs" : "has no use for");
+    if (!wanted || call->in[in]->rank < 0) return TN_OK;
+    const tn_type *t = call->in[in];
+    bool fits = t->rank == rank;
+    for (int i = 0; fits && i < rank; i++) fits = dims[i] < 0 || t->dims[i] < 0 || t->dims[i] == dims[i];
+    char text[120];
+    if (fits) return TN_OK;
+    return tn_infer_fail(call, in, TN_E_SHAPE, "expected %s",
+                         tn_shape_text(text, sizeof text, TN_UNDEFINED, rank, dims));
 }
 
-static int64_t part(const tn_type *type, int64_t heads) {
-    return type->rank == 3 && type->dims[2] >= 0 ? type->dims[2] / heads : -1;
-}
-
-static tn_status check_side_inputs(const tn_infer *call, int64_t kv_heads, int64_t k_width, bool gated, bool delta) {
-    if (gated != tn_infer_has(call, DECAY) || delta != tn_infer_has(call, BETA))
-        return tn_fail(TN_E_FORMAT, "the update rule %s a decay and %s a beta", gated ? "needs" : "takes no",
-                       delta ? "needs" : "takes no");
-    for (int in = DECAY; in <= BETA; in++) {
-        if (!tn_infer_has(call, in)) continue;
-        TN_TRY(check_packed(call, in, call->in[QUERY]));
-        int64_t last = call->in[in]->rank == 3 ? call->in[in]->dims[2] : -1;
-        bool fits =
-            last < 0 || last == kv_heads || (in == BETA ? last == 1 : k_width < 0 || last == kv_heads * k_width);
-        if (!fits) return tn_infer_fail(call, in, TN_E_SHAPE, "its last dimension fits neither heads nor elements");
-    }
-    return TN_OK;
-}
-
-static tn_status linear_infer(tn_infer *call) {
+static tn_status infer_linear(tn_infer *call) {
+    const tn_type *q = call->in[Q], *k = call->in[K], *v = call->in[V];
+    int64_t heads = tn_attr_int(call->node, "q_num_heads", 0), groups = tn_attr_int(call->node, "kv_num_heads", 0);
     bool gated, delta;
-    int64_t q_heads = tn_attr_int(call->node, "q_num_heads", 0), kv_heads = tn_attr_int(call->node, "kv_num_heads", 0);
-    TN_TRY(read_rule(call->node, &gated, &delta));
-    if (q_heads < 1 || kv_heads < 1 || q_heads % kv_heads)
-        return tn_fail(TN_E_INVALID, "q_num_heads %lld must be a multiple of kv_num_heads %lld, both at least 1",
-                       (long long)q_heads, (long long)kv_heads);
-    for (int in = QUERY; in <= VALUE; in++) {
-        int64_t heads = in == QUERY ? q_heads : kv_heads;
-        TN_TRY(check_packed(call, in, call->in[QUERY]));
-        if (call->in[in]->rank == 3 && call->in[in]->dims[2] >= 0 && call->in[in]->dims[2] % heads)
-            return tn_infer_fail(call, in, TN_E_SHAPE, "%lld heads do not divide its last dimension", (long long)heads);
-    }
-    const tn_type *q = call->in[QUERY];
-    int64_t k_width = part(q, q_heads), v_width = part(call->in[VALUE], kv_heads);
-    if (!tn_dim_fits(k_width, part(call->in[KEY], kv_heads)))
-        return tn_infer_fail(call, KEY, TN_E_SHAPE, "its heads must be %lld wide, as the query's", (long long)k_width);
-    TN_TRY(check_side_inputs(call, kv_heads, k_width, gated, delta));
-    int64_t batch = q->rank == 3 ? q->dims[0] : -1, tokens = q->rank == 3 ? q->dims[1] : -1;
-    int64_t state[4] = {batch, kv_heads, k_width, v_width};
-    tn_dtype dtype = q->dtype;
-    if (tn_infer_has(call, PAST)) {
-        TN_TRY(tn_infer_dtype(call, PAST, TN_FLOATS));
-        const tn_type *past = call->in[PAST];
-        bool fits = past->rank < 0 || past->rank == 4;
-        for (int i = 0; fits && past->rank == 4 && i < 4; i++) fits = tn_dim_fits(past->dims[i], state[i]);
-        if (!fits) return tn_infer_fail(call, PAST, TN_E_SHAPE, "expected [batch, kv_heads, key width, value width]");
-        dtype = past->dtype;
-    }
-    TN_TRY(tn_infer_out(call, 0, q->dtype, 3, (int64_t[]){batch, tokens, v_width >= 0 ? q_heads * v_width : -1}));
-    return tn_infer_out(call, 1, dtype, 4, state);
-}
-
-static tn_status linear_prepare(tn_prepare *call) {
-    linear_state *s = tn_prepare_alloc(call, sizeof *s);
-    if (!s) return TN_E_MEMORY;
-    call->state = s;
-    TN_TRY(read_rule(call->node, &s->gated, &s->delta));
     for (int i = 0; i < call->in_count; i++)
-        if (call->in[i] && call->in[i]->dtype != TN_FLOAT32)
-            return tn_fail(TN_E_UNSUPPORTED, "input %d is %s; cast to float32", i, tn_dtype_name(call->in[i]->dtype));
-    s->q_heads = tn_attr_int(call->node, "q_num_heads", 1);
-    s->kv_heads = tn_attr_int(call->node, "kv_num_heads", 1);
-    s->batch = call->in[QUERY]->dims[0];
-    s->tokens = call->in[QUERY]->dims[1];
-    s->k_width = part(call->in[QUERY], s->q_heads);
-    s->v_width = part(call->in[VALUE], s->kv_heads);
-    s->scale = tn_attr_float(call->node, "scale", 0);
-    if (s->scale == 0) s->scale = 1 / sqrtf((float)TN_MAX(s->k_width, 1));
-    s->decay_per_head = s->gated && call->in[DECAY]->dims[2] == s->kv_heads;
-    s->one_beta = s->delta && call->in[BETA]->dims[2] == 1;
-    /* A state for each head where none is put out, and a row of values. */
-    size_t floats = (size_t)(s->batch * s->kv_heads), each;
-    if (!tn_add_size((size_t)(s->k_width * s->v_width), (size_t)s->v_width, &each) ||
-        !tn_mul_size(floats, each, &floats) || !tn_mul_size(floats, sizeof(float), &call->scratch))
-        return tn_fail(TN_E_LIMIT, "its states are too large");
-    return TN_OK;
+        if (tn_infer_has(call, i)) TN_TRY(tn_infer_dtype(call, i, FLOAT));
+    TN_TRY(read_rule(call->node, &gated, &delta));
+    if (heads < 1 || groups < 1 || heads % groups != 0)
+        return tn_fail(TN_E_INVALID, "q_num_heads is %lld and kv_num_heads %lld; expected a multiple of it",
+                       (long long)heads, (long long)groups);
+    const tn_dtype dtype = q->dtype, state_dtype = tn_infer_has(call, PAST) ? call->in[PAST]->dtype : dtype;
+    if (q->rank < 0 || k->rank < 0 || v->rank < 0) {
+        TN_TRY(tn_infer_out(call, 0, dtype, -1, NULL));
+        return tn_infer_out(call, 1, state_dtype, -1, NULL);
+    }
+    for (int i = Q; i <= V; i++) {
+        const tn_type *t = call->in[i];
+        int64_t split = i == Q ? heads : groups;
+        if (t->rank != 3 || (t->dims[2] >= 0 && t->dims[2] % split != 0))
+            return tn_infer_fail(call, i, TN_E_SHAPE, "expected [batch, length, %lld heads * size]", (long long)split);
+    }
+    int64_t size = q->dims[2] < 0 ? -1 : q->dims[2] / heads, v_size = v->dims[2] < 0 ? -1 : v->dims[2] / groups;
+    int64_t batch = q->dims[0], length = q->dims[1], width = size < 0 ? -1 : size * groups;
+    const int64_t y[] = {batch, length, v_size < 0 ? -1 : v_size * heads}, state[] = {batch, groups, size, v_size};
+    const int64_t rates[] = {batch, length, -1};
+    TN_TRY(check(call, K, true, 3, (int64_t[]){batch, length, width}));
+    TN_TRY(check(call, V, true, 3, rates));
+    if (tn_infer_has(call, PAST)) TN_TRY(check(call, PAST, true, 4, state));
+    TN_TRY(check(call, DECAY, gated, 3, rates));
+    TN_TRY(check(call, BETA, delta, 3, rates));
+    if (gated && call->in[DECAY]->rank == 3 && call->in[DECAY]->dims[2] >= 0 && call->in[DECAY]->dims[2] != groups &&
+        width >= 0 && call->in[DECAY]->dims[2] != width)
+        return tn_infer_fail(call, DECAY, TN_E_SHAPE, "expected %lld or %lld as last dimension", (long long)groups,
+                             (long long)width);
+    if (delta && call->in[BETA]->rank == 3 && call->in[BETA]->dims[2] > 1 && call->in[BETA]->dims[2] != groups)
+        return tn_infer_fail(call, BETA, TN_E_SHAPE, "expected %lld or 1 as last dimension", (long long)groups);
+    TN_TRY(tn_infer_out(call, 0, dtype, 3, y));
+    return tn_infer_out(call, 1, state_dtype, 4, state);
 }
 
-typedef struct {
-    const linear_state *s;
-    const float *q, *k, *v, *past, *decay, *beta;
-    float *out, *present, *scratch;
-} job;
+static tn_status prepare_linear(tn_prepare *call) {
+    linear_attention *a = tn_prepare_alloc(call, sizeof *a);
+    if (!a) return TN_E_MEMORY;
+    const tn_type *q = call->in[Q], *v = call->in[V];
+    a->q_heads = (size_t)tn_attr_int(call->node, "q_num_heads", 1);
+    a->kv_heads = (size_t)tn_attr_int(call->node, "kv_num_heads", 1);
+    a->batch = (size_t)q->dims[0];
+    a->length = (size_t)q->dims[1];
+    a->size = (size_t)q->dims[2] / a->q_heads;
+    a->v_size = (size_t)v->dims[2] / a->kv_heads;
+    TN_TRY(read_rule(call->node, &a->gated, &a->delta));
+    a->decay_width = a->gated ? (size_t)call->in[DECAY]->dims[2] / a->kv_heads : 0;
+    a->beta_width = a->delta ? (size_t)call->in[BETA]->dims[2] : 0;
+    a->scale = tn_attr_float(call->node, "scale", 0);
+    if (a->scale == 0 && a->size) a->scale = 1 / __builtin_sqrtf((float)a->size);
+    call->state = a;
+    /* The state, where nobody asks for it, and v' of each head. */
+    size_t heads, state;
+    bool fits = tn_mul_size(a->batch, a->kv_heads, &heads) && tn_mul_size(a->size + 1, a->v_size, &state) &&
+                tn_mul_size(heads, state, &state) && tn_scratch_add(&call->scratch, state, sizeof(float));
+    return fits ? TN_OK : tn_fail(TN_E_SHAPE, "the states are too large");
+}
 
-/* One token of one head: S is [k_width, v_width], row its v'. */
-static void step(const job *j, int64_t b, int64_t t, int64_t head, float *state, float *row) {
-    const linear_state *s = j->s;
-    int64_t at = b * s->tokens + t, dk = s->k_width, dv = s->v_width;
-    const float *k = j->k + (at * s->kv_heads + head) * dk, *v = j->v + (at * s->kv_heads + head) * dv;
-    for (int64_t d = 0; s->gated && d < dk; d++) {
-        float g = s->decay_per_head ? j->decay[at * s->kv_heads + head] : j->decay[(at * s->kv_heads + head) * dk + d];
-        float factor = expf(g);
-        for (int64_t m = 0; m < dv; m++) state[d * dv + m] *= factor;
+typedef struct linear_job {
+    const linear_attention *a;
+    const tn_run *call;
+    float *states, *values;
+} linear_job;
+
+static const float *row_of(const linear_job *j, int in, size_t batch, size_t step, size_t width, size_t at) {
+    return (const float *)tn_in(j->call, in)->data + (batch * j->a->length + step) * width + at;
+}
+
+static void step_head(const linear_job *j, size_t batch, size_t head, size_t step, float *state, float *value) {
+    const linear_attention *a = j->a;
+    size_t n = a->v_size;
+    const float *k = row_of(j, K, batch, step, a->kv_heads * a->size, head * a->size);
+    const float *v = row_of(j, V, batch, step, a->kv_heads * n, head * n);
+    const float *g =
+        a->gated ? row_of(j, DECAY, batch, step, a->kv_heads * a->decay_width, head * a->decay_width) : NULL;
+    for (size_t d = 0; g && d < a->size; d++) {
+        float factor;
+        j->call->kernels->exp_f32(&factor, &g[a->decay_width > 1 ? d : 0], 1, NULL);
+        for (size_t i = 0; i < n; i++) state[d * n + i] *= factor;
     }
-    memcpy(row, v, (size_t)dv * sizeof *row);
-    if (s->delta) {
-        for (int64_t d = 0; d < dk; d++)
-            for (int64_t m = 0; m < dv; m++) row[m] -= state[d * dv + m] * k[d];
-        float beta = s->one_beta ? j->beta[at] : j->beta[at * s->kv_heads + head];
-        for (int64_t m = 0; m < dv; m++) row[m] *= beta;
+    memcpy(value, v, n * sizeof *value);
+    if (a->delta) {
+        float rate = *row_of(j, BETA, batch, step, a->beta_width, a->beta_width > 1 ? head : 0);
+        for (size_t d = 0; d < a->size; d++)
+            for (size_t i = 0; i < n; i++) value[i] -= state[d * n + i] * k[d];
+        for (size_t i = 0; i < n; i++) value[i] *= rate;
     }
-    for (int64_t d = 0; d < dk; d++)
-        for (int64_t m = 0; m < dv; m++) state[d * dv + m] += k[d] * row[m];
-    int64_t group = s->q_heads / s->kv_heads;
-    for (int64_t g = head * group; g < (head + 1) * group; g++) {
-        const float *q = j->q + (at * s->q_heads + g) * dk;
-        float *out = j->out + (at * s->q_heads + g) * dv;
-        memset(out, 0, (size_t)dv * sizeof *out);
-        for (int64_t d = 0; d < dk; d++)
-            for (int64_t m = 0; m < dv; m++) out[m] += q[d] * state[d * dv + m];
-        for (int64_t m = 0; m < dv; m++) out[m] *= s->scale;
+    for (size_t d = 0; d < a->size; d++)
+        for (size_t i = 0; i < n; i++) state[d * n + i] += k[d] * value[i];
+    size_t group = a->q_heads / a->kv_heads;
+    float *y = (float *)tn_out(j->call, 0)->data + ((batch * a->length + step) * a->q_heads + head * group) * n;
+    const float *q = row_of(j, Q, batch, step, a->q_heads * a->size, head * group * a->size);
+    for (size_t h = 0; h < group; h++, y += n, q += a->size) {
+        memset(y, 0, n * sizeof *y);
+        for (size_t d = 0; d < a->size; d++)
+            for (size_t i = 0; i < n; i++) y[i] += state[d * n + i] * q[d];
+        for (size_t i = 0; i < n; i++) y[i] *= a->scale;
     }
 }
 
-static void run_head(void *context, int64_t index) {
-    const job *j = context;
-    const linear_state *s = j->s;
-    size_t size = (size_t)(s->k_width * s->v_width);
-    float *own = j->scratch + (size_t)index * (size + (size_t)s->v_width), *row = own + size;
-    float *state = j->present ? j->present + (size_t)index * size : own;
-    if (j->past)
-        memcpy(state, j->past + (size_t)index * size, size * sizeof *state);
+static void run_head(void *context, int64_t task) {
+    const linear_job *j = context;
+    const linear_attention *a = j->a;
+    size_t batch = (size_t)task / a->kv_heads, head = (size_t)task % a->kv_heads, count = a->size * a->v_size;
+    float *state = j->states + (size_t)task * count;
+    const tn_tensor *past = tn_in(j->call, PAST);
+    if (past)
+        memcpy(state, (const float *)past->data + (size_t)task * count, count * sizeof *state);
     else
-        memset(state, 0, size * sizeof *state);
-    for (int64_t t = 0; t < s->tokens; t++) step(j, index / s->kv_heads, t, index % s->kv_heads, state, row);
+        memset(state, 0, count * sizeof *state);
+    for (size_t t = 0; t < a->length; t++) step_head(j, batch, head, t, state, j->values + (size_t)task * a->v_size);
 }
 
-static const float *floats(const tn_tensor *t) {
-    return t ? t->data : NULL;
-}
-
-static tn_status linear_run(tn_run *call) {
-    const linear_state *s = call->state;
-    tn_tensor *out = tn_out(call, 0), *present = tn_out(call, 1);
-    job j = {.s = s, .q = floats(tn_in(call, QUERY)), .k = floats(tn_in(call, KEY)), .v = floats(tn_in(call, VALUE))};
-    j.past = floats(tn_in(call, PAST));
-    j.decay = floats(tn_in(call, DECAY));
-    j.beta = floats(tn_in(call, BETA));
-    j.scratch = call->scratch;
-    if (!out) return TN_OK;
-    j.out = out->data;
-    j.present = present ? present->data : NULL;
-    tn_parallel(call->pool, s->batch * s->kv_heads, run_head, &j);
+static tn_status run_linear(tn_run *call) {
+    const linear_attention *a = call->state;
+    tn_tensor *present = tn_out(call, 1);
+    size_t heads = a->batch * a->kv_heads;
+    if (!tn_out(call, 0)) return TN_OK;
+    linear_job j = {a, call, present ? present->data : call->scratch, NULL};
+    j.values = (float *)call->scratch + heads * a->size * a->v_size;
+    bool small = heads * a->length * a->size * a->v_size < 20000;
+    tn_parallel(small ? NULL : call->pool, (int64_t)heads, run_head, &j);
     return TN_OK;
 }
 
 const tn_op tn_ops_linear_attention[] = {
-    {.name = "LinearAttention",
-     .domain = "",
+    {.domain = "",
+     .name = "LinearAttention",
      .min_in = 3,
      .max_in = 6,
      .min_out = 1,
      .max_out = 2,
      .flags = TN_OP_WIDEN,
-     .infer = linear_infer,
-     .prepare = linear_prepare,
-     .run = linear_run},
+     .infer = infer_linear,
+     .prepare = prepare_linear,
+     .run = run_linear},
     {0},
 };
