@@ -33,7 +33,8 @@ static inline float vf_add_1(float a, float b) {
         }                                                                                                              \
     }
 
-/* Vectors where outputs are one or two elements apart; load_even reads one element too many for the last of two. */
+/* Vectors where outputs are one or two elements apart. A whole vector of every second element may read one more than
+ * it needs, so the last outputs never come from one. */
 #define POOL_WINDOWS(name, combine)                                                                                    \
     static void pool_windows_##name##_f32(void *out, const void *in, size_t n, size_t stride, size_t kernel,           \
                                           size_t dilation) {                                                           \
@@ -49,6 +50,18 @@ static inline float vf_add_1(float a, float b) {
             vf a = vf_load_even(x + 2 * i);                                                                            \
             for (size_t k = 1; k < kernel; k++) a = combine(a, vf_load_even(x + 2 * i + k * dilation));                \
             vf_store(y + i, a);                                                                                        \
+        }                                                                                                              \
+        if (stride == 1 && i < n) {                                                                                    \
+            vf a = vf_load_n(x + i, n - i);                                                                            \
+            for (size_t k = 1; k < kernel; k++) a = combine(a, vf_load_n(x + i + k * dilation, n - i));                \
+            vf_store_n(y + i, a, n - i);                                                                               \
+            return;                                                                                                    \
+        }                                                                                                              \
+        if (stride == 2 && i < n) {                                                                                    \
+            vf a = vf_load_even_n(x + 2 * i, n - i);                                                                   \
+            for (size_t k = 1; k < kernel; k++) a = combine(a, vf_load_even_n(x + 2 * i + k * dilation, n - i));       \
+            vf_store_n(y + i, a, n - i);                                                                               \
+            return;                                                                                                    \
         }                                                                                                              \
         for (; i < n; i++) {                                                                                           \
             float a = x[i * stride];                                                                                   \

@@ -1,10 +1,8 @@
 /* Reductions of rows and of columns, for one level; see reduce.inc. Included by reduce_<level>.c.
  *
- * A row is taken in four vectors at a time, so that additions overlap and errors stay small; a column in blocks of
- * BLOCK rows whose results are combined in turn, for the second reason. */
+ * A row is taken in four vectors at a time, so that additions overlap and errors stay small. Columns are taken whole
+ * rows at a time, four of them, so that memory is read in streams and the result stays in cache. */
 #include "kernels/math.h"
-
-#define BLOCK 128
 
 /* The whole vector if that many lanes are left, else those: masked accesses are slow on some machines. */
 static inline vf load(const float *p, size_t lanes) {
@@ -62,20 +60,18 @@ static inline float product_across(vf a) {
     static void rows_##name##_f32(float *y, const float *x, size_t rows, size_t n) {                                   \
         for (size_t r = 0; r < rows; r++) y[r] = name##_of(x + r * n, n);                                              \
     }                                                                                                                  \
-    static inline vf name##_down(const float *x, size_t rows, size_t stride, size_t lanes) {                           \
-        vf total = vf_set(neutral);                                                                                    \
-        for (size_t r = 0; r < rows;) {                                                                                \
-            size_t end = rows - r < BLOCK ? rows : r + BLOCK;                                                          \
-            vf a = vf_set(neutral);                                                                                    \
-            for (; r < end; r++) a = combine(a, map(load(x + r * stride, lanes)));                                     \
-            total = combine(total, a);                                                                                 \
-        }                                                                                                              \
-        return total;                                                                                                  \
-    }                                                                                                                  \
     static void columns_##name##_f32(float *y, const float *x, size_t rows, size_t n, size_t stride) {                 \
-        size_t j = 0;                                                                                                  \
-        for (; j + VF_WIDTH <= n; j += VF_WIDTH) vf_store(y + j, name##_down(x + j, rows, stride, VF_WIDTH));          \
-        if (j < n) vf_store_n(y + j, name##_down(x + j, rows, stride, n - j), n - j);                                  \
+        for (size_t j = 0; j < n; j += VF_WIDTH) store(y + j, vf_set(neutral), n - j);                                 \
+        size_t r = 0;                                                                                                  \
+        for (; r + 4 <= rows; r += 4, x += 4 * stride)                                                                 \
+            for (size_t j = 0; j < n; j += VF_WIDTH) {                                                                 \
+                vf a = combine(map(load(x + j, n - j)), map(load(x + stride + j, n - j)));                             \
+                vf b = combine(map(load(x + 2 * stride + j, n - j)), map(load(x + 3 * stride + j, n - j)));            \
+                store(y + j, combine(load(y + j, n - j), combine(a, b)), n - j);                                       \
+            }                                                                                                          \
+        for (; r < rows; r++, x += stride)                                                                             \
+            for (size_t j = 0; j < n; j += VF_WIDTH)                                                                   \
+                store(y + j, combine(load(y + j, n - j), map(load(x + j, n - j))), n - j);                             \
     }
 
 REDUCTION(sum, 0, same, vf_add, vf_sum)
@@ -84,3 +80,30 @@ REDUCTION(sum_squares, 0, square, vf_add, vf_sum)
 REDUCTION(product, 1, same, vf_mul, product_across)
 REDUCTION(max, -TN_INFINITY, same, max_keep, max_across)
 REDUCTION(min, TN_INFINITY, same, min_keep, min_across)
+
+/* The maxima of up to VF_WIDTH columns, in a register. */
+static inline vf max_down(const float *x, size_t rows, size_t stride, size_t lanes) {
+    vf a = vf_set(-TN_INFINITY);
+    for (size_t r = 0; r < rows; r++) a = max_keep(a, load(x + r * stride, lanes));
+    return a;
+}
+
+/* Where the extreme of each column is. A NaN beats all others. */
+static void columns_arg_f32(int64_t *y, const float *x, size_t rows, size_t n, size_t stride, bool largest, bool last) {
+    const vf sign = vf_set(largest ? 1.0f : -1.0f);
+    for (size_t j = 0; j < n; j += VF_WIDTH) {
+        size_t lanes = n - j < VF_WIDTH ? n - j : VF_WIDTH;
+        vf best = vf_mul(load(x + j, lanes), sign);
+        vi at = vi_set(0);
+        for (size_t r = 1; r < rows; r++) {
+            vf v = vf_mul(load(x + r * stride + j, lanes), sign);
+            vm take = vf_lt(best, v), nan = vf_nan(v);
+            take = vm_or(take, last ? vm_or(vf_eq(best, v), nan) : vm_and(nan, vf_eq(best, best)));
+            best = vf_select(take, v, best);
+            at = vi_select(take, vi_set((int32_t)r), at);
+        }
+        int32_t where[VF_WIDTH];
+        vi_store(where, at);
+        for (size_t i = 0; i < lanes; i++) y[j + i] = where[i];
+    }
+}

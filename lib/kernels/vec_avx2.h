@@ -28,6 +28,11 @@ static inline vf vf_load_even(const float *p) {
     __m256 pairs = _mm256_shuffle_ps(_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8), 0x88); /* by 128-bit halves */
     return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(pairs), 0xd8));
 }
+static inline vf vf_load_even_n(const float *p, size_t n) {
+    __m256 low = _mm256_maskload_ps(p, vec_first(n > 4 ? 8 : 2 * n - (n > 0)));
+    __m256 high = _mm256_maskload_ps(p + 8, vec_first(n > 4 ? 2 * n - 9 : 0));
+    return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(_mm256_shuffle_ps(low, high, 0x88)), 0xd8));
+}
 static inline vf vf_set(float a) { return _mm256_set1_ps(a); }
 static inline vf vf_add(vf a, vf b) { return _mm256_add_ps(a, b); }
 static inline vf vf_sub(vf a, vf b) { return _mm256_sub_ps(a, b); }

@@ -25,6 +25,11 @@ static inline vf vf_load_even(const float *p) {
     const __m512i even = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
     return _mm512_permutex2var_ps(_mm512_loadu_ps(p), even, _mm512_loadu_ps(p + 16));
 }
+static inline vf vf_load_even_n(const float *p, size_t n) {
+    const __m512i even = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
+    __m512 low = _mm512_maskz_loadu_ps(vec_first(n > 8 ? 16 : 2 * n - (n > 0)), p);
+    return _mm512_permutex2var_ps(low, even, _mm512_maskz_loadu_ps(vec_first(n > 8 ? 2 * n - 17 : 0), p + 16));
+}
 static inline vf vf_set(float a) { return _mm512_set1_ps(a); }
 static inline vf vf_add(vf a, vf b) { return _mm512_add_ps(a, b); }
 static inline vf vf_sub(vf a, vf b) { return _mm512_sub_ps(a, b); }

@@ -28,6 +28,11 @@ static inline void vf_store_n(float *p, vf a, size_t n) {
     memcpy(p, lanes, n * sizeof *p);
 }
 static inline vf vf_load_even(const float *p) { return vuzp1q_f32(vld1q_f32(p), vld1q_f32(p + 4)); }
+static inline vf vf_load_even_n(const float *p, size_t n) {
+    float lanes[4] = {0};
+    for (size_t i = 0; i < n; i++) lanes[i] = p[2 * i];
+    return vld1q_f32(lanes);
+}
 static inline vf vf_set(float a) { return vdupq_n_f32(a); }
 static inline vf vf_add(vf a, vf b) { return vaddq_f32(a, b); }
 static inline vf vf_sub(vf a, vf b) { return vsubq_f32(a, b); }

@@ -6,7 +6,7 @@
  *   vf  vi  vm   lanes of float, of int32_t, of truth
  *
  *   load, store      any address; _n: the first n lanes only, n in [0, VF_WIDTH]; lanes not loaded are 0
- *   load_even        p[0], p[2], p[4]...: reads 2 * VF_WIDTH elements (but one, if that is 1)
+ *   load_even        p[0], p[2], p[4]...; may read the element after the last; _n: the first n of these, and no more
  *   set              all lanes alike;  first(n): true in the first n lanes
  *   fma(a, b, c)     a * b + c rounded once (in vec_scalar.h almost always);  fnma(a, b, c): c - a * b
  *   min(a, b)        a < b ? a : b, max(a, b)  a > b ? a : b: where either is NaN, the result is b
@@ -40,6 +40,7 @@ static inline void vf_store_n(float *p, vf a, size_t n) {
     if (n) *p = a;
 }
 static inline vf vf_load_even(const float *p) { return *p; }
+static inline vf vf_load_even_n(const float *p, size_t n) { return n ? *p : 0; }
 static inline vf vf_set(float a) { return a; }
 static inline vf vf_add(vf a, vf b) { return a + b; }
 static inline vf vf_sub(vf a, vf b) { return a - b; }

@@ -24,6 +24,7 @@ static tn_status arg_infer(tn_infer *call) {
     TN_TRY(tn_infer_dtype(call, 0, TN_NUMBERS));
     if (x->rank < 0) return tn_infer_out(call, 0, TN_INT64, -1, NULL);
     TN_TRY(tn_infer_axis(call, tn_attr_int(call->node, "axis", 0), x->rank, &axis));
+    if (x->dims[axis] > INT32_MAX) return tn_infer_fail(call, 0, TN_E_LIMIT, "axis %d is too long", axis);
     if (x->dims[axis] == 0) return tn_infer_fail(call, 0, TN_E_SHAPE, "axis %d has no elements to choose from", axis);
     bool keep = tn_attr_int(call->node, "keepdims", 1) != 0;
     int64_t dims[TN_MAX_RANK];
@@ -65,7 +66,6 @@ static tn_status arg_prepare(tn_prepare *call) {
             }                                                                                                          \
         }                                                                                                              \
     }
-SEARCH(f32, float)
 SEARCH(f64, double)
 SEARCH(i8, int8_t)
 SEARCH(i16, int16_t)
@@ -101,7 +101,8 @@ static void arg_task(void *context, int64_t index) {
             if (s->inner == 1)
                 j->y[at] = search_row(s, j->kernels, (const float *)j->x->data + first);
             else
-                search_f32(s, j->y + at, (const float *)j->x->data + first, count);
+                j->kernels->columns_arg_f32(j->y + at, (const float *)j->x->data + first, s->n, count, s->inner,
+                                            s->largest, s->last);
             break;
             CASE(TN_FLOAT64, f64, double)
             CASE(TN_INT8, i8, int8_t)

@@ -1,8 +1,9 @@
 /* MaxPool, AveragePool and LpPool.
  *
  * An output row is made in two steps: the input rows under its windows are combined into one, which then is combined
- * along itself. So a window of k x k takes 2 k operations, all on contiguous vectors. Windows that touch padding are cut
- * to what they have. float32, and the maximum of 8-bit integers, go this way; the rest goes element by element. */
+ * along itself. So a window of k x k takes 2 k operations, all on contiguous vectors. The combined row lies between
+ * padding that changes nothing, or, where that would be long, windows are cut to what they have. float32, and the
+ * maximum of 8-bit integers, go this way; the rest goes element by element. */
 #include "ops/pool.h"
 #include "kernels/kernels.h"
 #include <math.h>
@@ -14,8 +15,14 @@ typedef struct state {
     tn_pooling pooling;
     rows_kernel *rows; /* NULL: element by element */
     windows_kernel *windows;
-    size_t size;                  /* of an element */
-    int64_t inner_from, inner_to; /* outputs of a row whose windows are whole */
+    void (*whole)(float *y, const float *x, size_t rows, size_t n); /* if one window is all of a plane, else NULL */
+    size_t size;                                                    /* of an element */
+    int64_t inner_from, inner_to;                                   /* outputs of a row whose windows are whole */
+    int64_t before, width; /* of a combined row: elements of padding before it, all elements */
+    bool padded;           /* all windows of a row lie inside of its padding */
+    struct taps {
+        int64_t start, first, last, count; /* see tn_pool_taps and tn_pool_count */
+    } * taps[TN_MAX_SPATIAL];              /* of each output position of each axis but the last */
 } state;
 
 typedef struct job {
@@ -26,7 +33,7 @@ typedef struct job {
     int64_t *indices;
 } job;
 
-enum { TASK = 16384, MOST_TASKS = 256, POINTERS = 32 };
+enum { TASK = 16384, MOST_TASKS = 256, POINTERS = 32, PADDING = 64 };
 
 static tn_pool_kind kind_of(const tn_node *node) {
     const char *name = node->op->name;
@@ -71,6 +78,13 @@ static void choose_kernels(state *s, const tn_kernels *k) {
     if (p->kind == TN_POOL_LP && p->p == 2) s->rows = k->pool_rows_sum_squares_f32;
 }
 
+static void choose_whole(state *s, const tn_kernels *k) {
+    s->whole = s->pooling.kind == TN_POOL_MAX       ? k->rows_max_f32
+               : s->pooling.kind == TN_POOL_AVERAGE ? k->rows_sum_f32
+               : s->pooling.p == 1                  ? k->rows_sum_abs_f32
+                                                    : k->rows_sum_squares_f32;
+}
+
 static tn_status pool_prepare(tn_prepare *call) {
     const tn_type *x = call->in[0];
     state *s = call->state = tn_prepare_alloc(call, sizeof *s);
@@ -91,12 +105,28 @@ static tn_status pool_prepare(tn_prepare *call) {
     p->out = p->rows * (size_t)w->out[last];
     s->size = tn_dtype_bits(x->dtype) / 8;
     choose_kernels(s, call->kernels);
+    bool whole = x->dtype == TN_FLOAT32 && s->rows;
+    for (int i = 0; i < w->spatial; i++)
+        whole = whole && w->out[i] == 1 && w->kernel[i] == w->in[i] && w->pad_begin[i] == 0 && w->dilation[i] == 1;
+    if (whole) choose_whole(s, call->kernels);
     if (tn_type_count(call->out) <= 0) return TN_OK;
+    for (int i = 0; i < last; i++) {
+        struct taps *t = s->taps[i] = tn_prepare_alloc(call, (size_t)w->out[i] * sizeof *t);
+        if (!t) return TN_E_MEMORY;
+        for (int64_t o = 0; o < w->out[i]; o++, t++) {
+            t->start = tn_pool_taps(w, i, o, &t->first, &t->last);
+            t->count = tn_pool_count(p, i, o);
+        }
+    }
     /* Tasks follow from the shape; each has a row of its own in scratch. */
     size_t total = p->planes * p->rows, work = (size_t)w->in[last] * 4;
     p->batch = TN_MAX(TN_MAX(TASK / TN_MAX(work, 1), 1), (total + MOST_TASKS - 1) / MOST_TASKS);
     p->tasks = (total + p->batch - 1) / p->batch;
-    call->scratch = p->tasks * (size_t)w->in[last] * s->size;
+    int64_t padded = (w->out[last] - 1) * w->stride[last] + tn_window_reach(w, last);
+    s->padded = w->pad_begin[last] <= w->in[last] + PADDING && padded <= 2 * (w->in[last] + PADDING);
+    s->before = s->padded ? w->pad_begin[last] : 0;
+    s->width = s->padded ? TN_MAX(padded, s->before + w->in[last]) : w->in[last];
+    call->scratch = p->tasks * (size_t)s->width * s->size;
     int64_t overhang = w->in[last] + w->pad_begin[last] - tn_window_reach(w, last);
     s->inner_from = TN_MIN((w->pad_begin[last] + w->stride[last] - 1) / w->stride[last], w->out[last]);
     s->inner_to = overhang < 0 ? 0 : TN_MIN(overhang / w->stride[last] + 1, w->out[last]);
@@ -104,8 +134,8 @@ static tn_status pool_prepare(tn_prepare *call) {
     return TN_OK;
 }
 
-/* Combines the input rows under output row r into `row`, or finds the only one. Returns it; *count is how many there
- * are to divide by. */
+/* Combines the input rows under output row r into `row`, or finds the only one where that needs no padding. Returns it;
+ * *count is how many there are to divide by. */
 static const char *combine_rows(const state *s, const char *plane, size_t r, char *row, int64_t *count) {
     const tn_window *w = &s->pooling.window;
     int outer = w->spatial - 1;
@@ -115,12 +145,13 @@ static const char *combine_rows(const state *s, const char *plane, size_t r, cha
     bool more = false, any = true, flushed = false;
     *count = 1;
     for (int i = outer - 1; i >= 0; i--) {
-        int64_t o = (int64_t)(r % (size_t)w->out[i]);
-        r /= (size_t)w->out[i];
-        start[i] = tn_pool_taps(w, i, o, &first[i], &last[i]);
-        at[i] = first[i];
+        const struct taps *t = &s->taps[i][i ? r % (size_t)w->out[i] : r];
+        if (i) r /= (size_t)w->out[i];
+        start[i] = t->start;
+        at[i] = first[i] = t->first;
+        last[i] = t->last;
         any = any && first[i] < last[i];
-        *count *= tn_pool_count(&s->pooling, i, o);
+        *count *= t->count;
     }
     while (any) {
         size_t offset = 0;
@@ -136,7 +167,8 @@ static const char *combine_rows(const state *s, const char *plane, size_t r, cha
         for (; i >= 0 && ++at[i] == last[i]; i--) at[i] = first[i];
         any = i >= 0;
     }
-    if (n == 1 && !flushed && s->pooling.kind != TN_POOL_LP) return rows[0];
+    bool as_it_is = s->width == w->in[outer] && s->pooling.kind != TN_POOL_LP;
+    if (n == 1 && !flushed && as_it_is) return rows[0];
     s->rows(row, rows, n, width, more);
     return row;
 }
@@ -144,8 +176,8 @@ static const char *combine_rows(const state *s, const char *plane, size_t r, cha
 /* What is left to do with n sums of `count` taps. */
 static void finish(const job *j, float *y, size_t n, int64_t count) {
     const tn_pooling *p = &j->s->pooling;
-    if (p->kind == TN_POOL_AVERAGE && count)
-        for (size_t i = 0; i < n; i++) y[i] /= (float)count;
+    const float factor = count ? 1 / (float)count : 1, nothing = 0;
+    if (p->kind == TN_POOL_AVERAGE) j->kernels->rows_affine_f32(y, y, 1, n, &factor, &nothing);
     if (p->kind == TN_POOL_LP && p->p == 2) j->kernels->sqrt_f32(y, y, n, NULL);
 }
 
@@ -154,23 +186,27 @@ static void fast_row(const job *j, size_t plane, size_t r, char *row) {
     const tn_pooling *p = &s->pooling;
     const tn_window *w = &p->window;
     int axis = w->spatial - 1;
-    int64_t count, n = s->inner_to - s->inner_from, kernel = w->kernel[axis], d = w->dilation[axis];
+    int64_t count, n = s->inner_to - s->inner_from, d = w->dilation[axis], stride = w->stride[axis];
     char *y = j->y + (plane * p->rows + r) * (size_t)w->out[axis] * s->size;
-    const char *from = combine_rows(s, j->x + plane * p->in * s->size, r, row, &count);
-    if (n > 0) {
-        int64_t start = s->inner_from * w->stride[axis] - w->pad_begin[axis];
-        char *to = y + (size_t)s->inner_from * s->size;
-        s->windows(to, from + (size_t)start * s->size, (size_t)n, (size_t)w->stride[axis], (size_t)kernel, (size_t)d);
-        if (p->kind != TN_POOL_MAX) finish(j, (float *)(void *)to, (size_t)n, count * kernel);
-    }
-    for (int64_t o = 0; o < w->out[axis]; o++) {
+    const char *from = combine_rows(s, j->x + plane * p->in * s->size, r, row + (size_t)s->before * s->size, &count);
+    if (s->padded) /* `from` is in `row`, or there is no padding */
+        s->windows(y, from - (size_t)s->before * s->size, (size_t)w->out[axis], (size_t)stride, (size_t)w->kernel[axis],
+                   (size_t)d);
+    else if (n > 0)
+        s->windows(y + (size_t)s->inner_from * s->size,
+                   from + (size_t)(s->inner_from * stride - w->pad_begin[axis]) * s->size, (size_t)n, (size_t)stride,
+                   (size_t)w->kernel[axis], (size_t)d);
+    if (n > 0 && p->kind != TN_POOL_MAX)
+        finish(j, (float *)(void *)y + s->inner_from, (size_t)n, count * w->kernel[axis]);
+    if (s->padded && p->kind == TN_POOL_MAX) return;
+    for (int64_t o = 0; o < w->out[axis]; o++) { /* windows on padding */
         if (o == s->inner_from) o = s->inner_to;
         if (o >= w->out[axis]) break;
         int64_t first, last, start = tn_pool_taps(w, axis, o, &first, &last);
         char *to = y + (size_t)o * s->size;
-        if (first < last)
+        if (!s->padded && first < last)
             s->windows(to, from + (size_t)(start + first * d) * s->size, 1, 1, (size_t)(last - first), (size_t)d);
-        else
+        else if (!s->padded)
             s->rows(to, NULL, 0, 1, false); /* nothing but padding */
         if (p->kind != TN_POOL_MAX) finish(j, (float *)(void *)to, 1, count * tn_pool_count(p, axis, o));
     }
@@ -181,12 +217,21 @@ static void pool_task(void *context, int64_t index) {
     const state *s = j->s;
     const tn_pooling *p = &s->pooling;
     size_t row = (size_t)index * p->batch, end = TN_MIN(row + p->batch, p->planes * p->rows);
-    char *scratch = j->scratch + (size_t)index * (size_t)p->window.in[p->window.spatial - 1] * s->size;
-    for (; row < end; row++)
+    char *scratch = j->scratch + (size_t)index * (size_t)s->width * s->size;
+    if (s->whole && !j->indices) {
+        float *y = (float *)(void *)j->y + row;
+        s->whole(y, (const float *)(const void *)j->x + row * p->in, end - row, p->in);
+        finish(j, y, end - row, (int64_t)p->in);
+        return;
+    }
+    if (s->rows) s->rows(scratch, NULL, 0, (size_t)s->width, false); /* padding, all of it */
+    for (size_t plane = row / p->rows, r = row % p->rows; row < end; row++) {
         if (s->rows && !j->indices)
-            fast_row(j, row / p->rows, row % p->rows, scratch);
+            fast_row(j, plane, r, scratch);
         else
-            tn_pool_plain_row(p, j->x, row / p->rows, row % p->rows, j->y, j->indices);
+            tn_pool_plain_row(p, j->x, plane, r, j->y, j->indices);
+        if (++r == p->rows) r = 0, plane++;
+    }
 }
 
 static tn_status pool_run(tn_run *call) {

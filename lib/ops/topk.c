@@ -2,14 +2,16 @@
  *
  * A heap of the k best so far lives in the outputs themselves, the worst of them at its root; most elements meet only
  * the root. Sorting the heap in place then puts the best first. Of equal elements the one of lower index is better; NaN
- * is above all. */
+ * is above all. Where float32 is to be sorted whole or nearly so, a radix sort of all elements is quicker. */
+#include "base/half.h"
 #include "ops/data.h"
 #include "ops/scratch.h"
 
 typedef struct state {
     bool largest;
     int axis;
-    size_t n, k, inner, lines;
+    size_t n, k, inner, lines, batch, tasks;
+    bool radix;
 } state;
 
 typedef struct job {
@@ -17,10 +19,10 @@ typedef struct job {
     const tn_tensor *x;
     void *values;
     int64_t *indices;
-    size_t batch;
+    uint64_t *keys; /* 2 n for each task, if radix */
 } job;
 
-enum { TASK = 8192 };
+enum { TASK = 8192, MOST_TASKS = 64, DIGIT = 11, DIGITS = 3 };
 
 static tn_status topk_infer(tn_infer *call) {
     const tn_type *x = call->in[0];
@@ -59,6 +61,12 @@ static tn_status topk_prepare(tn_prepare *call) {
     if (s->k > s->n || !tn_scratch_add(&call->scratch, s->lines * s->k, sizeof(int64_t)) ||
         !tn_scratch_add(&call->scratch, s->lines * s->k, sizeof(int64_t)))
         return tn_fail(TN_E_SHAPE, "k is %zu; the axis has %zu elements", s->k, s->n);
+    if (s->lines * s->k == 0) return TN_OK;
+    s->batch = TN_MAX(TN_MAX(TASK / s->n, 1), (s->lines + MOST_TASKS - 1) / MOST_TASKS);
+    s->tasks = (s->lines + s->batch - 1) / s->batch;
+    s->radix = x->dtype == TN_FLOAT32 && s->k > s->n / 16 && s->n > 256 && s->n <= UINT32_MAX;
+    if (s->radix && !tn_scratch_add(&call->scratch, s->tasks * 2 * s->n, sizeof(uint64_t)))
+        return tn_fail(TN_E_SHAPE, "an axis of %zu elements is too long", s->n);
     return TN_OK;
 }
 
@@ -90,6 +98,7 @@ static tn_status topk_prepare(tn_prepare *call) {
         for (size_t i = k / 2; i-- > 0;) sink_##name(largest, v, at, step, i, k, v[i * step], at[i * step]);           \
         for (size_t i = k; i < s->n; i++) {                                                                            \
             T value = x[i * step];                                                                                     \
+            if (largest ? value <= v[0] : value >= v[0]) continue; /* the usual case, quickly */                       \
             if (!better_##name(largest, value, (int64_t)i, v[0], at[0])) continue;                                     \
             sink_##name(largest, v, at, step, 0, k, value, (int64_t)i);                                                \
         }                                                                                                              \
@@ -112,13 +121,48 @@ TOPK(u16, uint16_t)
 TOPK(u32, uint32_t)
 TOPK(u64, uint64_t)
 
+/* Sorts (key, index) pairs by their keys, digit by digit from the lowest; each pass keeps the order of the one before.
+ * Keys are the floats' bits in an order of unsigned numbers, the best first. */
+static void line_radix(const state *s, const float *x, float *v, int64_t *at, uint64_t *keys) {
+    uint64_t *from = keys, *to = keys + s->n;
+    uint32_t starts[DIGITS][1 << DIGIT] = {0};
+    for (size_t i = 0; i < s->n; i++) {
+        uint32_t bits = tn_float_bits(x[i * s->inner] + 0.0f); /* no -0 */
+        bits = (bits & 0x7fffffff) > 0x7f800000 ? UINT32_MAX : bits >> 31 ? ~bits : bits | 0x80000000;
+        if (s->largest) bits = ~bits;
+        for (int d = 0; d < DIGITS; d++) starts[d][bits >> (d * DIGIT) & ((1 << DIGIT) - 1)]++;
+        from[i] = (uint64_t)bits << 32 | i;
+    }
+    for (int d = 0; d < DIGITS; d++) {
+        uint32_t sum = 0;
+        for (size_t i = 0; i < (size_t)1 << DIGIT; i++) {
+            uint32_t count = starts[d][i];
+            starts[d][i] = sum;
+            sum += count;
+        }
+        for (size_t i = 0; i < s->n; i++) to[starts[d][from[i] >> (32 + d * DIGIT) & ((1 << DIGIT) - 1)]++] = from[i];
+        uint64_t *swap = from;
+        from = to;
+        to = swap;
+    }
+    for (size_t i = 0; i < s->k; i++) {
+        at[i * s->inner] = (int64_t)(from[i] & UINT32_MAX);
+        v[i * s->inner] = x[(from[i] & UINT32_MAX) * s->inner];
+    }
+}
+
 static void topk_task(void *context, int64_t index) {
     const job *j = context;
     const state *s = j->s;
-    size_t line = (size_t)index * j->batch, end = TN_MIN(line + j->batch, s->lines);
+    size_t line = (size_t)index * s->batch, end = TN_MIN(line + s->batch, s->lines);
     for (; line < end; line++) {
         size_t outer = line / s->inner, column = line % s->inner;
         size_t from = outer * s->n * s->inner + column, to = outer * s->k * s->inner + column;
+        if (s->radix) {
+            line_radix(s, (const float *)j->x->data + from, (float *)j->values + to, j->indices + to,
+                       j->keys + (size_t)index * 2 * s->n);
+            continue;
+        }
         switch (j->x->dtype) {
 #define CASE(dtype, name, T)                                                                                           \
     case dtype: line_##name(s, s->k, (const T *)j->x->data + from, (T *)j->values + to, j->indices + to); break;
@@ -146,10 +190,12 @@ static tn_status topk_run(tn_run *call) {
     if (wanted < 0 || (uint64_t)wanted != s->k)
         return tn_fail(TN_E_INVALID, "k is %lld; the output was declared with %zu", (long long)wanted, s->k);
     uint8_t *scratch = call->scratch;
-    void *spare_indices = tn_scratch_take(&scratch, s->lines * s->k, sizeof(int64_t));
+    int64_t *spare_indices = tn_scratch_take(&scratch, s->lines * s->k, sizeof(int64_t));
+    void *spare_values = tn_scratch_take(&scratch, s->lines * s->k, sizeof(int64_t));
     if (s->lines * s->k == 0) return TN_OK;
-    job j = {s, x, values ? values->data : scratch, indices ? indices->data : spare_indices, TN_MAX(TASK / s->n, 1)};
-    tn_parallel(call->pool, (int64_t)((s->lines + j.batch - 1) / j.batch), topk_task, &j);
+    job j = {s, x, values ? values->data : spare_values, indices ? indices->data : spare_indices,
+             (uint64_t *)(void *)scratch};
+    tn_parallel(call->pool, (int64_t)s->tasks, topk_task, &j);
     return TN_OK;
 }
 

@@ -91,6 +91,33 @@ static void max_and_min_find_a_nan_wherever_it_is(void **state) {
     }
 }
 
+static void extremes_of_columns_are_where_a_plain_loop_finds_them(void **state) {
+    (void)state;
+    enum { N = 40, LENGTH = 23 };
+    fill();
+    for (size_t i = 0; i < LENGTH * STRIDE; i++) x[i] = i % 61 == 0 ? NAN : floorf(x[i] * 3);
+    EACH_LEVEL(k, level) {
+        for (size_t n = 0; n <= N; n++)
+            for (int form = 0; form < 4; form++) {
+                bool largest = form & 1, last = form & 2;
+                int64_t at[N + 1];
+                at[n] = 99;
+                k->columns_arg_f32(at, x, LENGTH, n, STRIDE, largest, last);
+                for (size_t j = 0; j < n; j++) {
+                    size_t best = 0;
+                    for (size_t r = 1; r < LENGTH; r++) {
+                        float v = x[r * STRIDE + j], h = x[best * STRIDE + j];
+                        bool equal = v == h || (isnan(v) && isnan(h));
+                        bool better = isnan(v) ? !isnan(h) : largest ? v > h : v < h;
+                        if (better || (equal && last)) best = r;
+                    }
+                    assert_int_equal(at[j], best);
+                }
+                assert_int_equal(at[n], 99);
+            }
+    }
+}
+
 static void softmax_matches_a_plain_loop(void **state) {
     (void)state;
     fill();
@@ -173,6 +200,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reductions_match_plain_loops),
         cmocka_unit_test(max_and_min_find_a_nan_wherever_it_is),
+        cmocka_unit_test(extremes_of_columns_are_where_a_plain_loop_finds_them),
         cmocka_unit_test(softmax_matches_a_plain_loop),
         cmocka_unit_test(masked_elements_get_exactly_nothing_from_softmax),
         cmocka_unit_test(normalisations_match_plain_loops),

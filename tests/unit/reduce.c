@@ -140,6 +140,29 @@ static void topk_is_in_order_with_ties_by_index(void **state) {
     expect(out[1], TN_INT64, DIMS(2, 0), NULL);
 }
 
+/* float32 is sorted by digits where k is large, float64 by a heap. */
+static void both_ways_of_topk_agree(void **state) {
+    (void)state;
+    enum { N = 700, LINES = 3 };
+    for (int largest = 0; largest < 2; largest++) {
+        tn_tensor *narrow[2], *wide[2], *x = make(TN_FLOAT32, DIMS(N, LINES), NULL),
+                                        *y = make(TN_FLOAT64, DIMS(N, LINES), NULL);
+        for (int i = 0; i < N * LINES; i++) {
+            double v = i % 97 == 0 ? NAN : i % 89 == 0 ? INFINITY : i % 83 == 0 ? -0.0 : (i * 7919 % 251 - 125) * 0.5;
+            tn_set_double(TN_FLOAT32, x->data, i, v), tn_set_double(TN_FLOAT64, y->data, i, v);
+        }
+        const tn_attr attrs[] = {ATTR_INT("axis", 0), ATTR_INT("largest", largest)};
+        assert_ok(run_op("TopK", 2, attrs, 2, (tn_tensor *[]){x, axis(N - 1)}, 2, narrow));
+        assert_ok(run_op("TopK", 2, attrs, 2, (tn_tensor *[]){y, axis(N - 1)}, 2, wide));
+        assert_memory_equal(narrow[1]->data, wide[1]->data, tn_tensor_bytes(wide[1]));
+        for (int i = 0; i < (N - 1) * LINES; i++) {
+            double a = tn_get_double(TN_FLOAT32, narrow[0]->data, i), b = tn_get_double(TN_FLOAT64, wide[0]->data, i);
+            assert_true(a == b || (isnan(a) && isnan(b)));
+        }
+        for (int i = 0; i < 2; i++) tn_tensor_destroy(narrow[i]), tn_tensor_destroy(wide[i]);
+    }
+}
+
 static void softmax_is_along_its_axis_in_every_type(void **state) {
     (void)state;
     const double e = exp(1), s = 1 / (1 + e), one = log(s);
@@ -168,6 +191,7 @@ int main(void) {
         cmocka_unit_test(the_extreme_is_the_first_or_the_last),
         cmocka_unit_test(running_sums_and_products_go_both_ways),
         cmocka_unit_test(topk_is_in_order_with_ties_by_index),
+        cmocka_unit_test(both_ways_of_topk_agree),
         cmocka_unit_test(softmax_is_along_its_axis_in_every_type),
     };
     return cmocka_run_group_tests_name("reduce", tests, NULL, NULL);
