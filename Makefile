@@ -164,7 +164,7 @@ PYTHON := $(firstword $(wildcard build/venv/bin/python) python3)
 ONNX_DATA ?= $(shell $(PYTHON) -c 'import onnx, os; print(os.path.dirname(onnx.__file__) + "/backend/test/data")' 2>/dev/null)
 conformance: $(CONFORMANCE)
 	$(BUILD)/tests/conformance/onnx_backend --known tests/conformance/known_failures.txt $(ONNX_DATA)
-	$(BUILD)/tests/conformance/onnx_backend tests/conformance # models of old opsets
+	$(BUILD)/tests/conformance/onnx_backend tests/conformance # models of old opsets, sequences in loops
 fuzz: $(FUZZERS) # kept inputs, and FUZZ_RUNS mutations of each
 	@for f in $(notdir $(FUZZERS)); do \
 	    echo "fuzz $$f"; $(BUILD)/tests/fuzz/$$f -n $${FUZZ_RUNS:-200} tests/fuzz/corpus/$$f || exit 1; done

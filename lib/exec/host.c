@@ -189,13 +189,6 @@ tn_status tn_value_assign(tn_value *to, const tn_value *from, const tn_allocator
         to->tensor.buffer = buffer;
         return TN_OK;
     }
-    if (from->tensor.dtype == TN_STRING) { /* its bytes may go before this value does */
-        tn_tensor copy = {0};
-        TN_TRY(tn_tensor_init_copy(&copy, &from->tensor, allocator));
-        tn_tensor_deinit(&to->tensor);
-        to->tensor = copy;
-        return TN_OK;
-    }
     TN_TRY(tn_value_ready(to, from->tensor.dtype, from->tensor.rank, from->tensor.dims, allocator));
     memmove(to->tensor.data, from->tensor.data, tn_dtype_bytes(from->tensor.dtype, tn_count(&from->tensor)));
     return TN_OK;

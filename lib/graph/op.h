@@ -146,7 +146,8 @@ static inline tn_tensor *tn_out(const tn_run *call, int out) {
 }
 /* Allocates an output whose shape only run can tell; does nothing for one that nobody wants. */
 tn_status tn_run_output(tn_run *call, int out, tn_dtype dtype, int rank, const int64_t *dims);
-/* Memory for the bytes of strings; lives until the session's next run. NULL on failure. */
+/* Memory for the bytes of strings; lives until the session's next run, as all strings' bytes do, so that operators may
+ * pass on those that they are given (but for those in sequences). NULL on failure. */
 char *tn_run_string(tn_run *call, size_t size);
 /* The next random bits; `seed` NULL: the session's own generator, else one that starts from *seed and is kept there. */
 uint64_t tn_run_random(tn_run *call, uint64_t *seed);

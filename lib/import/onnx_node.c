@@ -208,7 +208,8 @@ static tn_status read_draft(tn_scope *scope, const tn_node_proto *node, tn_node 
         else
             draft->attrs[draft->attr_count++] = attr;
     }
-    while (draft->in_count && draft->in[draft->in_count - 1] < 0) draft->in_count--;
+    /* Absent inputs at the end are as good as none, but a Loop without a condition still has a place for it. */
+    while (!*body_count && draft->in_count && draft->in[draft->in_count - 1] < 0) draft->in_count--;
     return TN_OK;
 }
 

@@ -2,7 +2,7 @@
  *
  * A sequence is made anew by each node and shares the elements that it keeps (exec/sequence.h), so none of these copies
  * more than the tensor that comes in or goes out. */
-#include "graph/op.h"
+#include "ops/strings.h"
 
 static tn_status infer_sequence_in(const tn_infer *call) {
     const tn_type *type = call->in[0];
@@ -162,8 +162,12 @@ static tn_status at_run(tn_run *call) {
     if (!from) return TN_E_TYPE;
     int64_t count = tn_sequence_count(from), position;
     TN_TRY(position_in(call, 1, count, count - 1, 0, &position));
-    tn_value element = {.tensor = *tn_sequence_at(from, position), .present = true};
-    return tn_run_copy(call, 0, &element);
+    const tn_tensor *element = tn_sequence_at(from, position);
+    TN_TRY(tn_run_output(call, 0, element->dtype, element->rank, element->dims));
+    tn_tensor *out = tn_out(call, 0);
+    size_t bytes = tn_dtype_bytes(out->dtype, tn_count(out));
+    if (bytes) memcpy(out->data, element->data, bytes);
+    return tn_keep_strings(call, out); /* the sequence may be gone before the result is */
 }
 
 static tn_status length_infer(tn_infer *call) {

@@ -1,7 +1,7 @@
 /* SplitToSequence and ConcatFromSequence: between one tensor and a sequence of its pieces.
  *
  * A piece is a strided view of the tensor, which the sequence copies; joining copies each element to its place. */
-#include "graph/op.h"
+#include "ops/strings.h"
 
 typedef struct state {
     int64_t axis;
@@ -144,15 +144,7 @@ static tn_status concat_run(tn_run *call) {
         tn_copy_strided(rank, dims, element, to, out->strides, t->data, piece.strides);
         to += (size_t)(dims[axis] * out->strides[axis]) * element;
     }
-    /* The sequence may be gone before the result is. */
-    tn_string *strings = out->dtype == TN_STRING ? out->data : NULL;
-    for (int64_t i = 0, n = strings ? tn_count(out) : 0; i < n; i++) {
-        char *text = tn_run_string(call, strings[i].size);
-        if (!text) return TN_E_MEMORY;
-        if (strings[i].size) memcpy(text, strings[i].data, strings[i].size);
-        strings[i].data = text;
-    }
-    return TN_OK;
+    return tn_keep_strings(call, out); /* the sequence may be gone before the result is */
 }
 
 const tn_op tn_ops_sequence_split[] = {

@@ -1,0 +1,1 @@
+2a2ax2axx2axxx2axxxxBo

@@ -1,0 +1,1 @@
+2first long string here2b2cBo
