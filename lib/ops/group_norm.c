@@ -84,8 +84,8 @@ static tn_status group_run(tn_run *call) {
 
 #define GROUP_OP(name_)                                                                                                \
     {                                                                                                                  \
-        .domain = "", .name = name_, .min_in = 3, .max_in = 3, .min_out = 1, .max_out = 1, .flags = TN_OP_WIDEN,       \
-        .infer = group_infer, .prepare = group_prepare, .run = group_run                                               \
+        .domain = "", .name = name_, .min_in = 3, .max_in = 3, .min_out = 1, .max_out = 1,                             \
+        .flags = TN_OP_WIDEN | TN_OP_IN_PLACE, .infer = group_infer, .prepare = group_prepare, .run = group_run        \
     }
 
 const tn_op tn_ops_group_norm[] = {GROUP_OP("InstanceNormalization"), GROUP_OP("GroupNormalization"), {0}};
