@@ -117,10 +117,10 @@ tn_status tn_qmatmul_prepare(tn_prepare *call, tn_qmatmul *q, const tn_type *a, 
                       .trans_b = trans_b,
                       .a_signed = a_signed,
                       .b_signed = b->dtype == TN_INT8};
-    if (tn_type_count(&call->out[0]) == 0) { /* nothing to do; other dims may be absurd */
-        q->batches = 0;
-        return TN_OK;
-    }
+    bool empty = q->m == 0 || q->n == 0;
+    for (int i = 0; i < a->rank - 2; i++) empty = empty || a->dims[i] == 0;
+    for (int i = 0; i < b->rank - 2; i++) empty = empty || b->dims[i] == 0;
+    if (empty) return TN_OK;           /* nothing to do; other dims may be absurd */
     if (b_matrices == 1 && !trans_a) { /* then all rows of a make one matrix */
         q->batches = 1;
         q->m = q->rows;
@@ -169,6 +169,7 @@ typedef struct job {
     size_t a_stride, a_zero_step;
     bool need_a_zeros, need_b_zeros;
     int32_t low, high;
+    size_t y_row, y_batch;
 } job;
 
 static void pack_a(void *context, int64_t task) {
@@ -218,7 +219,8 @@ static void product(void *context, int64_t task) {
     size_t across = (q->n + TASK_N - 1) / TASK_N, down = (q->m + TASK_M - 1) / TASK_M, t = (size_t)task;
     size_t col0 = t % across * TASK_N, row0 = t / across % down * TASK_M, batch = t / across / down;
     size_t col1 = TN_MIN(col0 + TASK_N, q->n), row1 = TN_MIN(row0 + TASK_M, q->m);
-    size_t b = q->b_of[batch], a_row = q->a_of[batch] * q->m, padded = tn_qgemm_k(q->layout, q->k);
+    if (j->call->only) batch = (size_t)j->call->only - 1;
+    size_t b = q->b_of[batch], a_row = j->call->only ? 0 : q->a_of[batch] * q->m, padded = tn_qgemm_k(q->layout, q->k);
     int32_t sums[TILE_M * TILE_N];
     for (size_t col = col0; col < col1; col += TILE_N)
         for (size_t row = row0; row < row1; row += TILE_M) {
@@ -226,7 +228,8 @@ static void product(void *context, int64_t task) {
             j->kernels->qgemm_us(m, n, padded, j->a + (a_row + row) * j->a_stride, j->b + b * q->b_bytes + col * padded,
                                  sums, TILE_N);
             for (size_t r = 0; r < m; r++)
-                finish(j, sums + r * TILE_N, a_row + row + r, b, col, n, (batch * q->m + row + r) * q->n + col);
+                finish(j, sums + r * TILE_N, a_row + row + r, b, col, n,
+                       (j->call->only ? 0 : batch * j->y_batch) + (row + r) * j->y_row + col);
         }
 }
 
@@ -249,6 +252,8 @@ static void correct_columns(job *j) {
 void tn_qmatmul_run(const tn_qmatmul *q, const tn_run *run, const tn_qmatmul_call *call, void *scratch) {
     if (q->batches == 0) return;
     job j = {.q = q, .call = call, .kernels = run->kernels};
+    j.y_row = call->y_row ? call->y_row : q->n;
+    j.y_batch = call->y_batch ? call->y_batch : q->m * q->n;
     size_t padded = tn_qgemm_k(q->layout, q->k);
     j.a_stride = padded * (size_t)q->layout->a_size;
     uint8_t *at = scratch;
@@ -280,6 +285,6 @@ void tn_qmatmul_run(const tn_qmatmul *q, const tn_run *run, const tn_qmatmul_cal
         j.a = call->a;
     else
         tn_parallel(pool, (int64_t)((q->rows + PACK_ROWS - 1) / PACK_ROWS), pack_a, &j);
-    size_t tasks = q->batches * ((q->m + TASK_M - 1) / TASK_M) * ((q->n + TASK_N - 1) / TASK_N);
+    size_t tasks = (call->only ? 1 : q->batches) * ((q->m + TASK_M - 1) / TASK_M) * ((q->n + TASK_N - 1) / TASK_N);
     tn_parallel(pool, (int64_t)tasks, product, &j);
 }

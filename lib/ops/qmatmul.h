@@ -31,8 +31,10 @@ typedef struct tn_qmatmul_call {
     size_t scale_step;      /* 1: scale is [b's matrices, n]; 0: one number */
     const float *row_scale; /* [rows of a], multiplied to it; NULL: 1 */
     int32_t y_zero;
-    const float *bias;  /* [n], of float32 */
-    const int32_t *add; /* added to the sums; its element (m, n) lies at m * add_row + n * add_step. NULL: 0 */
+    size_t y_row, y_batch; /* elements from one row, and matrix, of y to the next; 0: dense */
+    int only;              /* 1 + the batch that alone is wanted, whose rows of a and matrix of y are given; 0: all */
+    const float *bias;     /* [n], of float32 */
+    const int32_t *add;    /* added to the sums; its element (m, n) lies at m * add_row + n * add_step. NULL: 0 */
     size_t add_row, add_step;
 } tn_qmatmul_call;
 
