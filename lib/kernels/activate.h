@@ -12,6 +12,24 @@ static inline vf activate_hard(vf x, vf alpha, vf beta) {
     return vf_min(vf_set(1), vf_max(vf_set(0), vf_fma(x, alpha, beta)));
 }
 
+/* One vector; a call for each is what it costs. */
+static __attribute__((noinline, unused)) vf activate_vector(vf v, const tn_epilogue *e) {
+    vf alpha = vf_set(e->alpha), beta = vf_set(e->beta);
+    switch (e->activation) {
+    case TN_ACT_NONE: return v;
+    case TN_ACT_CLIP: return vf_min(beta, vf_max(alpha, v));
+    case TN_ACT_LEAKY_RELU: return vf_select(vf_lt(v, vf_set(0)), vf_mul(v, alpha), v);
+    case TN_ACT_HARD_SIGMOID: return activate_hard(v, alpha, beta);
+    case TN_ACT_HARD_SWISH: return vf_mul(v, activate_hard(v, vf_set(1.0f / 6), vf_set(0.5f)));
+    case TN_ACT_SIGMOID: return vf_sigmoid(v);
+    case TN_ACT_TANH: return vf_tanh(v);
+    case TN_ACT_SWISH: return vf_swish(v, alpha);
+    case TN_ACT_GELU: return vf_gelu(v);
+    case TN_ACT_GELU_TANH: return vf_gelu_tanh(v);
+    }
+    return v;
+}
+
 #define ACTIVATE_ALL(expression)                                                                                       \
     for (size_t r = 0; r < rows; r++, x += stride) {                                                                   \
         size_t i = 0;                                                                                                  \
@@ -26,19 +44,14 @@ static inline vf activate_hard(vf x, vf alpha, vf beta) {
     }                                                                                                                  \
     break
 
-static __attribute__((noinline)) void activate(size_t rows, size_t n, float *x, size_t stride, const tn_epilogue *e) {
+static __attribute__((noinline, unused)) void activate(size_t rows, size_t n, float *x, size_t stride,
+                                                       const tn_epilogue *e) {
     vf alpha = vf_set(e->alpha), beta = vf_set(e->beta);
     switch (e->activation) {
     case TN_ACT_NONE: break;
     case TN_ACT_CLIP: ACTIVATE_ALL(vf_min(beta, vf_max(alpha, v)));
-    case TN_ACT_LEAKY_RELU: ACTIVATE_ALL(vf_select(vf_lt(v, vf_set(0)), vf_mul(v, alpha), v));
-    case TN_ACT_HARD_SIGMOID: ACTIVATE_ALL(activate_hard(v, alpha, beta));
     case TN_ACT_HARD_SWISH: ACTIVATE_ALL(vf_mul(v, activate_hard(v, vf_set(1.0f / 6), vf_set(0.5f))));
-    case TN_ACT_SIGMOID: ACTIVATE_ALL(vf_sigmoid(v));
-    case TN_ACT_TANH: ACTIVATE_ALL(vf_tanh(v));
-    case TN_ACT_SWISH: ACTIVATE_ALL(vf_swish(v, alpha));
-    case TN_ACT_GELU: ACTIVATE_ALL(vf_gelu(v));
-    case TN_ACT_GELU_TANH: ACTIVATE_ALL(vf_gelu_tanh(v));
+    default: ACTIVATE_ALL(activate_vector(v, e));
     }
 }
 

@@ -14,8 +14,21 @@
 #endif
 #define MOST_ROWS 4
 
-ALWAYS_INLINE void store_clipped(const tn_depthwise_f32 *d, float *y, vf x, size_t left, bool clip) {
-    if (clip) x = vf_min(vf_set(d->epilogue.beta), vf_max(vf_set(d->epilogue.alpha), x));
+/* A vector's sums are done: the residual, the activation, and to the output. */
+ALWAYS_INLINE void finish(const tn_depthwise_f32 *d, size_t row, size_t column, vf x) {
+    const tn_epilogue *e = &d->epilogue;
+    size_t left = d->width - column;
+    float *y = d->y + row * d->y_stride + column;
+    if (e->residual) {
+        const float *z = e->residual + row * e->residual_stride + column;
+        x = vf_add(x, left >= VF_WIDTH ? vf_load(z) : vf_load_n(z, left));
+    }
+    if (e->activation == TN_ACT_CLIP)
+        x = vf_min(vf_set(e->beta), vf_max(vf_set(e->alpha), x));
+    else if (e->activation == TN_ACT_HARD_SWISH)
+        x = vf_mul(x, activate_hard(x, vf_set(1.0f / 6), vf_set(0.5f)));
+    else if (e->activation != TN_ACT_NONE)
+        x = activate_vector(x, e);
     if (left >= VF_WIDTH)
         vf_store(y, x);
     else
@@ -23,11 +36,10 @@ ALWAYS_INLINE void store_clipped(const tn_depthwise_f32 *d, float *y, vf x, size
 }
 
 /* `rows` rows of the output from row `row` on. All but d and row are constants. */
-ALWAYS_INLINE void fixed_rows(const tn_depthwise_f32 *d, size_t row, int kernel, int stride, int rows, bool clip) {
+ALWAYS_INLINE void fixed_rows(const tn_depthwise_f32 *d, size_t row, int kernel, int stride, int rows) {
     vf w[5 * 5];
     size_t offset[5];
     const float *x0 = d->x + row * (size_t)stride * d->x_stride;
-    float *y0 = d->y + row * d->y_stride;
 #pragma GCC unroll 25
     for (int i = 0; i < kernel * kernel; i++) w[i] = vf_set(d->weights[i]);
 #pragma GCC unroll 5
@@ -50,17 +62,16 @@ ALWAYS_INLINE void fixed_rows(const tn_depthwise_f32 *d, size_t row, int kernel,
             }
         }
 #pragma GCC unroll 4
-        for (int r = 0; r < rows; r++)
-            store_clipped(d, y0 + (size_t)r * d->y_stride + column, acc[r], d->width - column, clip);
+        for (int r = 0; r < rows; r++) finish(d, row + (size_t)r, column, acc[r]);
     }
 }
 
 #define FIXED(kernel, stride)                                                                                          \
-    static void fixed_##kernel##_##stride(const tn_depthwise_f32 *d, bool clip) {                                      \
+    static void fixed_##kernel##_##stride(const tn_depthwise_f32 *d) {                                                 \
         size_t row = 0;                                                                                                \
-        for (; row + 4 <= d->rows; row += 4) fixed_rows(d, row, kernel, stride, 4, clip);                              \
-        for (; row + 2 <= d->rows; row += 2) fixed_rows(d, row, kernel, stride, 2, clip);                              \
-        if (row < d->rows) fixed_rows(d, row, kernel, stride, 1, clip);                                                \
+        for (; row + 4 <= d->rows; row += 4) fixed_rows(d, row, kernel, stride, 4);                                    \
+        for (; row + 2 <= d->rows; row += 2) fixed_rows(d, row, kernel, stride, 2);                                    \
+        if (row < d->rows) fixed_rows(d, row, kernel, stride, 1);                                                      \
     }
 FIXED(3, 1)
 FIXED(3, 2)
@@ -68,7 +79,7 @@ FIXED(5, 1)
 FIXED(5, 2)
 
 /* `vecs` vectors of a row with any kernel. */
-ALWAYS_INLINE void any_vectors(const tn_depthwise_f32 *d, size_t row, size_t column, int vecs, bool clip) {
+ALWAYS_INLINE void any_vectors(const tn_depthwise_f32 *d, size_t row, size_t column, int vecs) {
     vf acc[4];
     const float *x = d->x + row * d->stride_y * d->x_stride + column, *w = d->weights;
 #pragma GCC unroll 4
@@ -79,42 +90,30 @@ ALWAYS_INLINE void any_vectors(const tn_depthwise_f32 *d, size_t row, size_t col
 #pragma GCC unroll 4
             for (int v = 0; v < vecs; v++) acc[v] = MULTIPLY_ADD(vf_load(x + d->offset[j] + v * VF_WIDTH), s, acc[v]);
         }
-    float *y = d->y + row * d->y_stride + column;
 #pragma GCC unroll 4
-    for (int v = 0; v < vecs; v++)
-        store_clipped(d, y + v * VF_WIDTH, acc[v], d->width - column - (size_t)v * VF_WIDTH, clip);
+    for (int v = 0; v < vecs; v++) finish(d, row, column + (size_t)v * VF_WIDTH, acc[v]);
 }
 
-static void any_kernel(const tn_depthwise_f32 *d, bool clip) {
+static void any_kernel(const tn_depthwise_f32 *d) {
     for (size_t row = 0; row < d->rows; row++) {
         size_t column = 0;
-        for (; column + 4 * VF_WIDTH <= d->width; column += 4 * VF_WIDTH) any_vectors(d, row, column, 4, clip);
-        for (; column < d->width; column += VF_WIDTH) any_vectors(d, row, column, 1, clip);
+        for (; column + 4 * VF_WIDTH <= d->width; column += 4 * VF_WIDTH) any_vectors(d, row, column, 4);
+        for (; column < d->width; column += VF_WIDTH) any_vectors(d, row, column, 1);
     }
 }
 
 static void depthwise_f32(const tn_depthwise_f32 *d) {
-    const tn_epilogue *e = &d->epilogue;
-    bool clip = e->activation == TN_ACT_CLIP && !e->residual, square = d->kernel_h == d->kernel_w && d->dilation_y == 1;
+    bool square = d->kernel_h == d->kernel_w && d->dilation_y == 1;
     if (square && d->kernel_h == 3 && d->stride_y == 1)
-        fixed_3_1(d, clip);
+        fixed_3_1(d);
     else if (square && d->kernel_h == 3 && d->stride_y == 2)
-        fixed_3_2(d, clip);
+        fixed_3_2(d);
     else if (square && d->kernel_h == 5 && d->stride_y == 1)
-        fixed_5_1(d, clip);
+        fixed_5_1(d);
     else if (square && d->kernel_h == 5 && d->stride_y == 2)
-        fixed_5_2(d, clip);
+        fixed_5_2(d);
     else
-        any_kernel(d, clip);
-    for (size_t r = 0; r < d->rows && e->residual; r++) {
-        float *y = d->y + r * d->y_stride;
-        const float *z = e->residual + r * e->residual_stride;
-        for (size_t i = 0; i < d->width; i += VF_WIDTH) {
-            size_t left = TN_LEAST(d->width - i, (size_t)VF_WIDTH);
-            vf_store_n(y + i, vf_add(vf_load_n(y + i, left), vf_load_n(z + i, left)), left);
-        }
-    }
-    if (!clip) activate(d->rows, d->width, d->y, d->y_stride, e);
+        any_kernel(d);
 }
 
 void CONV_OVERLAY(tn_kernels *table);

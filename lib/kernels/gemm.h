@@ -37,13 +37,13 @@ typedef struct tn_epilogue {
 } tn_epilogue;
 
 typedef struct tn_gemm_f32 {
-    size_t m, n, k; /* n <= columns */
+    size_t m, n, k; /* n <= columns, unless b_panel is set */
     size_t rows;    /* of A's panels, at most the tile's */
     const float *a;
     size_t a_panel; /* floats from one panel to the next */
     size_t a_skip;  /* steps of k that are skipped in each panel */
     const float *b;
-    size_t b_stride;
+    size_t b_stride, b_panel; /* b_panel: floats from one panel of B to the next, where there are several */
     const uint32_t *b_offset; /* [k], or NULL: row i of B lies at b + b_offset[i] instead */
     float *c;
     size_t c_stride;

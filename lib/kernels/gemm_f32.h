@@ -139,47 +139,56 @@ static void gemm_f32_tile(size_t *rows, size_t *columns, size_t *lanes) {
     *lanes = VF_WIDTH;
 }
 
-/* Puts into c what the sums of n columns start from, where that is more than a bias by rows. */
-static void start_rows(const tn_gemm_f32 *g, size_t row, size_t rows, float *c, size_t c_stride) {
+/* Puts into c what the sums of n columns from `column` on start from, where that is more than a bias by rows. */
+static void start_rows(const tn_gemm_f32 *g, size_t row, size_t rows, size_t column, size_t n, float *c,
+                       size_t c_stride) {
     const tn_epilogue *e = &g->epilogue;
     for (size_t r = 0; r < rows; r++, c += c_stride) {
-        const float *from = !g->first     ? g->c + (row + r) * g->c_stride
-                            : e->residual ? e->residual + (row + r) * e->residual_stride
+        const float *from = !g->first     ? g->c + (row + r) * g->c_stride + column
+                            : e->residual ? e->residual + (row + r) * e->residual_stride + column
                                           : NULL;
-        vf bias = vf_set(g->first && e->row_bias ? e->row_bias[row + r] : 0);
-        for (size_t j = 0; j < g->n; j += VF_WIDTH) {
-            size_t left = g->n - j;
-            vf x = bias;
-            if (from) x = vf_add(load_part(from + j, left), x);
-            if (g->first && e->column_bias) x = vf_add(load_part(e->column_bias + j, left), x);
-            store_part(c + j, x, left);
+        const float *bias = g->first && e->column_bias ? e->column_bias + column : NULL;
+        vf row_bias = vf_set(g->first && e->row_bias ? e->row_bias[row + r] : 0);
+        for (size_t j = 0; j < n; j += VF_WIDTH) {
+            vf x = row_bias;
+            if (from) x = vf_add(load_part(from + j, n - j), x);
+            if (bias) x = vf_add(load_part(bias + j, n - j), x);
+            store_part(c + j, x, n - j);
         }
     }
 }
 
-static void gemm_f32(const tn_gemm_f32 *g) {
+/* The tile at `row` and `column` of n columns. Where vectors are cut, it is made apart, so that only storing it knows of
+ * that. */
+static void one_tile(const tn_gemm_f32 *g, tile_call *t, const float *a, size_t row, size_t column, size_t n) {
     static const float zeros[GEMM_ROWS];
     float edge[GEMM_ROWS * GEMM_COLUMNS];
     const tn_epilogue *e = &g->epilogue;
-    size_t vecs = (g->n + VF_WIDTH - 1) / VF_WIDTH;
-    bool whole = g->n == vecs * VF_WIDTH, plain = g->first && !e->residual && !e->column_bias;
-    tile_call t = {.b = g->b, .k = g->k, .b_stride = g->b_stride, .offset = g->b_offset};
-    t.c_stride = whole ? g->c_stride : GEMM_COLUMNS;
-    t.clip = g->last && e->activation == TN_ACT_CLIP;
-    t.low = e->alpha;
-    t.high = e->beta;
+    size_t vecs = (n + VF_WIDTH - 1) / VF_WIDTH, rows = TN_LEAST(g->m - row, g->rows);
+    bool whole = n == vecs * VF_WIDTH, plain = g->first && !e->residual && !e->column_bias;
+    float *c = g->c + row * g->c_stride + column;
+    t->c = whole ? c : edge;
+    t->c_stride = whole ? g->c_stride : GEMM_COLUMNS;
+    t->bias = !plain ? NULL : e->row_bias ? e->row_bias + row : zeros;
+    if (!plain && !(whole && !g->first)) start_rows(g, row, rows, column, n, t->c, t->c_stride);
+    (t->offset ? offset_tiles : tiles)[vecs - 1][rows - 1](t, a);
+    if (g->last && e->activation > TN_ACT_CLIP) activate(rows, vecs * VF_WIDTH, t->c, t->c_stride, e);
+    for (size_t r = 0; r < rows && !whole; r++)
+        for (size_t j = 0; j < n; j += VF_WIDTH)
+            store_part(c + r * g->c_stride + j, vf_load(edge + r * GEMM_COLUMNS + j), n - j);
+}
+
+static void gemm_f32(const tn_gemm_f32 *g) {
+    tile_call t = {.k = g->k, .b_stride = g->b_stride, .offset = g->b_offset};
+    t.clip = g->last && g->epilogue.activation == TN_ACT_CLIP;
+    t.low = g->epilogue.alpha;
+    t.high = g->epilogue.beta;
     const float *a = g->a;
     for (size_t row = 0; row < g->m; row += g->rows, a += g->a_panel) {
         size_t rows = TN_LEAST(g->m - row, g->rows);
-        float *c = g->c + row * g->c_stride;
-        t.c = whole ? c : edge;
-        t.bias = !plain ? NULL : e->row_bias ? e->row_bias + row : zeros;
-        if (!plain && !(whole && !g->first)) start_rows(g, row, rows, t.c, t.c_stride);
-        (g->b_offset ? offset_tiles : tiles)[vecs - 1][rows - 1](&t, a + g->a_skip * rows);
-        for (size_t r = 0; r < rows && !whole; r++)
-            for (size_t j = 0; j < g->n; j += VF_WIDTH)
-                store_part(c + r * g->c_stride + j, vf_load(edge + r * GEMM_COLUMNS + j), g->n - j);
-        if (g->last && e->activation > TN_ACT_CLIP) activate(rows, g->n, c, g->c_stride, e);
+        t.b = g->b;
+        for (size_t column = 0; column < g->n; column += GEMM_COLUMNS, t.b += g->b_panel)
+            one_tile(g, &t, a + g->a_skip * rows, row, column, TN_LEAST(g->n - column, (size_t)GEMM_COLUMNS));
     }
 }
 

@@ -4,6 +4,7 @@
 
 #define K_BLOCK 1024
 #define A_BLOCK (256u << 10) /* floats of A that a task goes over for each panel of B */
+#define GROUP_FLOATS 4096    /* of the panels that a kernel's call takes: rows of C are written in longer pieces */
 #define TASK_WORK 131072.0   /* multiplications: some microseconds */
 #define MOST_TASKS 64.0
 #define DIRECT_USES 2 /* a panel of B that is used at most so often is read where it lies */
@@ -24,6 +25,7 @@ void tn_product_plan(tn_product *p, const tn_kernels *kernels, size_t m, size_t 
     p->column_panels = divide_up(n, columns);
     size_t blocks = TN_MAX(divide_up(k, K_BLOCK + K_BLOCK / 2), (size_t)1);
     p->k_block = TN_MAX(divide_up(divide_up(k, blocks), k_unit) * k_unit, (size_t)1);
+    p->group = TN_MIN(TN_MAX(GROUP_FLOATS / (p->k_block * columns), (size_t)1), (size_t)8) * columns;
 
     double work = (double)m * (double)n * (double)k / TASK_WORK;
     size_t want = (size_t)TN_MAX(TN_MIN(work, MOST_TASKS / (double)TN_MAX(batch, (size_t)1)), 1.0);
@@ -52,11 +54,11 @@ size_t tn_product_b_bytes(const tn_product *p) {
     return p->n > SIZE_MAX / 8 ? SIZE_MAX : float_bytes(divide_up(p->n, p->columns) * p->columns, p->k);
 }
 size_t tn_product_buffer_bytes(const tn_product *p) {
-    return float_bytes(p->columns, p->k_block);
+    return float_bytes(p->group, p->k_block);
 }
 
-size_t tn_product_most_k_block(void) {
-    return K_BLOCK + K_BLOCK / 2;
+size_t tn_product_most_buffer(size_t columns, size_t k) {
+    return TN_MAX(columns * TN_MIN(k, (size_t)K_BLOCK + K_BLOCK / 2), (size_t)GROUP_FLOATS);
 }
 
 void tn_product_pack_a(const tn_product *p, const float *a, size_t row_stride, size_t k_stride, float *packed,
@@ -88,27 +90,33 @@ void tn_product_pack_b(const tn_product *p, const float *b, size_t k_stride, siz
                packed + column * p->k);
 }
 
-static const float *packed_panel(const tn_panels *panels, const tn_product *p, size_t column, size_t n, size_t k,
-                                 size_t k_count, float *buffer, size_t *out_stride) {
+static void packed_panel(const tn_panels *panels, const tn_product *p, size_t column, size_t n, size_t k,
+                         size_t k_count, float *buffer, tn_gemm_f32 *call) {
     (void)n, (void)k_count, (void)buffer;
-    *out_stride = p->columns;
-    return panels->b + column * p->k + k * p->columns;
+    call->b = panels->b + column * panels->k_stride + k * p->columns;
+    call->b_stride = p->columns;
+    call->b_panel = p->columns * panels->k_stride;
 }
 
-static const float *matrix_panel(const tn_panels *panels, const tn_product *p, size_t column, size_t n, size_t k,
-                                 size_t k_count, float *buffer, size_t *out_stride) {
+static void matrix_panel(const tn_panels *panels, const tn_product *p, size_t column, size_t n, size_t k,
+                         size_t k_count, float *buffer, tn_gemm_f32 *call) {
     const float *b = panels->b + k * panels->k_stride + column * panels->column_stride;
-    if (panels->column_stride == 1 && n == p->columns && p->panel_uses <= DIRECT_USES) {
-        *out_stride = panels->k_stride;
-        return b;
+    if (panels->column_stride == 1 && n % p->columns == 0 && p->panel_uses <= DIRECT_USES) {
+        call->b = b;
+        call->b_stride = panels->k_stride;
+        call->b_panel = p->columns;
+        return;
     }
-    pack_panel(p, b, panels->k_stride, panels->column_stride, n, k_count, buffer);
-    *out_stride = p->columns;
-    return buffer;
+    call->b = buffer;
+    call->b_stride = p->columns;
+    call->b_panel = p->columns * k_count;
+    for (size_t j = 0; j < n; j += p->columns, buffer += call->b_panel)
+        pack_panel(p, b + j * panels->column_stride, panels->k_stride, panels->column_stride, TN_MIN(p->columns, n - j),
+                   k_count, buffer);
 }
 
-tn_panels tn_panels_packed(const float *packed) {
-    return (tn_panels){.make = packed_panel, .b = packed};
+tn_panels tn_panels_packed(const float *packed, size_t k) {
+    return (tn_panels){.make = packed_panel, .b = packed, .k_stride = k};
 }
 tn_panels tn_panels_matrix(const float *b, size_t k_stride, size_t column_stride) {
     return (tn_panels){.make = matrix_panel, .b = b, .k_stride = k_stride, .column_stride = column_stride};
@@ -142,8 +150,8 @@ static bool row_task(const tn_product *p, size_t column, size_t n, const float *
     }
     tn_gemv_f32 g = {.n = n, .k = p->k, .x = a, .y = c + column, .epilogue = at};
     if (b->make == packed_panel) {
-        g.b = b->b + column * p->k;
-        g.b_panel = p->k * p->columns;
+        g.b = b->b + column * b->k_stride;
+        g.b_panel = b->k_stride * p->columns;
         g.b_stride = p->columns;
     } else if (b->make == matrix_panel) {
         g.b = b->b + column;
@@ -168,9 +176,10 @@ void tn_product_task(const tn_product *p, size_t task, const float *packed_a, co
         g.k = TN_MIN(p->k_block, p->k - k);
         g.first = k == 0;
         g.last = k + g.k == p->k;
-        for (size_t j = column; j < column + n; j += p->columns) {
-            g.n = TN_MIN(p->columns, column + n - j);
-            g.b = b->make(b, p, j, g.n, k, g.k, buffer, &g.b_stride);
+        for (size_t j = column; j < column + n; j += g.n) {
+            size_t left = column + n - j;
+            g.n = left < p->columns ? left : TN_MIN(p->group, left / p->columns * p->columns);
+            b->make(b, p, j, g.n, k, g.k, buffer, &g);
             g.c = c + row * c_stride + j;
             g.epilogue = epilogue_at(epilogue, row, j);
             g.a = packed_a + row * p->k;

@@ -4,8 +4,7 @@
  * A plan is made once for a shape; it says how A is packed and into how many tasks the work falls. Tasks depend on
  * the shape alone, and each writes its own part of C, so results are equal bit for bit at any number of threads. B
  * comes in panels of `columns` columns: packed beforehand (weights), or made for each task in a buffer of its own that
- * stays in the nearest caches: a piece of a matrix, of a transposed one, or of an image that is being convolved (the
- * matrix of which never exists as a whole).
+ * stays in the nearest caches.
  *
  *     tn_product_plan(&p, kernels, m, n, k, 1, 1);
  *     tn_product_pack_a(&p, a, k, 1, packed_a, panel)  for each panel in [0, p.row_panels)
@@ -22,24 +21,25 @@ typedef struct tn_product {
     size_t rows, columns; /* of A's panels and of B's */
     size_t row_panels, column_panels;
     size_t k_block;
+    size_t group;          /* columns that one call of the kernel takes */
     size_t panel_uses;     /* how often a task uses a panel of B; may be raised by who uses panels in other ways */
     size_t m_task, n_task; /* rows and columns of C that a task makes, the last ones fewer */
     size_t m_tasks, n_tasks, tasks;
     bool rows_first; /* tasks are numbered down the rows first: B is the larger operand, and is gone through once */
 } tn_product;
 
-/* How panels of B come about. make returns where rows k to k + k_count of the panel at `column` (a multiple of the
- * tile's columns) lie, `n` columns of it being in use, and their distance: in `buffer`, or anywhere. */
+/* How panels of B come about. make tells a kernel's call (b, b_stride, b_panel) where rows k to k + k_count of n columns
+ * from `column` (a multiple of the tile's columns) on lie: in `buffer`, or anywhere. n is at most a panel's columns, or
+ * a multiple of them up to the group's. */
 typedef struct tn_panels tn_panels;
 struct tn_panels {
-    const float *(*make)(const tn_panels *panels, const tn_product *p, size_t column, size_t n, size_t k,
-                         size_t k_count, float *buffer, size_t *out_stride);
+    void (*make)(const tn_panels *panels, const tn_product *p, size_t column, size_t n, size_t k, size_t k_count,
+                 float *buffer, tn_gemm_f32 *call);
     const float *b;
-    size_t k_stride, column_stride; /* of a matrix */
-    const void *context;
+    size_t k_stride, column_stride; /* of a matrix. k_stride of packed panels: the k that they were packed for */
 };
-/* B packed by tn_product_pack_b. */
-tn_panels tn_panels_packed(const float *packed);
+/* B packed by tn_product_pack_b of a plan whose k was as given, which may be more than that of the product. */
+tn_panels tn_panels_packed(const float *packed, size_t k);
 /* B[k,n] as it lies: element (k, j) at k * k_stride + j * column_stride, one of which is 1. */
 tn_panels tn_panels_matrix(const float *b, size_t k_stride, size_t column_stride);
 
@@ -50,8 +50,8 @@ void tn_product_plan(tn_product *p, const tn_kernels *kernels, size_t m, size_t 
 size_t tn_product_a_bytes(const tn_product *p);
 size_t tn_product_b_bytes(const tn_product *p);
 size_t tn_product_buffer_bytes(const tn_product *p);
-/* The largest block of k that a plan ever has: a buffer of `columns` times that serves all products. */
-size_t tn_product_most_k_block(void);
+/* Floats of a buffer that serves all products of at most this k. */
+size_t tn_product_most_buffer(size_t columns, size_t k);
 /* Packs one panel of A (element (i, k) at i * row_stride + k * k_stride, one of which is 1) to its place in `packed`;
  * likewise of B. */
 void tn_product_pack_a(const tn_product *p, const float *a, size_t row_stride, size_t k_stride, float *packed,

@@ -4,15 +4,6 @@
 
 enum { MOST_ROWS = 64, MOST_SCORES = 1 << 16 /* of a task, in floats: a quarter of a second-level cache */ };
 
-/* Panels of v packed for all of kv_length, seen by a product that takes fewer rows of it. */
-static const float *v_panel(const tn_panels *panels, const tn_product *p, size_t column, size_t n, size_t k,
-                            size_t k_count, float *buffer, size_t *out_stride) {
-    const tn_attention *a = panels->context;
-    (void)n, (void)k_count, (void)buffer;
-    *out_stride = p->columns;
-    return panels->b + column * a->kv_length + k * p->columns;
-}
-
 static size_t round_up(size_t bytes) {
     return bytes > SIZE_MAX / 2 ? SIZE_MAX / 2 : (bytes + 63) / 64 * 64;
 }
@@ -33,8 +24,8 @@ tn_status tn_attention_prepare(tn_prepare *call, tn_attention *a) {
                 scores_bytes < SIZE_MAX / 8;
     if (fits) {
         /* Products of fewer columns than kv_length may cut k into larger blocks than that of all of them. */
-        size_t most = TN_MIN(TN_MAX(a->size, longest), tn_product_most_k_block());
-        size_t buffer = a->kv_length ? scores.columns * most * sizeof(float) : 0;
+        size_t most = tn_product_most_buffer(scores.columns, TN_MAX(a->size, longest));
+        size_t buffer = a->kv_length ? most * sizeof(float) : 0;
         a->thread_bytes = round_up(row_bytes) + round_up(scores_bytes) + round_up(buffer);
     }
     fits = fits && tn_add_size(a->k_bytes, a->v_bytes, &one_head) && tn_mul_size(a->batch, a->kv_heads, &heads) &&
@@ -168,13 +159,14 @@ static void attend(void *context, int64_t task) {
     tn_product_plan(&p, j->kernels, m, n, a->size, 1, 1);
     for (size_t i = 0; i < p.row_panels; i++) tn_product_pack_a(&p, q, a->q.row, 1, left, i);
     for (size_t i = 0; i < m * a->size; i++) left[i] *= a->scale;
-    const tn_panels keys = a->packed ? tn_panels_packed(packed_k(j, batch, kv_head)) : tn_panels_matrix(k, 1, a->k.row);
+    const tn_panels keys =
+        a->packed ? tn_panels_packed(packed_k(j, batch, kv_head), a->size) : tn_panels_matrix(k, 1, a->k.row);
     multiply(&p, left, &keys, scores, n, buffer);
     for (size_t r = 0; r < m; r++) weigh_row(j, batch, head, row + r, scores + r * n, n);
     tn_product_plan(&p, j->kernels, m, a->v_size, n, 1, 1);
     for (size_t i = 0; i < p.row_panels; i++) tn_product_pack_a(&p, scores, n, 1, left, i);
     tn_panels values = tn_panels_matrix(v, a->v.row, 1);
-    if (a->packed) values = (tn_panels){.make = v_panel, .b = packed_v(j, batch, kv_head), .context = a};
+    if (a->packed) values = tn_panels_packed(packed_v(j, batch, kv_head), a->kv_length);
     multiply(&p, left, &values, y, a->y.row, buffer);
 }
 

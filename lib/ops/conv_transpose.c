@@ -222,7 +222,7 @@ static void transpose_task(void *context, int64_t index) {
             g.a_skip = k;
             g.first = k == 0;
             g.last = k + g.k == p->k;
-            g.b = panels.make(&panels, p, (size_t)(j - row0 * inner), g.n, k, g.k, buffer, &g.b_stride);
+            panels.make(&panels, p, (size_t)(j - row0 * inner), g.n, k, g.k, buffer, &g);
             for (int64_t m = m0; m < m1; m++) {
                 g.a = c->w + (size_t)m * t->channel_floats;
                 g.c = products + (size_t)((m - m0) * s->taps) * p->columns;

@@ -223,7 +223,7 @@ static void product_task(void *context, int64_t index) {
                      : p->packed_a ? p->packed_a
                                    : c->packed_a + (p->a_shared ? 0 : batch * (p->a_bytes / sizeof *a));
     const float *b = (const float *)c->b + batch_offset(p, &p->b, (int64_t)batch);
-    tn_panels panels = p->packed_b ? tn_panels_packed(p->packed_b)
+    tn_panels panels = p->packed_b ? tn_panels_packed(p->packed_b, product->k)
                                    : tn_panels_matrix(b, (size_t)p->b.row_stride, (size_t)p->b.column_stride);
     tn_epilogue e = *c->epilogue;
     if (e.residual) e.residual += batch * product->m * n;

@@ -38,7 +38,7 @@ static float *buffer(const tn_recurrent_job *job) {
 static void input_task(void *context, int64_t task) {
     const tn_recurrent_job *job = context;
     const tn_recurrent *r = job->r;
-    const tn_panels w = tn_panels_packed(job->w_packed);
+    const tn_panels w = tn_panels_packed(job->w_packed, r->xw.k);
     const tn_epilogue epilogue = {.column_bias = job->bias};
     tn_product_task(&r->xw, (size_t)task, r->xw.m == 1 ? job->x : job->packed_x, &w, job->xw, r->xw.n, &epilogue,
                     buffer(job));
@@ -87,7 +87,7 @@ static void step_product(const tn_recurrent_job *job, int direction, int part, c
     step_call s = {.job = job,
                    .product = p,
                    .left = p->m == 1 ? state : own->packed,
-                   .right = tn_panels_packed((const float *)(const void *)right),
+                   .right = tn_panels_packed((const float *)(const void *)right, p->k),
                    .to = own->gates + (part ? r->hr.n : 0),
                    .stride = r->gates * r->hidden,
                    .epilogue = {.residual = residual, .residual_stride = residual_stride, .column_bias = bias}};

@@ -54,7 +54,8 @@ static float *product(const product_case *t, const tn_kernels *kernels) {
     size_t k_stride = t->source == TRANSPOSED ? 1 : t->n, column_stride = t->source == TRANSPOSED ? t->k : 1;
     for (size_t i = 0; i < p.row_panels; i++) tn_product_pack_a(&p, t->a, t->k, 1, packed_a, i);
     for (size_t i = 0; i < p.column_panels; i++) tn_product_pack_b(&p, t->b, k_stride, column_stride, packed_b, i);
-    tn_panels b = t->source == PACKED ? tn_panels_packed(packed_b) : tn_panels_matrix(t->b, k_stride, column_stride);
+    tn_panels b =
+        t->source == PACKED ? tn_panels_packed(packed_b, t->k) : tn_panels_matrix(t->b, k_stride, column_stride);
     for (size_t i = p.tasks; i-- > 0;) tn_product_task(&p, i, packed_a, &b, c, t->n, &t->epilogue, buffer);
     release(packed_a), release(packed_b), release(buffer);
     return c;
