@@ -68,7 +68,12 @@ ALWAYS_INLINE void tile(const tile_call *t, const float *a, int rows, int vecs, 
             for (int v = 0; v < vecs; v++) acc[r][v] = MULTIPLY_ADD(s, x[v], acc[r][v]);
         }
         a += rows;
-        if (!offsets) b += b_stride;
+        if (!offsets) {
+            /* Of a matrix that is read as it lies: the next panel, which no hardware foresees. */
+#pragma GCC unroll 4
+            for (int i = 0; i < GEMM_COLUMNS; i += 16) __builtin_prefetch(b + GEMM_COLUMNS + i);
+            b += b_stride;
+        }
     }
     if (t->clip) {
         vf low = vf_set(t->low), high = vf_set(t->high);
