@@ -1,0 +1,54 @@
+/* Image files to pixels: BMP, JPEG, PNG, PNM and TIFF as ImageDecoder meets them.
+ *
+ * A decoder returns false for a file that it does not understand, that is broken, or for which there is no memory; it
+ * reads nothing outside of the file. Memory is asked for in few large pieces and is the caller's to give back. */
+#ifndef TN_IMAGE_H
+#define TN_IMAGE_H
+
+#include "base/base.h"
+
+typedef struct tn_image_memory {
+    void *(*alloc)(void *context, size_t size); /* zeroed or not; NULL: there is none */
+    void *context;
+} tn_image_memory;
+
+/* [height, width, channels], a byte each; channels is 1 (grey) or 3 (red, green, blue). */
+typedef struct tn_image {
+    size_t width, height;
+    int channels;
+    uint8_t *pixels;
+} tn_image;
+
+/* By what the file begins with. */
+bool tn_image_decode(tn_string file, const tn_image_memory *memory, tn_image *out);
+
+bool tn_image_bmp(tn_string file, const tn_image_memory *memory, tn_image *out);
+bool tn_image_jpeg(tn_string file, const tn_image_memory *memory, tn_image *out);
+bool tn_image_png(tn_string file, const tn_image_memory *memory, tn_image *out);
+bool tn_image_pnm(tn_string file, const tn_image_memory *memory, tn_image *out);
+bool tn_image_tiff(tn_string file, const tn_image_memory *memory, tn_image *out);
+
+/* Zlib's format (RFC 1950 and 1951) to exactly `size` bytes. */
+bool tn_inflate(const uint8_t *in, size_t in_size, uint8_t *out, size_t size);
+
+/* Sizes that are sane, and memory for the pixels. */
+static inline bool tn_image_alloc(const tn_image_memory *memory, size_t width, size_t height, int channels,
+                                  tn_image *out) {
+    if (!width || !height || width > 1 << 16 || height > 1 << 16) return false;
+    *out = (tn_image){width, height, channels, memory->alloc(memory->context, width * height * (size_t)channels)};
+    return out->pixels != NULL;
+}
+static inline uint32_t tn_get16(const uint8_t *p) {
+    return p[0] | (uint32_t)p[1] << 8;
+}
+static inline uint32_t tn_get32(const uint8_t *p) {
+    return tn_get16(p) | tn_get16(p + 2) << 16;
+}
+static inline uint32_t tn_get16_big(const uint8_t *p) {
+    return p[1] | (uint32_t)p[0] << 8;
+}
+static inline uint32_t tn_get32_big(const uint8_t *p) {
+    return tn_get16_big(p + 2) | tn_get16_big(p) << 16;
+}
+
+#endif

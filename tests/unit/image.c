@@ -1,0 +1,86 @@
+/* Image decoding: small files written out by hand; broken ones are refused. Whole pictures are in ONNX's own tests. */
+#include "unit.h"
+#include <stdlib.h>
+#include "image/image.h"
+
+static uint8_t memory_for_all[1 << 12];
+static size_t used;
+
+static void *take(void *context, size_t size) {
+    (void)context;
+    if (size > sizeof memory_for_all - used) return NULL;
+    used += size;
+    return memory_for_all + used - size;
+}
+
+static bool decode(const void *file, size_t size, tn_image *out) {
+    used = 0;
+    return tn_image_decode((tn_string){file, size}, &(tn_image_memory){take, NULL}, out);
+}
+
+static void portable_maps_are_read_in_digits_bits_and_bytes(void **state) {
+    (void)state;
+    tn_image image;
+    const char grey[] = "P2 # levels\n3 1\n7\n0 3 7\n";
+    assert_true(decode(grey, sizeof grey - 1, &image));
+    assert_int_equal(image.channels, 1);
+    assert_memory_equal(image.pixels, "\0\x6d\xff", 3);
+    assert_true(decode("P4\n9 1\n\x7f\x80", 9, &image)); /* 1 is black */
+    assert_memory_equal(image.pixels, "\xff\0\0\0\0\0\0\0\0", 9);
+    assert_true(decode("P6 1 2 255\nabcdef", 17, &image));
+    assert_int_equal(image.channels, 3);
+    assert_memory_equal(image.pixels, "abcdef", 6);
+    assert_false(decode("P6 1 2 255\nabcde", 16, &image));
+    assert_false(decode("P6 1 99999999999999999999 255\nabcde", 35, &image));
+}
+
+static void bitmaps_stand_on_their_heads(void **state) {
+    (void)state;
+    uint8_t file[54 + 8] = "BM";
+    tn_image image;
+    file[10] = 54, file[14] = 40, file[18] = 1, file[22] = 2, file[26] = 1, file[28] = 24;
+    memcpy(file + 54, "cba.fed.", 8); /* blue, green, red, padding */
+    assert_true(decode(file, sizeof file, &image));
+    assert_memory_equal(image.pixels, "defabc", 6);
+    memset(file + 22, 0xff, 4); /* height -1: from the top */
+    assert_true(decode(file, sizeof file, &image));
+    assert_int_equal(image.height, 1);
+    file[18] = 3; /* wider than there are bytes for it */
+    assert_false(decode(file, sizeof file, &image));
+}
+
+static void deflated_data_are_inflated_to_their_size(void **state) {
+    (void)state;
+    uint8_t out[12];
+    const uint8_t stored[] = {0x78, 1, 1, 3, 0, 0xfc, 0xff, 'a', 'b', 'c'};
+    const uint8_t repeated[] = {0x78, 0x01, 0x4b, 0x4c, 0x84, 0x01, 0x00}; /* ten times 'a', fixed codes */
+    assert_true(tn_inflate(stored, sizeof stored, out, 3));
+    assert_memory_equal(out, "abc", 3);
+    assert_false(tn_inflate(stored, sizeof stored, out, 2));
+    assert_false(tn_inflate(stored, sizeof stored - 1, out, 3));
+    assert_true(tn_inflate(repeated, sizeof repeated, out, 10));
+    assert_memory_equal(out, "aaaaaaaaaa", 10);
+    assert_false(tn_inflate(repeated, sizeof repeated, out, 9));
+    const uint8_t reaches_back[] = {0x78, 0x9c, 0x03, 0x22, 0x00}; /* a copy of what is not there */
+    assert_false(tn_inflate(reaches_back, sizeof reaches_back, out, 10));
+}
+
+static void other_bytes_are_no_image(void **state) {
+    (void)state;
+    tn_image image;
+    assert_false(decode("", 0, &image));
+    assert_false(decode("GIF89a......", 12, &image));
+    assert_false(decode("\xff\xd8\xff\xd9", 4, &image));
+    assert_false(decode("\x89PNG\r\n\x1a\n....", 12, &image));
+    assert_false(decode("II*\0\xff\xff\xff\xff", 8, &image));
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(portable_maps_are_read_in_digits_bits_and_bytes),
+        cmocka_unit_test(bitmaps_stand_on_their_heads),
+        cmocka_unit_test(deflated_data_are_inflated_to_their_size),
+        cmocka_unit_test(other_bytes_are_no_image),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
