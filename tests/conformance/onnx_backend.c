@@ -288,6 +288,16 @@ static tn_status run_set(const tn_model *model, tn_session *session, const char 
     return status;
 }
 
+/* A test may say its own share in a file `tolerance`; the reason stands behind the number. */
+static void read_tolerance(const char *folder) {
+    char path[PATH];
+    set_path(path, "%s/tolerance", folder);
+    FILE *file = settings.relative > 0 ? fopen(path, "r") : NULL;
+    if (!file) return;
+    if (fscanf(file, "%lf", &settings.relative) != 1) fprintf(stderr, "%s: there is no number in it\n", path);
+    fclose(file);
+}
+
 static tn_status run_test(const char *folder, const char *test) {
     char path[PATH];
     port *inputs = NULL, *outputs = NULL;
@@ -296,6 +306,8 @@ static tn_status run_test(const char *folder, const char *test) {
     tn_session *session = NULL;
     tn_model_options options = {sizeof options, .cpu = settings.cpu, .skip_passes = settings.skip_passes};
     tn_session_options session_options = {sizeof session_options, .threads = settings.threads};
+    double relative = settings.relative;
+    read_tolerance(folder);
     set_path(path, "%s/model.onnx", folder);
     tn_status status = tn_model_load(path, &options, &model);
     if (status == TN_OK) status = read_ports(path, &inputs, &input_count, &outputs, &output_count);
@@ -309,6 +321,7 @@ static tn_status run_test(const char *folder, const char *test) {
     tn_model_destroy(model);
     free(inputs);
     free(outputs);
+    settings.relative = relative;
     return status;
 }
 

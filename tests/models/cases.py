@@ -93,6 +93,9 @@ MODELS = {
     "slovorez/slovorez-test.onnx": [{"input_layer": lambda r: r.integers(0, 30, (1, 20)).astype(np.int32)}],
 }
 DRAWS = 5
+# Dynamic quantization rounds activations to 8 bits at each run: a last bit of a float tips a whole step over, which is
+# what separates ONNX Runtime from itself on other machines.
+TOLERANCES = {"rawi": 0.02, "common_old": 0.02, "bilstm": 0.05}
 
 
 def save(path, name, array):
@@ -109,6 +112,9 @@ def write(model, sets):
     options.log_severity_level = 3
     options.intra_op_num_threads = 1
     session = ort.InferenceSession(str(link), options, providers=["CPUExecutionProvider"])
+    for part, tolerance in TOLERANCES.items():
+        if part in model:
+            (folder / "tolerance").write_text(f"{tolerance}  activations are quantized at each run\n")
     random = np.random.default_rng(7)
     number = 0
     for inputs in sets:
