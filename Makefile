@@ -7,9 +7,9 @@ CC ?= cc
 PREFIX ?= /usr/local
 VERSION := 0.1.0
 SOVERSION := 0
-MACHINE := $(shell $(CC) -dumpmachine | cut -d- -f1)
-WITH_OPENBLAS ?= $(shell pkg-config --exists openblas && echo 1 || echo 0)
-WITH_ZLIB ?= $(shell pkg-config --exists zlib && echo 1 || echo 0)
+MACHINE := $(shell $(CC) -dumpmachine 2>/dev/null | cut -d- -f1)
+WITH_OPENBLAS ?= $(shell pkg-config --exists openblas 2>/dev/null && echo 1 || echo 0)
+WITH_ZLIB ?= $(shell pkg-config --exists zlib 2>/dev/null && echo 1 || echo 0)
 
 WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla
 # Under a sanitizer, loops that are meant to become vectors do not.

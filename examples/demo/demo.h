@@ -43,8 +43,8 @@ const tn_tensor *net_output(const net *n, const char *name);
 void net_close(net *n);
 /* The greatest difference of an output from the reference, as a part of the largest element that it ever had. */
 double net_difference(const net *n);
-/* How far a net may be from the reference, and why if that is unusual. */
-double net_tolerance(const net *n, const char **out_why);
+/* What a file beside the net's test cases says: a number, and the reason for it ("" if there is none). */
+double net_reference_number(const net *n, const char *file, double fallback, char reason[256]);
 
 double tensor_at(const tn_tensor *tensor, int64_t index);
 /* Where the greatest of `count` elements from `from` on is, counted from there. */

@@ -3,6 +3,8 @@
 #include <string.h>
 #include "demo.h"
 
+enum { MAX_REASONS = 8 };
+
 static const struct {
     const char *name, *title;
     void (*show)(demo *d);
@@ -24,36 +26,34 @@ static const char usage[] =
     "  --models   build/models, if it is not given\n"
     "  --inputs   build/inputs, if it is not given\n";
 
-/* What the reference took, as it is written beside its outputs; 0 if it is not. */
-static double reference_milliseconds(const net *n) {
-    char path[1024];
-    double milliseconds = 0;
-    if (!n->demo->compare) return 0;
-    int start = snprintf(path, sizeof path, "%s/test_", n->demo->compare);
-    snprintf(path + start, sizeof path - (size_t)start, "%s", n->name);
-    for (char *c = path + start; *c; c++)
-        if (*c == '/') *c = '-';
-    strncat(path, "/milliseconds", sizeof path - strlen(path) - 1);
-    FILE *f = fopen(path, "r");
-    if (f && fscanf(f, "%lf", &milliseconds) != 1) milliseconds = 0;
-    if (f) fclose(f);
-    return milliseconds;
+/* The number of a reason among those that stand under the table; 0 of none. */
+static int reason_number(char reasons[][256], int *count, const char *why) {
+    int i = 0;
+    if (!why[0]) return 0;
+    while (i < *count && strcmp(reasons[i], why) != 0) i++;
+    if (i == MAX_REASONS) return 0;
+    if (i == *count) snprintf(reasons[(*count)++], sizeof reasons[0], "%s", why);
+    return i + 1;
 }
 
 static void show_table(demo *d) {
-    printf(
-        "\n== In numbers: difference from ONNX Runtime on the same inputs, relative to the output's largest element;\n"
-        "   median latency of the first input on one thread\n\n");
-    printf("%-52s %6s %11s %10s %9s %9s\n", "model", "inputs", "difference", "at most", "ms", "ORT ms");
+    char reasons[MAX_REASONS][256], why[256], mark[16];
+    int reason_count = 0;
+    puts(
+        "\n== In numbers: difference from ONNX Runtime on the same inputs, as a part of the output's largest element;\n"
+        "   median latency of the first input on one thread\n");
+    printf("%-52s %6s %11s %9s %13s %9s\n", "model", "inputs", "difference", "at most", "ms", "ORT ms");
     for (const net *n = d->nets; n; n = n->next) {
-        const char *why;
-        double tolerance = net_tolerance(n, &why);
+        double milliseconds = net_reference_number(n, "milliseconds", 0, why);
+        double tolerance = net_reference_number(n, "tolerance", 1e-4, why);
         bool good = !d->compare || net_difference(n) <= tolerance;
-        printf("%-52s %6d %11.1e %10.0e %9.3f %9.3f%s\n", n->name, n->compared, net_difference(n), tolerance,
-               n->milliseconds, reference_milliseconds(n), good ? "" : "   <-- TOO FAR");
-        if (why) printf("    %s\n", why);
+        int reason = reason_number(reasons, &reason_count, why);
+        snprintf(mark, sizeof mark, reason ? "[%d]" : "", reason);
+        printf("%-52s %6d %11.1e %9.0e %-3s %9.3f %9.3f%s\n", n->name, n->compared, net_difference(n), tolerance, mark,
+               n->milliseconds, milliseconds, good ? "" : "   <-- TOO FAR");
         d->failures += !good;
     }
+    for (int i = 0; i < reason_count; i++) printf("%s[%d] %s\n", i ? "" : "\n", i + 1, reasons[i]);
 }
 
 int main(int argc, char **argv) {

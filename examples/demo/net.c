@@ -121,18 +121,17 @@ double net_difference(const net *n) {
     return difference;
 }
 
-static bool has_dtype(const net *n, tn_dtype dtype) {
-    const tn_graph *graph = tn_model_graph(n->model);
-    tn_value_info info;
-    for (int v = 0; v < tn_graph_value_count(graph); v++)
-        if (tn_graph_value_info(graph, v, &info) == TN_OK && info.dtype == dtype) return true;
-    return false;
-}
-
-double net_tolerance(const net *n, const char **out_why) {
-    bool half = has_dtype(n, TN_FLOAT16);
-    *out_why = half ? "half precision: neighbouring numbers are 1e-3 apart, and either may be rounded to" : NULL;
-    return half ? 0x1p-10 : 1e-4;
+double net_reference_number(const net *n, const char *file, double fallback, char reason[256]) {
+    char folder[PATH], path[PATH + 64];
+    double number = fallback;
+    reason[0] = 0;
+    if (!n->demo->compare) return fallback;
+    set_folder(n, n->demo->compare, folder);
+    snprintf(path, sizeof path, "%s/%s", folder, file);
+    FILE *f = fopen(path, "r");
+    if (f && fscanf(f, "%lf %255[^\n]", &number, reason) < 1) number = fallback;
+    if (f) fclose(f);
+    return number;
 }
 
 /* ---- running ---- */

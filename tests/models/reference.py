@@ -1,7 +1,8 @@
 """Writes what ONNX Runtime makes of recorded inputs, and how long it takes.
 
 In the folder that is given: test_<model>/model.onnx, test_data_set_N/input_K.pb; the outputs come beside the inputs as
-output_K.pb, and test_<model>/milliseconds is the median latency of set 0 on one thread.
+output_K.pb; test_<model>/milliseconds is the median latency of set 0 on one thread, and test_<model>/tolerance says how
+far others may be from it, for models of low precision.
 """
 import pathlib
 import statistics
@@ -11,6 +12,8 @@ import time
 import onnx
 import onnxruntime as ort
 from onnx import numpy_helper
+
+import tolerance
 
 
 def load(path):
@@ -27,6 +30,7 @@ def measure(session, feed):
 
 
 for folder in sorted(pathlib.Path(sys.argv[1]).glob("test_*")):
+    tolerance.write(folder)
     options = ort.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = 1
