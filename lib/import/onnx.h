@@ -18,7 +18,6 @@
 #define TN_FUNCTION_DEPTH 32 /* functions that call functions */
 #define TN_SYMBOLS 4096      /* different symbols; dims of further ones count as unknown */
 #define TN_UNKNOWN_LISTED 50 /* operators in the sentence about unknown ones */
-#define TN_TYPED_OPSET 21    /* nodes of older opsets are lifted with their inputs' types known */
 
 /* ---- tensors ---- */
 
@@ -142,6 +141,7 @@ tn_status tn_onnx_declare(tn_scope *scope, const tn_node_proto *nodes, int count
 tn_status tn_onnx_add(tn_scope *scope, const tn_node_proto *nodes, int count);
 /* The values of a node's inputs; -1 where absent. */
 tn_status tn_onnx_inputs(tn_scope *scope, const tn_node_proto *node, int *values);
+
 /* A subgraph that waits for its node. */
 typedef struct tn_pending_body {
     tn_attr attr;
@@ -151,8 +151,13 @@ typedef struct tn_pending_body {
 
 /* Reads the subgraph and gives it to node `owner` of scope->graph. */
 tn_status tn_onnx_body(tn_scope *scope, int owner, tn_pending_body *pending);
-/* Scan of opset 8. The draft has its inputs, outputs and attributes. */
+/* A subgraph of one input and one output, as nodes of origin->graph itself. label: for names and errors. */
+tn_status tn_onnx_inline(tn_scope *origin, const char *label, tn_string message, int in, int *out);
+/* Operators that become others, and not by a rule of lift.h, because they have bodies: Scan of opset 8 (the draft has its
+ * inputs, outputs and attributes), and FlexAttention. */
 tn_status tn_onnx_batched_scan(tn_scope *scope, const tn_node *draft, tn_pending_body *body);
+struct tn_lift;
+tn_status tn_onnx_flex_attention(struct tn_lift *lift, int body_count, const tn_pending_body *bodies);
 /* Inlines a call. */
 tn_status tn_onnx_call(tn_scope *caller, const tn_node_proto *node, tn_function *function);
 

@@ -59,6 +59,36 @@ static tn_status read_graph_outputs(tn_scope *scope, tn_string message) {
     return TN_OK;
 }
 
+tn_status tn_onnx_inline(tn_scope *origin, const char *label, tn_string message, int in, int *out) {
+    tn_importer *importer = origin->importer;
+    tn_string *inputs, *outputs, name;
+    int input_count, output_count, node_count;
+    tn_node_proto *nodes;
+    bool found;
+    tn_scope scope = *origin;
+    if (origin->bodies >= TN_BODY_DEPTH)
+        return tn_fail(TN_E_LIMIT, "subgraphs are nested deeper than %d", TN_BODY_DEPTH);
+    scope.outer = origin;
+    scope.bodies++;
+    scope.names = (tn_names){0};
+    scope.prefix = tn_region_printf(importer->scratch, "%s%s_%d/", origin->prefix, label, ++importer->inlined);
+    if (!scope.prefix) return TN_E_MEMORY;
+    TN_TRY(tn_pb_collect(importer->scratch, message, 11, &inputs, &input_count));
+    TN_TRY(tn_pb_collect(importer->scratch, message, 12, &outputs, &output_count));
+    if (input_count != 1 || output_count != 1)
+        return tn_fail(TN_E_FORMAT, "%s must have one input and one output", label);
+    TN_TRY(tn_onnx_value_info(importer->root, importer->scratch, inputs[0], &name, NULL));
+    TN_TRY(tn_scope_declare(&scope, name, in));
+    TN_TRY(read_initializers(&scope, message, false));
+    TN_TRY(read_initializers(&scope, message, true));
+    TN_TRY(tn_onnx_nodes(&scope, message, 1, &nodes, &node_count));
+    TN_TRY(tn_onnx_declare(&scope, nodes, node_count));
+    TN_TRY(tn_onnx_add(&scope, nodes, node_count));
+    TN_TRY(tn_onnx_value_info(importer->root, importer->scratch, outputs[0], &name, NULL));
+    TN_TRY(tn_scope_find(&scope, name, &found, out));
+    return found && *out >= 0 ? TN_OK : tn_fail(TN_E_FORMAT, "the output of %s does not exist", label);
+}
+
 tn_status tn_onnx_graph(tn_scope *scope, tn_string message) {
     tn_node_proto *nodes;
     int count;

@@ -226,6 +226,8 @@ static tn_status add_node(tn_scope *scope, const tn_node_proto *node) {
         if (lift.version < 9 && strcmp(name, "Scan") == 0 && body_count == 1)
             return tn_onnx_batched_scan(scope, &lift.node, &bodies[0]);
         TN_TRY(tn_lift_apply(&lift));
+    } else if (strcmp(domain, "ai.onnx.preview") == 0 && strcmp(name, "FlexAttention") == 0) {
+        return tn_onnx_flex_attention(&lift, body_count, bodies);
     }
     if (lift.done) return TN_OK;
     const tn_op *op = tn_graph_find_op(scope->graph, domain, lift.op);
@@ -238,8 +240,7 @@ static tn_status add_node(tn_scope *scope, const tn_node_proto *node) {
     for (int i = 0; i < body_count; i++) TN_TRY(tn_onnx_body(scope, index, &bodies[i]));
     TN_TRY(tn_op_check_arity(&scope->graph->nodes[index]));
     /* Lifting what follows may need to know the types. */
-    bool typed = tn_is_ai_onnx(node->domain) && lift.version < TN_TYPED_OPSET;
-    return typed && !importer->unknown ? tn_graph_infer_node(scope->graph, &scope->graph->nodes[index]) : TN_OK;
+    return !importer->unknown ? tn_graph_infer_node(scope->graph, &scope->graph->nodes[index]) : TN_OK;
 }
 
 /* The library's own operators go before functions of their names, which only say what they mean. */

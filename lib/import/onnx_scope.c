@@ -11,7 +11,8 @@ tn_status tn_scope_find(tn_scope *scope, tn_string name, bool *found, int *value
     int outer;
     TN_TRY(tn_scope_find(scope->outer, name, found, &outer));
     if (!*found) return TN_OK;
-    *value = outer < 0 ? -1 : tn_graph_capture(scope->outer->graph, scope->owner, scope->graph, outer);
+    bool here = scope->outer->graph == scope->graph; /* an inlined subgraph's values are its outer graph's */
+    *value = outer < 0 || here ? outer : tn_graph_capture(scope->outer->graph, scope->owner, scope->graph, outer);
     if (outer >= 0 && *value < 0) return TN_E_MEMORY;
     return tn_names_put(&scope->names, scope->importer->scratch, name, *value);
 }
