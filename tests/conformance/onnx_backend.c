@@ -267,10 +267,10 @@ static tn_status run_set(const tn_model *model, tn_session *session, const char 
     char path[PATH];
     value *given = calloc((size_t)input_count + 1, sizeof *given);
     tn_status status = TN_OK;
-    for (int i = 0; i < input_count && status == TN_OK; i++) {
-        set_path(path, "%s/input_%d.pb", folder, i);
+    for (int i = 0, file = 0; i < input_count && status == TN_OK; i++) {
         int index = tn_model_input_index(model, inputs[i].name);
-        if (index < 0 || access(path, R_OK) != 0) continue; /* an initializer */
+        if (index < 0) continue; /* an initializer, which no file counts */
+        set_path(path, "%s/input_%d.pb", folder, file++);
         status = read_value(path, &inputs[i].type, &given[i]);
         if (status == TN_OK) status = give(session, index, &given[i]);
     }
