@@ -314,6 +314,20 @@ static void scatter_add_f32(size_t n, const float *src, float *dst, size_t strid
     }
 }
 
+static void weave_f32(size_t n, size_t parts, const float *src, size_t src_step, float *dst) {
+    if (parts == 2) {
+        for (size_t i = 0; i < n; i += VF_WIDTH) {
+            size_t left = 2 * (n - i);
+            vf a = load_part(src + i, n - i), b = load_part(src + src_step + i, n - i);
+            store_part(dst + 2 * i, vf_zip_low(a, b), left);
+            if (left > VF_WIDTH) store_part(dst + 2 * i + VF_WIDTH, vf_zip_high(a, b), left - VF_WIDTH);
+        }
+        return;
+    }
+    for (size_t j = 0; j < parts; j++)
+        for (size_t i = 0; i < n; i++) dst[i * parts + j] = src[j * src_step + i];
+}
+
 static void activate_f32(size_t n, float *x, const tn_epilogue *e) {
     activate(1, n, x, 0, e);
 }
@@ -326,5 +340,6 @@ void GEMM_OVERLAY(tn_kernels *table) {
     table->dot_f32 = dot_f32;
     table->gather_rows_f32 = gather_rows_f32;
     table->scatter_add_f32 = scatter_add_f32;
+    table->weave_f32 = weave_f32;
     table->activate_f32 = activate_f32;
 }

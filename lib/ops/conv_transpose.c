@@ -1,9 +1,10 @@
 /* ConvTranspose: each input element adds its product with the kernel to the output.
  *
- * float32: for a panel of input positions, a product gives all taps of some output channels, [channel, tap, position];
- * these are added to the output where they belong. A task owns its outputs: some channels and, where the kernel does
- * not reach from one input row into the next one's outputs, a band of rows. The window is kept the other way round, as
- * that of the convolution from Y to X. */
+ * float32: for a panel of input positions, a product gives all taps of some output channels (a part), [channel, tap,
+ * position]; these are added to the output where they belong. A task owns its outputs: a part and, where the kernel
+ * does not reach from one input row into the next one's outputs, a band of rows. Kernels as large as their strides, which
+ * meet each output once, need no adding: their taps are woven together. The window is kept the other way round, as that
+ * of the convolution from Y to X. */
 #include "ops/conv.h"
 #include "ops/data.h"
 #include "ops/scratch.h"
@@ -14,10 +15,11 @@
 
 typedef struct transpose_state {
     tn_conv_shape shape; /* in and out changed round: in_plane is of Y */
-    tn_product product;  /* of one output channel: taps x positions */
+    tn_product product;  /* of a part: channels and taps x positions */
     const float *weights;
     size_t channel_floats, buffer_floats, part_floats; /* packed weights of a channel; a thread's buffers */
-    int64_t part_outputs, parts, band_rows, bands;
+    int64_t part_outputs, parts, band_rows, bands;     /* parts of a group */
+    bool woven;                                        /* kernels are as large as the strides */
 } transpose_state;
 
 /* Sizes and padding of the output; dims as in tn_window. */
@@ -85,25 +87,44 @@ typedef struct pack_call {
     const float *weights;
 } pack_call;
 
+/* Output channels of a part: *count from the one returned on. */
+static int64_t part_channels(const transpose_state *t, int64_t group, int64_t part, int64_t *count) {
+    int64_t outputs = t->shape.outputs / t->shape.group, first = part * t->part_outputs;
+    *count = TN_MIN(t->part_outputs, outputs - first);
+    return group * outputs + first;
+}
+
 static void pack_weights(void *dst, const void *context) {
     const transpose_state *t = ((const pack_call *)context)->state;
     const tn_conv_shape *s = &t->shape;
-    int64_t outputs = s->outputs / s->group, channels = s->channels / s->group;
-    for (int64_t m = 0; m < s->outputs; m++) {
-        int64_t from = m / outputs * channels * outputs + m % outputs;
-        for (size_t i = 0; i < t->product.row_panels; i++)
-            tn_product_pack_a(&t->product, ((const pack_call *)context)->weights + from * s->taps, 1,
-                              (size_t)(outputs * s->taps), (float *)dst + (size_t)m * t->channel_floats, i);
+    int64_t outputs = s->outputs / s->group, channels = s->channels / s->group, count;
+    for (int64_t i = 0; i < s->group * t->parts; i++) {
+        int64_t m = part_channels(t, i / t->parts, i % t->parts, &count), from = m / outputs * channels * outputs;
+        tn_product p = t->product;
+        p.m = (size_t)(count * s->taps);
+        for (size_t panel = 0; panel * p.rows < p.m; panel++)
+            tn_product_pack_a(&p, ((const pack_call *)context)->weights + (from + m % outputs) * s->taps, 1,
+                              (size_t)(outputs * s->taps), (float *)dst + (size_t)m * t->channel_floats, panel);
     }
+}
+
+static bool is_woven(const tn_window *w) {
+    for (int i = 0; i < w->spatial; i++)
+        if (w->kernel[i] != w->stride[i] || w->dilation[i] != 1 || w->pad_begin[i] != 0 ||
+            w->in[i] != w->out[i] * w->stride[i])
+            return false;
+    return true;
 }
 
 static tn_status prepare_f32(tn_prepare *call, transpose_state *t) {
     const tn_conv_shape *s = &t->shape;
     const tn_window *w = &s->window;
     int64_t outputs = s->outputs / s->group, channels = s->channels / s->group;
-    tn_product_plan(&t->product, call->kernels, (size_t)s->taps, (size_t)s->out_plane, (size_t)channels, 1, 1);
+    size_t rows, columns, lanes;
+    call->kernels->gemm_f32_tile(&rows, &columns, &lanes);
     t->channel_floats = (size_t)(s->taps * channels);
-    t->part_outputs = TN_MIN(TN_MAX(PART_FLOATS / (s->taps * (int64_t)t->product.columns), 1), outputs);
+    t->woven = is_woven(w);
+    t->part_outputs = TN_MIN(TN_MAX(PART_FLOATS / (s->taps * (int64_t)columns), 1), outputs);
     t->band_rows = w->out[0];
     if (tn_window_reach(w, 0) <= w->stride[0]) {
         double row_work = (double)(s->taps * channels * t->part_outputs) * (double)(s->out_plane / w->out[0]);
@@ -112,9 +133,10 @@ static tn_status prepare_f32(tn_prepare *call, transpose_state *t) {
     } else {
         t->part_outputs = TN_MIN(t->part_outputs, (outputs + 7) / 8);
     }
-    t->product.panel_uses *= (size_t)t->part_outputs;
     t->parts = (outputs + t->part_outputs - 1) / t->part_outputs;
     t->bands = (w->out[0] + t->band_rows - 1) / t->band_rows;
+    tn_product_plan(&t->product, call->kernels, (size_t)(t->part_outputs * s->taps), (size_t)s->out_plane,
+                    (size_t)channels, 1, 1);
 
     size_t bytes, all;
     if (!tn_mul_size(t->channel_floats * sizeof(float), (size_t)s->outputs, &bytes))
@@ -123,8 +145,9 @@ static tn_status prepare_f32(tn_prepare *call, transpose_state *t) {
         pack_call context = {t, call->value[1]->data};
         char layout[96];
         const void *packed;
-        snprintf(layout, sizeof layout, "conv_transpose_f32 %zu %lldx%lldx%lldx%lld", t->product.rows,
-                 (long long)s->group, (long long)channels, (long long)outputs, (long long)s->taps);
+        snprintf(layout, sizeof layout, "conv_transpose_f32 %zu/%lld %lldx%lldx%lldx%lld", t->product.rows,
+                 (long long)t->part_outputs, (long long)s->group, (long long)channels, (long long)outputs,
+                 (long long)s->taps);
         TN_TRY(tn_prepare_pack(call, 1, layout, bytes, pack_weights, &context, &packed));
         t->weights = packed;
     } else if (!tn_scratch_add(&call->scratch, bytes, 1)) {
@@ -133,6 +156,7 @@ static tn_status prepare_f32(tn_prepare *call, transpose_state *t) {
     t->buffer_floats = (tn_product_buffer_bytes(&t->product) + 63) / 64 * 16;
     t->part_floats = (size_t)(t->part_outputs * s->taps) * t->product.columns;
     if (!tn_add_size(t->buffer_floats, t->part_floats, &all) ||
+        !tn_scratch_add(&call->scratch, (size_t)(s->outputs * s->taps), sizeof(float)) ||
         !tn_scratch_add(&call->scratch, (size_t)call->threads * sizeof(float), all))
         return tn_fail(TN_E_SHAPE, "a kernel of %lld elements is too large", (long long)s->taps);
     return TN_OK;
@@ -160,7 +184,7 @@ static tn_status transpose_prepare(tn_prepare *call) {
 typedef struct run_call {
     const transpose_state *t;
     const tn_kernels *kernels;
-    const float *x, *w, *bias; /* w: packed */
+    const float *x, *w, *bias; /* w: packed. bias: for woven kernels, of each tap */
     float *y, *buffers;
 } run_call;
 
@@ -187,51 +211,70 @@ static void add_taps(const transpose_state *t, const tn_kernels *kernels, const 
     }
 }
 
+/* The same for kernels as large as their strides: each output row gets its taps, element by element in turn. */
+static void weave_taps(const transpose_state *t, const tn_kernels *kernels, const float *taps, int64_t first, int64_t n,
+                       float *y) {
+    const tn_window *w = &t->shape.window;
+    int last = w->spatial - 1;
+    int64_t width = w->out[last], kernel = w->kernel[last];
+    for (int64_t done = 0, count; done < n; done += count) {
+        int64_t row = (first + done) / width, x0 = (first + done) % width;
+        count = TN_MIN(n - done, width - x0);
+        for (int64_t tap = 0; tap < t->shape.taps; tap += kernel)
+            kernels->weave_f32((size_t)count, (size_t)kernel, taps + (size_t)tap * t->product.columns + done,
+                               t->product.columns, y + tn_window_row(w, row, tap / kernel) + x0 * kernel);
+    }
+}
+
+static void fill_band(const run_call *c, int64_t band, int64_t m, float *y) {
+    const tn_window *w = &c->t->shape.window;
+    int64_t row0 = band * c->t->band_rows, row1 = row0 + c->t->band_rows, slab = c->t->shape.in_plane / w->in[0];
+    int64_t from = band == 0 ? 0 : row0 * w->stride[0] - w->pad_begin[0];
+    int64_t to = band + 1 == c->t->bands ? w->in[0] : row1 * w->stride[0] - w->pad_begin[0];
+    from = TN_MIN(TN_MAX(from, 0), w->in[0]) * slab;
+    to = TN_MIN(TN_MAX(to, 0), w->in[0]) * slab;
+    for (int64_t i = from; i < to; i++) y[i] = c->bias ? c->bias[m] : 0;
+}
+
 static void transpose_task(void *context, int64_t index) {
     const run_call *c = context;
     const transpose_state *t = c->t;
     const tn_conv_shape *s = &t->shape;
     const tn_window *w = &s->window;
     const tn_product *p = &t->product;
-    int64_t band = index % t->bands, part = index / t->bands % t->parts;
+    int64_t band = index % t->bands, part = index / t->bands % t->parts, count;
     int64_t group = index / t->bands / t->parts % s->group, image = index / t->bands / t->parts / s->group;
-    int64_t outputs = s->outputs / s->group, channels = s->channels / s->group;
-    int64_t m0 = group * outputs + part * t->part_outputs;
-    int64_t m1 = TN_MIN(m0 + t->part_outputs, (group + 1) * outputs);
-    const float *x = c->x + (image * s->channels + group * channels) * s->out_plane;
-    float *y = c->y + image * s->outputs * s->in_plane;
+    int64_t m0 = part_channels(t, group, part, &count);
+    const float *x = c->x + (image * s->channels + group * (s->channels / s->group)) * s->out_plane;
+    float *y = c->y + (image * s->outputs + m0) * s->in_plane;
     float *buffer = c->buffers + (size_t)tn_worker_index() * (t->buffer_floats + t->part_floats);
     float *products = buffer + t->buffer_floats;
+    size_t channel = (size_t)s->taps * p->columns; /* of the products */
+    for (int64_t m = 0; m < count && !t->woven; m++) fill_band(c, band, m0 + m, y + m * s->in_plane);
 
-    /* The outermost axis's rows that this band owns. */
-    int64_t row0 = band * t->band_rows, row1 = TN_MIN(row0 + t->band_rows, w->out[0]), slab = s->in_plane / w->in[0];
-    int64_t y0 = band == 0 ? 0 : row0 * w->stride[0] - w->pad_begin[0];
-    int64_t y1 = band + 1 == t->bands ? w->in[0] : row1 * w->stride[0] - w->pad_begin[0];
-    y0 = TN_MIN(TN_MAX(y0, 0), w->in[0]);
-    y1 = TN_MIN(TN_MAX(y1, 0), w->in[0]);
-    for (int64_t m = m0; m < m1; m++)
-        for (int64_t i = y0 * slab; i < y1 * slab; i++) y[m * s->in_plane + i] = c->bias ? c->bias[m] : 0;
-
-    int64_t inner = s->out_plane / w->out[0];
-    tn_panels panels = tn_panels_matrix(x + row0 * inner, (size_t)s->out_plane, 1);
-    for (int64_t j = row0 * inner; j < row1 * inner; j += (int64_t)p->columns) {
-        tn_gemm_f32 g = {.m = p->m, .rows = p->rows, .a_panel = p->rows * p->k, .c_stride = p->columns};
-        g.n = (size_t)TN_MIN((int64_t)p->columns, row1 * inner - j);
+    int64_t inner = s->out_plane / w->out[0], first = band * t->band_rows * inner;
+    int64_t end = TN_MIN(first + t->band_rows * inner, s->out_plane);
+    tn_panels panels = tn_panels_matrix(x + first, (size_t)s->out_plane, 1);
+    tn_gemm_f32 g = {.m = (size_t)(count * s->taps),
+                     .rows = p->rows,
+                     .a = c->w + (size_t)m0 * t->channel_floats,
+                     .a_panel = p->rows * p->k,
+                     .c = products,
+                     .c_stride = p->columns};
+    if (t->woven && c->bias) g.epilogue.row_bias = c->bias + m0 * s->taps;
+    for (int64_t j = first; j < end; j += (int64_t)p->columns) {
+        g.n = (size_t)TN_MIN((int64_t)p->columns, end - j);
         for (size_t k = 0; k == 0 || k < p->k; k += p->k_block) {
             g.k = TN_MIN(p->k_block, p->k - k);
             g.a_skip = k;
             g.first = k == 0;
             g.last = k + g.k == p->k;
-            panels.make(&panels, p, (size_t)(j - row0 * inner), g.n, k, g.k, buffer, &g);
-            for (int64_t m = m0; m < m1; m++) {
-                g.a = c->w + (size_t)m * t->channel_floats;
-                g.c = products + (size_t)((m - m0) * s->taps) * p->columns;
-                c->kernels->gemm_f32(&g);
-            }
+            panels.make(&panels, p, (size_t)(j - first), g.n, k, g.k, buffer, &g);
+            c->kernels->gemm_f32(&g);
         }
-        for (int64_t m = m0; m < m1; m++)
-            add_taps(t, c->kernels, products + (size_t)((m - m0) * s->taps) * p->columns, j, (int64_t)g.n,
-                     y + m * s->in_plane);
+        for (int64_t m = 0; m < count; m++)
+            (t->woven ? weave_taps : add_taps)(t, c->kernels, products + (size_t)m * channel, j, (int64_t)g.n,
+                                               y + m * s->in_plane);
     }
 }
 
@@ -282,6 +325,9 @@ static tn_status transpose_run(tn_run *call) {
         pack_weights(packed, &pack);
         c.w = packed;
     }
+    float *tap_bias = tn_scratch_take(&scratch, (size_t)(s->outputs * s->taps), sizeof(float));
+    for (int64_t i = 0; c.bias && t->woven && i < s->outputs * s->taps; i++) tap_bias[i] = c.bias[i / s->taps];
+    if (c.bias && t->woven) c.bias = tap_bias;
     c.buffers = (float *)(void *)scratch;
     tn_parallel(call->pool, s->batch * s->group * t->parts * t->bands, transpose_task, &c);
     return TN_OK;
