@@ -4,9 +4,13 @@
 set -eu
 cd "$(dirname "$0")/../.."
 tests/models/fetch.sh
+# Cases are made once, and again when what makes them changes.
+made=$(cat tests/models/*.py tests/models/*.sh tests/setup/requirements.txt examples/demo/*.c | sha256sum)
+[ "$(cat build/models/cases-made 2>/dev/null || true)" = "$made" ] || rm -rf build/models/cases
 [ -d build/models/cases/real ] || build/venv/bin/python tests/models/cases.py >/dev/null
 [ -d build/models/cases/recorded ] || tests/models/real_inputs.sh
 [ -d build/models/cases/sklearn ] || build/venv/bin/python tests/models/make_sklearn.py >/dev/null
+echo "$made" > build/models/cases-made
 run=${BUILD:-build}/tests/conformance/onnx_backend
 for cpu in $($run --levels); do
     for threads in 1 2; do
