@@ -14,6 +14,9 @@
 
 #include "kernels/kernels.h"
 
+/* qconv_row takes columns in blocks of so many. */
+#define TN_QCONV_BLOCK 32
+
 typedef struct tn_qgemm_layout {
     int columns, group;
     int a_size;        /* bytes of an element of a */

@@ -38,6 +38,28 @@ static inline void q_store(int32_t *p, q_wide acc) {
 }
 
 #include "kernels/qgemm_tile.h"
+
+#define QC_WIDTH 8
+#define QC_V int16x8_t
+#define QC_SUMS q_wide
+
+static inline q_wide qc_zero(void) {
+    return q_zero();
+}
+static inline int16x8_t qc_load(const uint8_t *p, size_t stride, bool x_signed) {
+    if (stride == 1) return q_load_b(p, x_signed);
+    int16x8_t pairs = vreinterpretq_s16_u8(vld1q_u8(p));
+    return x_signed ? vshrq_n_s16(vshlq_n_s16(pairs, 8), 8) : vandq_s16(pairs, vdupq_n_s16(0xff));
+}
+static inline q_wide qc_add(q_wide sums, int16x8_t v0, int16x8_t v1, int32_t w0, int32_t w1) {
+    return q_dot(q_dot(sums, (int16_t)w0, v0, true), (int16_t)w1, v1, true);
+}
+static inline void qc_store(int32_t *c, q_wide sums) {
+    vst1q_s32(c, vaddq_s32(vld1q_s32(c), sums.low));
+    vst1q_s32(c + 4, vaddq_s32(vld1q_s32(c + 4), sums.high));
+}
+
+#include "kernels/qconv_row.h"
 #include "kernels/quant_rows.h"
 
 void tn_quant_neon(tn_kernels *table) {

@@ -22,14 +22,37 @@ static inline int32_t q_round(float f, float low, float high) {
     return (int32_t)__builtin_rintf(f);
 }
 
+/* Blocks of constant size become vectors; the last one goes through buffers of that size. */
+enum { Q_ROW_BLOCK = 32 };
+
+static inline __attribute__((always_inline)) void q_requantize_block(uint8_t *y, const int32_t *c, const float *scale,
+                                                                     size_t step, int32_t zero, float least,
+                                                                     float greatest) {
+    for (size_t i = 0; i < Q_ROW_BLOCK; i++)
+        y[i] = (uint8_t)(q_round((float)c[i] * scale[i * step], least, greatest) + zero);
+}
+
 static void qrequantize(void *y, const int32_t *c, size_t n, const float *scale, size_t step, int32_t zero, int32_t low,
                         int32_t high) {
-    uint8_t *to = y;
-    const float least = (float)(low - zero), greatest = (float)(high - zero), s = *scale;
-    if (step == 0)
-        for (size_t i = 0; i < n; i++) to[i] = (uint8_t)(q_round((float)c[i] * s, least, greatest) + zero);
-    else
-        for (size_t i = 0; i < n; i++) to[i] = (uint8_t)(q_round((float)c[i] * scale[i], least, greatest) + zero);
+    uint8_t *to = y, bytes[Q_ROW_BLOCK];
+    const float least = (float)(low - zero), greatest = (float)(high - zero);
+    size_t i = 0;
+    for (; i + Q_ROW_BLOCK <= n; i += Q_ROW_BLOCK)
+        if (step)
+            q_requantize_block(to + i, c + i, scale + i, 1, zero, least, greatest);
+        else
+            q_requantize_block(to + i, c + i, scale, 0, zero, least, greatest);
+    if (i == n) return;
+    int32_t rest[Q_ROW_BLOCK] = {0};
+    float scales[Q_ROW_BLOCK] = {0};
+    memcpy(rest, c + i, (n - i) * sizeof *c);
+    if (step) {
+        memcpy(scales, scale + i, (n - i) * sizeof *scale);
+        q_requantize_block(bytes, rest, scales, 1, zero, least, greatest);
+    } else {
+        q_requantize_block(bytes, rest, scale, 0, zero, least, greatest);
+    }
+    memcpy(to + i, bytes, n - i);
 }
 
 static void qscale(float *y, const int32_t *c, size_t n, const float *scale, size_t step, const float *bias) {
@@ -40,10 +63,21 @@ static void qscale(float *y, const int32_t *c, size_t n, const float *scale, siz
     for (size_t i = 0; bias && i < n; i++) y[i] += bias[i];
 }
 
+static inline __attribute__((always_inline)) void q_quantize_block(uint8_t *y, const float *x, float scale,
+                                                                   int32_t zero, float least, float greatest) {
+    for (size_t i = 0; i < Q_ROW_BLOCK; i++) y[i] = (uint8_t)(q_round(x[i] / scale, least, greatest) + zero);
+}
+
 static void quantize(void *y, const float *x, size_t n, float scale, int32_t zero, int32_t low, int32_t high) {
-    uint8_t *to = y;
+    uint8_t *to = y, bytes[Q_ROW_BLOCK];
     const float least = (float)(low - zero), greatest = (float)(high - zero);
-    for (size_t i = 0; i < n; i++) to[i] = (uint8_t)(q_round(x[i] / scale, least, greatest) + zero);
+    size_t i = 0;
+    for (; i + Q_ROW_BLOCK <= n; i += Q_ROW_BLOCK) q_quantize_block(to + i, x + i, scale, zero, least, greatest);
+    if (i == n) return;
+    float rest[Q_ROW_BLOCK] = {0};
+    memcpy(rest, x + i, (n - i) * sizeof *x);
+    q_quantize_block(bytes, rest, scale, zero, least, greatest);
+    memcpy(to + i, bytes, n - i);
 }
 
 static void dequantize(float *y, const void *x, size_t n, bool x_signed, float scale, int32_t zero) {
@@ -74,38 +108,6 @@ static void qrange(const float *x, size_t n, float *low, float *high) {
     }
     *low = least[0];
     *high = greatest[0];
-}
-
-/* Some columns at a time stay in registers for all taps. */
-static inline __attribute__((always_inline)) void q_conv_block(uint32_t *c, size_t n, size_t taps, const int32_t *w,
-                                                               const uint8_t *const *x, size_t at, size_t stride,
-                                                               bool x_signed) {
-    for (size_t t = 0; t < taps; t++) {
-        const uint32_t weight = (uint32_t)w[t];
-        const uint8_t *u = x[t] + at * stride;
-        const int8_t *s = (const int8_t *)u;
-        if (x_signed)
-            for (size_t i = 0; i < n; i++) c[i] += weight * (uint32_t)s[i * stride];
-        else
-            for (size_t i = 0; i < n; i++) c[i] += weight * u[i * stride];
-    }
-}
-
-static void qconv_row(int32_t *c, size_t n, size_t taps, const int32_t *w, const uint8_t *const *x, size_t stride,
-                      bool x_signed) {
-    enum { BLOCK = 32 };
-    size_t i = 0;
-    for (; i + BLOCK <= n; i += BLOCK) {
-        uint32_t sum[BLOCK];
-        memcpy(sum, c + i, sizeof sum);
-        if (stride == 1)
-            x_signed ? q_conv_block(sum, BLOCK, taps, w, x, i, 1, true)
-                     : q_conv_block(sum, BLOCK, taps, w, x, i, 1, false);
-        else
-            q_conv_block(sum, BLOCK, taps, w, x, i, stride, x_signed);
-        memcpy(c + i, sum, sizeof sum);
-    }
-    q_conv_block((uint32_t *)c + i, n - i, taps, w, x, i, stride, x_signed);
 }
 
 #define TN_QUANT_ROWS(table)                                                                                           \

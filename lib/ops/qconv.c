@@ -9,7 +9,7 @@
 #include "ops/scratch.h"
 #include <stdio.h>
 
-enum { TILE_M = 24, BLOCK = 128, TASK_M = 4 * TILE_M, MAX_TAPS = 128 };
+enum { TILE_M = 24, BLOCK = 128, TASK_M = 4 * TILE_M, MAX_TAPS = 128, PLANE_SLACK = 2 * TN_QCONV_BLOCK };
 
 tn_status tn_infer_qconv(tn_infer *call, int x_in, int w_in, int *out_rank, int64_t *out_dims) {
     const tn_type *x = call->in[x_in], *w = call->in[w_in];
@@ -110,8 +110,8 @@ tn_status tn_qconv_prepare(tn_prepare *call, tn_qconv *q, int x_in, int w_in) {
     bool fits = true;
     if (q->depthwise) {
         size_t plane;
-        fits = tn_mul_size(plane_height(window), plane_width(window), &plane) &&
-               tn_scratch_add(&q->slot_bytes, plane, 1) &&
+        fits = tn_mul_size(plane_height(window), plane_width(window), &plane) && plane < SIZE_MAX / 2 &&
+               tn_scratch_add(&q->slot_bytes, plane + PLANE_SLACK, 1) &&
                tn_scratch_add(&q->scratch, q->maps * q->taps, sizeof(int32_t));
         size_t planes = q->batch * q->maps;
         q->wave = call->threads > 1 ? TN_MIN(planes, (size_t)(4 * call->threads)) : 1;
@@ -293,25 +293,23 @@ static void convolve_plane(void *context, int64_t slot) {
     bool flat = last == 0;
     size_t in_width = (size_t)w->in[last], out_width = (size_t)w->out[last], out_height = q->pixels / out_width;
     const uint8_t *x = j->call->x + channel * q->in_pixels;
-    if (width * height != q->in_pixels) {
-        uint8_t *padded = j->slots + (size_t)slot * q->slot_bytes;
-        size_t top = flat ? 0 : (size_t)w->pad_begin[0], left = (size_t)w->pad_begin[last];
-        memset(padded, (uint8_t)j->call->x_zero, width * height);
-        for (size_t r = 0; r < q->in_pixels / in_width; r++)
-            memcpy(padded + (top + r) * width + left, x + r * in_width, in_width);
-        x = padded;
-    }
+    /* A copy even where nothing is padded: the kernel reads whole blocks. */
+    uint8_t *padded = j->slots + (size_t)slot * q->slot_bytes;
+    size_t top = flat ? 0 : (size_t)w->pad_begin[0], left = (size_t)w->pad_begin[last];
+    memset(padded, (uint8_t)j->call->x_zero, width * height + PLANE_SLACK);
+    for (size_t r = 0; r < q->in_pixels / in_width; r++)
+        memcpy(padded + (top + r) * width + left, x + r * in_width, in_width);
     const uint8_t *tap[MAX_TAPS];
-    size_t stride = (size_t)w->stride[last], down = flat ? 0 : (size_t)w->stride[0];
+    size_t offset[MAX_TAPS], stride = (size_t)w->stride[last], down = flat ? 0 : (size_t)w->stride[0];
+    for (size_t t = 0; t < q->taps; t++) {
+        size_t across = t % (size_t)w->kernel[last] * (size_t)w->dilation[last];
+        offset[t] = across + (flat ? 0 : t / (size_t)w->kernel[last] * (size_t)w->dilation[0]) * width;
+    }
     for (size_t row = 0; row < out_height; row++)
         for (size_t column = 0, n; column < out_width; column += n) {
             int32_t sums[BLOCK] = {0};
             n = TN_MIN((size_t)BLOCK, out_width - column);
-            for (size_t t = 0; t < q->taps; t++) {
-                size_t across = t % (size_t)w->kernel[last] * (size_t)w->dilation[last];
-                size_t below = flat ? 0 : t / (size_t)w->kernel[last] * (size_t)w->dilation[0];
-                tap[t] = x + (row * down + below) * width + column * stride + across;
-            }
+            for (size_t t = 0; t < q->taps; t++) tap[t] = padded + offset[t] + row * down * width + column * stride;
             j->kernels->qconv_row(sums, n, q->taps, j->depth_w + map * q->taps, tap, stride, q->x_signed);
             finish(j, sums, n, NULL, map, (plane * out_height + row) * out_width + column);
         }

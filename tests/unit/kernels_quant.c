@@ -64,10 +64,11 @@ enum { COUNT = 1000 };
 static void rows_equal_scalar_at_every_cpu_level(void **state) {
     (void)state;
     const tn_kernels *scalar = tn_kernels_at(TN_CPU_SCALAR);
-    static int32_t c[COUNT], u[COUNT], v[COUNT], c1[COUNT], c2[COUNT], w[9];
+    static int32_t c[COUNT], u[COUNT], v[COUNT], c1[COUNT + TN_QCONV_BLOCK], c2[COUNT + TN_QCONV_BLOCK], w[9];
     static float x[COUNT], scale[COUNT], bias[COUNT], f1[COUNT], f2[COUNT];
-    static uint8_t q1[COUNT], q2[COUNT], bytes[3 * COUNT];
+    static uint8_t q1[COUNT], q2[COUNT], bytes[3 * COUNT + 2 * TN_QCONV_BLOCK];
     fill(u, sizeof u), fill(v, sizeof v), fill(w, sizeof w), fill(bytes, sizeof bytes);
+    for (size_t t = 0; t < TN_COUNT(w); t++) w[t] %= 256;
     for (int i = 0; i < COUNT; i++) {
         c[i] = (int32_t)random_bits() % 100000;
         x[i] = (float)((int)(random_bits() % 2001) - 1000) / 8.0f; /* with ties */
@@ -83,7 +84,7 @@ static void rows_equal_scalar_at_every_cpu_level(void **state) {
                 memcpy(c1, c, sizeof c), memcpy(c2, c, sizeof c);
                 scalar->qgemm_fix(c1, n, -7, form & 1 ? u : NULL, 9, form & 2 ? v : NULL, 11);
                 k->qgemm_fix(c2, n, -7, form & 1 ? u : NULL, 9, form & 2 ? v : NULL, 11);
-                assert_memory_equal(c1, c2, sizeof c1);
+                assert_memory_equal(c1, c2, sizeof c);
                 scalar->qrequantize(q1, c, n, scale, form & 1, 3, -128, 127);
                 k->qrequantize(q2, c, n, scale, form & 1, 3, -128, 127);
                 assert_memory_equal(q1, q2, n);
@@ -94,11 +95,11 @@ static void rows_equal_scalar_at_every_cpu_level(void **state) {
                 k->dequantize(f2, bytes, n, form & 1, 0.37f, 5);
                 assert_memory_equal(f1, f2, n * sizeof *f1);
                 memcpy(c1, c, sizeof c), memcpy(c2, c, sizeof c);
-                const uint8_t *taps[3] = {bytes, bytes + 7, bytes + 100};
-                size_t stride = form & 1 ? 2 : 1;
+                const uint8_t *taps[3] = {bytes, bytes + 7, bytes + 9};
+                size_t stride = n % 4 == 0 ? 3 : form & 1 ? 2 : 1;
                 scalar->qconv_row(c1, n, 3, w, taps, stride, form & 2);
                 k->qconv_row(c2, n, 3, w, taps, stride, form & 2);
-                assert_memory_equal(c1, c2, sizeof c1);
+                assert_memory_equal(c1, c2, n * sizeof *c1);
             }
             scalar->quantize(q1, x, n, 0.25f, 128, 0, 255);
             k->quantize(q2, x, n, 0.25f, 128, 0, 255);
