@@ -49,8 +49,11 @@ static void show_table(demo *d) {
         bool good = !d->compare || net_difference(n) <= tolerance;
         int reason = reason_number(reasons, &reason_count, why);
         snprintf(mark, sizeof mark, reason ? "[%d]" : "", reason);
-        printf("%-52s %6d %11.1e %9.0e %-3s %9.3f %9.3f%s\n", n->name, n->compared, net_difference(n), tolerance, mark,
-               n->milliseconds, milliseconds, good ? "" : "   <-- TOO FAR");
+        char difference[32] = "-", beside[32] = "-";
+        if (n->compared) snprintf(difference, sizeof difference, "%.1e", net_difference(n));
+        if (milliseconds > 0) snprintf(beside, sizeof beside, "%.3f", milliseconds);
+        printf("%-52s %6d %11s %9.0e %-3s %9.3f %9s%s\n", n->name, n->compared, difference, tolerance, mark,
+               n->milliseconds, beside, good ? "" : "   <-- TOO FAR");
         d->failures += !good;
     }
     for (int i = 0; i < reason_count; i++) printf("%s[%d] %s\n", i ? "" : "\n", i + 1, reasons[i]);
