@@ -25,8 +25,9 @@ CFLAGS_ALL += -DTN_WITH_OPENBLAS=1 $(shell pkg-config --cflags openblas)
 LIBS += $(shell pkg-config --libs openblas)
 endif
 ifeq ($(WITH_ZLIB),1)
-TOOL_CFLAGS += -DTN_WITH_ZLIB=1 $(shell pkg-config --cflags zlib)
-TOOL_LIBS += $(shell pkg-config --libs zlib)
+CFLAGS_ALL += -DTN_WITH_ZLIB=1 $(shell pkg-config --cflags zlib)
+TOOL_CFLAGS += -DTN_WITH_ZLIB=1
+LIBS += $(shell pkg-config --libs zlib)
 endif
 
 # Kernel files end in the instruction set that they need: lib/kernels/<family>_<level>.c
@@ -145,7 +146,7 @@ $(BUILD)/examples/%: examples/%.c $(BUILD)/libtenon.a
 	$(Q)$(CC) $(HOST_FLAGS) $(LDFLAGS) -o $@ $< $(BUILD)/libtenon.a $(LIBS)
 $(BUILD)/tenon: $(TOOL_SOURCES:%.c=$(BUILD)/%.o) $(BUILD)/libtenon.a
 	$(SAY) LD $@
-	$(Q)$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $^ $(LIBS) $(TOOL_LIBS)
+	$(Q)$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $^ $(LIBS)
 $(BUILD)/demo: $(DEMO_SOURCES:%.c=$(BUILD)/%.o) $(BUILD)/libtenon.a
 	$(SAY) LD $@
 	$(Q)$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $^ $(LIBS)
