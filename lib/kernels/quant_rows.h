@@ -89,6 +89,27 @@ static void dequantize(float *y, const void *x, size_t n, bool x_signed, float s
         for (size_t i = 0; i < n; i++) y[i] = (float)(u[i] - zero) * scale;
 }
 
+static inline __attribute__((always_inline)) void q_dequantize_rows(float *y, const uint8_t *q, size_t rows, size_t n,
+                                                                    int bits, const float *scale, const float *zero) {
+    const size_t per = 8 / (size_t)bits, bytes = n / per;
+    for (; rows > 0; rows--, y += n, q += bytes)
+        for (size_t part = 0; part < per; part++) {
+            const size_t at = part * bytes;
+            for (size_t i = 0; i < bytes; i++)
+                y[at + i] = ((float)(q[i] >> (part * (size_t)bits) & ((1 << bits) - 1)) - zero[at + i]) * scale[at + i];
+        }
+}
+
+static void dequantize_panel(float *y, const uint8_t *q, size_t rows, size_t n, int bits, const float *scale,
+                             const float *zero) {
+    if (bits == 4)
+        q_dequantize_rows(y, q, rows, n, 4, scale, zero);
+    else if (bits == 8)
+        q_dequantize_rows(y, q, rows, n, 8, scale, zero);
+    else
+        q_dequantize_rows(y, q, rows, n, 2, scale, zero);
+}
+
 static void qrange(const float *x, size_t n, float *low, float *high) {
     enum { LANES = 16 };
     float least[LANES] = {0}, greatest[LANES] = {0};
@@ -119,6 +140,7 @@ static void qrange(const float *x, size_t n, float *low, float *high) {
         (table)->qscale = qscale;                                                                                      \
         (table)->quantize = quantize;                                                                                  \
         (table)->dequantize = dequantize;                                                                              \
+        (table)->dequantize_panel = dequantize_panel;                                                                  \
         (table)->qrange = qrange;                                                                                      \
         (table)->qconv_row = qconv_row;                                                                                \
     } while (0)
