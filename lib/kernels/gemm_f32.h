@@ -176,7 +176,10 @@ static void one_tile(const tn_gemm_f32 *g, tile_call *t, const float *a, size_t 
     t->c_stride = whole ? g->c_stride : GEMM_COLUMNS;
     t->bias = !plain ? NULL : e->row_bias ? e->row_bias + row : zeros;
     if (!plain && !(whole && !g->first)) start_rows(g, row, rows, column, n, t->c, t->c_stride);
-    (t->offset ? offset_tiles : tiles)[vecs - 1][rows - 1](t, a);
+    if (t->offset)
+        offset_tiles[vecs - 1][rows - 1](t, a);
+    else
+        tiles[vecs - 1][rows - 1](t, a);
     if (g->last && e->activation > TN_ACT_CLIP) activate(rows, vecs * VF_WIDTH, t->c, t->c_stride, e);
     for (size_t r = 0; r < rows && !whole; r++)
         for (size_t j = 0; j < n; j += VF_WIDTH)
