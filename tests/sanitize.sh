@@ -7,7 +7,8 @@ jobs=$(nproc)
 run() { make --no-print-directory -j"$jobs" OPT="-O1 -g" "$@"; }
 
 address="-fsanitize=address,undefined -fno-sanitize-recover=all"
-export ASAN_OPTIONS=detect_stack_use_after_return=1 UBSAN_OPTIONS=print_stacktrace=1
+# Not detect_stack_use_after_return: its stack is not aligned for 64-byte vectors.
+export UBSAN_OPTIONS=print_stacktrace=1
 run BUILD=build/asan SANITIZE="$address" unit conformance fuzz
 EXAMPLES=build/asan/examples tests/examples.sh
 TENON_COMMAND=build/asan/tenon build/venv/bin/python -m unittest discover -s tests/command
