@@ -21,7 +21,8 @@ graph = helper.make_graph([helper.make_node("MatMul", ["x", "w"], ["y"])], "pres
 onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10), sys.argv[1])
 PY
 mv "$work/press.python" "$work/press.py"
-${CC:-cc} -std=c11 -Wall -Wextra -Werror -Iinclude "$work/press.c" -o "$work/press" build/libtenon.a -lm -lpthread
+${CC:-cc} -std=c11 -Wall -Wextra -Werror -Iinclude "$work/press.c" -o "$work/press" -Lbuild -ltenon
+export LD_LIBRARY_PATH="$PWD/build"
 python=$PWD/build/venv/bin/python
 cd "$work"
 [ "$(./press | tr '\n' ' ')" = "-0.25 0 0.25 " ]
