@@ -62,6 +62,5 @@ void *tn_region_array(tn_region *region, size_t count, size_t size);
 char *tn_region_strndup(tn_region *region, const char *text, size_t length);
 char *tn_region_strdup(tn_region *region, const char *text);
 char *tn_region_printf(tn_region *region, const char *format, ...) __attribute__((format(printf, 2, 3)));
-size_t tn_region_bytes(const tn_region *region);
 
 #endif

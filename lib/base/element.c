@@ -35,18 +35,7 @@ bool tn_dtype_is_integer(tn_dtype dtype) {
     }
 }
 
-/* X(dtype, C type, double or int64 from element x). Packed elements are apart: they have no address. */
-#define PLAIN(X)                                                                                                       \
-    X(TN_FLOAT32, float)                                                                                               \
-    X(TN_FLOAT64, double)                                                                                              \
-    X(TN_INT8, int8_t)                                                                                                 \
-    X(TN_UINT8, uint8_t)                                                                                               \
-    X(TN_INT16, int16_t)                                                                                               \
-    X(TN_UINT16, uint16_t)                                                                                             \
-    X(TN_INT32, int32_t)                                                                                               \
-    X(TN_UINT32, uint32_t)                                                                                             \
-    X(TN_INT64, int64_t)                                                                                               \
-    X(TN_UINT64, uint64_t)
+/* X(dtype, C type, float32 from element x, element from float32 f). Packed elements are apart: they have no address. */
 #define SMALL(X)                                                                                                       \
     X(TN_FLOAT16, uint16_t, tn_half_to_float(x), tn_float_to_half(f))                                                  \
     X(TN_BFLOAT16, uint16_t, tn_bfloat_to_float(x), tn_float_to_bfloat(f))                                             \
@@ -80,11 +69,11 @@ static int64_t packed_int(tn_dtype dtype, const void *data, int bits, int64_t i)
 void tn_read_doubles(tn_dtype dtype, const void *data, int64_t first, size_t n, double *out) {
     int bits = packed_bits(dtype);
     switch (dtype) {
-#define READ(name, T)                                                                                                  \
+#define READ(name, suffix, T)                                                                                          \
     case name:                                                                                                         \
         for (size_t i = 0; i < n; i++) out[i] = (double)((const T *)data + first)[i];                                  \
         return;
-        PLAIN(READ)
+        TN_EACH_NUMBER(READ)
 #undef READ
 #define READ(name, T, value, unused)                                                                                   \
     case name:                                                                                                         \
@@ -109,13 +98,13 @@ void tn_read_doubles(tn_dtype dtype, const void *data, int64_t first, size_t n, 
 void tn_read_ints(tn_dtype dtype, const void *data, int64_t first, size_t n, int64_t *out) {
     int bits = packed_bits(dtype);
     switch (dtype) {
-#define READ(name, T)                                                                                                  \
+#define READ(name, suffix, T)                                                                                          \
     case name:                                                                                                         \
         for (size_t i = 0; i < n; i++)                                                                                 \
             out[i] = (T)0.5 != 0 ? tn_double_to_int((double)((const T *)data + first)[i])                              \
                                  : (int64_t)((const T *)data + first)[i];                                              \
         return;
-        PLAIN(READ)
+        TN_EACH_NUMBER(READ)
 #undef READ
 #define READ(name, T, value, unused)                                                                                   \
     case name:                                                                                                         \
@@ -199,11 +188,11 @@ void tn_write_doubles(tn_dtype dtype, void *data, int64_t first, size_t n, const
 void tn_write_ints(tn_dtype dtype, void *data, int64_t first, size_t n, const int64_t *in, tn_narrowing narrowing) {
     int bits = packed_bits(dtype);
     switch (dtype) {
-#define WRITE(name, T)                                                                                                 \
+#define WRITE(name, suffix, T)                                                                                         \
     case name:                                                                                                         \
         for (size_t i = 0; i < n; i++) ((T *)data + first)[i] = (T)in[i];                                              \
         return;
-        PLAIN(WRITE)
+        TN_EACH_NUMBER(WRITE)
 #undef WRITE
     case TN_BOOL:
         for (size_t i = 0; i < n; i++) ((uint8_t *)data + first)[i] = in[i] != 0;

@@ -15,6 +15,24 @@ typedef struct tn_narrowing {
     tn_round round;
 } tn_narrowing;
 
+/* The types that C has, for tables and loops of one row a type: X(dtype, suffix, C type). */
+#define TN_EACH_INTEGER(X)                                                                                             \
+    X(TN_INT8, i8, int8_t)                                                                                             \
+    X(TN_INT16, i16, int16_t)                                                                                          \
+    X(TN_INT32, i32, int32_t)                                                                                          \
+    X(TN_INT64, i64, int64_t)                                                                                          \
+    X(TN_UINT8, u8, uint8_t)                                                                                           \
+    X(TN_UINT16, u16, uint16_t)                                                                                        \
+    X(TN_UINT32, u32, uint32_t)                                                                                        \
+    X(TN_UINT64, u64, uint64_t)
+#define TN_EACH_NUMBER(X)                                                                                              \
+    X(TN_FLOAT32, f32, float)                                                                                          \
+    X(TN_FLOAT64, f64, double)                                                                                         \
+    TN_EACH_INTEGER(X)
+
+static inline bool tn_dtype_is_half(tn_dtype dtype) {
+    return dtype == TN_FLOAT16 || dtype == TN_BFLOAT16;
+}
 bool tn_dtype_is_float(tn_dtype dtype);   /* any width; not complex */
 bool tn_dtype_is_integer(tn_dtype dtype); /* any width; not bool */
 bool tn_dtype_is_signed(tn_dtype dtype);  /* an integer with negative values */

@@ -141,7 +141,3 @@ char *tn_region_printf(tn_region *region, const char *format, ...) {
     va_end(again);
     return text;
 }
-
-size_t tn_region_bytes(const tn_region *region) {
-    return region->bytes;
-}

@@ -3,12 +3,8 @@
  * Half-precision inputs of operators that compute in float32 (TN_OP_WIDEN) are widened here and their outputs
  * narrowed, as the pass of that name does in a graph. */
 #include "exec/eager.h"
-#include "base/half.h"
+#include "base/element.h"
 #include "graph/infer.h"
-
-static bool is_half(tn_dtype dtype) {
-    return dtype == TN_FLOAT16 || dtype == TN_BFLOAT16;
-}
 
 typedef struct {
     const tn_eager *options;
@@ -62,7 +58,7 @@ static tn_status infer(call *c, bool *out_half) {
     for (int i = 0; i < c->out_count; i++) tn_type_unknown(&c->out_types[i]);
     tn_infer infer_call = {c->node, c->in_count, c->out_count, c->in_type, c->contents, c->out_types, NULL};
     TN_TRY(c->node->op->infer(&infer_call));
-    for (int i = 0; out_half && i < c->out_count; i++) out_half[i] = is_half(c->out_types[i].dtype);
+    for (int i = 0; out_half && i < c->out_count; i++) out_half[i] = tn_dtype_is_half(c->out_types[i].dtype);
     return TN_OK;
 }
 
@@ -137,7 +133,7 @@ static tn_status run_in(call *c, tn_value *const *in, tn_value *out) {
     TN_TRY(infer(c, half));
     if (op->flags & TN_OP_WIDEN) {
         for (int i = 0; i < c->in_count; i++)
-            if (c->in[i] && is_half(c->in_types[i].dtype)) TN_TRY(widen(c, i));
+            if (c->in[i] && tn_dtype_is_half(c->in_types[i].dtype)) TN_TRY(widen(c, i));
         if (c->narrow) TN_TRY(infer(c, NULL));
     }
     TN_TRY(prepare_and_run(c, allocator, out));

@@ -1,6 +1,7 @@
 /* ArgMax and ArgMin: where the first (or last) largest or smallest element of an axis is.
  *
  * The input is [outer, n, inner]; columns of one outer index are searched side by side. A NaN wins, as in numpy. */
+#include "base/element.h"
 #include "graph/op.h"
 
 typedef struct state {
@@ -50,7 +51,7 @@ static tn_status arg_prepare(tn_prepare *call) {
 }
 
 /* `count` columns from x on. A NaN beats all others; among equals the first, or the last if so wished. */
-#define SEARCH(name, T)                                                                                                \
+#define SEARCH(dtype, name, T)                                                                                         \
     static void search_##name(const state *s, int64_t *y, const T *x, size_t count) {                                  \
         T held[STRIP];                                                                                                 \
         for (size_t c = 0; c < count; c++) held[c] = x[c], y[c] = 0;                                                   \
@@ -66,15 +67,8 @@ static tn_status arg_prepare(tn_prepare *call) {
             }                                                                                                          \
         }                                                                                                              \
     }
-SEARCH(f64, double)
-SEARCH(i8, int8_t)
-SEARCH(i16, int16_t)
-SEARCH(i32, int32_t)
-SEARCH(i64, int64_t)
-SEARCH(u8, uint8_t)
-SEARCH(u16, uint16_t)
-SEARCH(u32, uint32_t)
-SEARCH(u64, uint64_t)
+SEARCH(TN_FLOAT64, f64, double)
+TN_EACH_INTEGER(SEARCH)
 
 /* A contiguous row: its extreme by a kernel, then where that is. */
 static int64_t search_row(const state *s, const tn_kernels *kernels, const float *x) {
@@ -105,14 +99,8 @@ static void arg_task(void *context, int64_t index) {
                                             s->largest, s->last);
             break;
             CASE(TN_FLOAT64, f64, double)
-            CASE(TN_INT8, i8, int8_t)
-            CASE(TN_INT16, i16, int16_t)
-            CASE(TN_INT32, i32, int32_t)
-            CASE(TN_INT64, i64, int64_t)
-            CASE(TN_UINT8, u8, uint8_t)
-            CASE(TN_UINT16, u16, uint16_t)
-            CASE(TN_UINT32, u32, uint32_t)
-            CASE(TN_UINT64, u64, uint64_t)
+            TN_EACH_INTEGER(CASE)
+#undef CASE
         default: break;
         }
     }

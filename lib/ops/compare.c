@@ -1,22 +1,11 @@
 /* Equal, Less, LessOrEqual, Greater, GreaterOrEqual: the latter two are the former with the inputs swapped. */
+#include "base/element.h"
 #include "ops/binary.h"
-
-#define ORDERED(X)                                                                                                     \
-    X(TN_FLOAT32, f32, float)                                                                                          \
-    X(TN_FLOAT64, f64, double)                                                                                         \
-    X(TN_INT8, i8, int8_t)                                                                                             \
-    X(TN_INT16, i16, int16_t)                                                                                          \
-    X(TN_INT32, i32, int32_t)                                                                                          \
-    X(TN_INT64, i64, int64_t)                                                                                          \
-    X(TN_UINT8, u8, uint8_t)                                                                                           \
-    X(TN_UINT16, u16, uint16_t)                                                                                        \
-    X(TN_UINT32, u32, uint32_t)                                                                                        \
-    X(TN_UINT64, u64, uint64_t)
 
 #define LOOPS(name, s, T)                                                                                              \
     TN_LOOP2(less_##s, uint8_t, T, p < q)                                                                              \
     TN_LOOP2(less_equal_##s, uint8_t, T, p <= q)
-ORDERED(LOOPS)
+TN_EACH_NUMBER(LOOPS)
 #undef LOOPS
 
 TN_LOOP2(equal_f32, uint8_t, float, p == q)
@@ -33,7 +22,7 @@ static tn_loop2 less_loop(const tn_kernels *kernels, const tn_node *node, tn_dty
     (void)kernels, (void)node;
     switch (dtype) {
 #define LESS(s) less_##s
-        ORDERED(LOOP)
+        TN_EACH_NUMBER(LOOP)
 #undef LESS
     default: return NULL;
     }
@@ -43,7 +32,7 @@ static tn_loop2 less_equal_loop(const tn_kernels *kernels, const tn_node *node, 
     (void)kernels, (void)node;
     switch (dtype) {
 #define LESS(s) less_equal_##s
-        ORDERED(LOOP)
+        TN_EACH_NUMBER(LOOP)
 #undef LESS
     default: return NULL;
     }

@@ -2,15 +2,13 @@
 #ifndef TN_OPS_QUANT_H
 #define TN_OPS_QUANT_H
 
+#include "base/element.h"
 #include "graph/op.h"
 
 /* Values that an integer type of at most 16 bits takes; false for other types. */
 bool tn_quant_limits(tn_dtype dtype, int32_t *low, int32_t *high);
 static inline bool tn_is_byte(tn_dtype dtype) {
     return dtype == TN_INT8 || dtype == TN_UINT8;
-}
-static inline bool tn_is_half(tn_dtype dtype) {
-    return dtype == TN_FLOAT16 || dtype == TN_BFLOAT16;
 }
 
 /* y[i] = x[first + i] for integers up to 32 bits and floats, float8, float4, packed ones as well. */

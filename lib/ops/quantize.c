@@ -52,7 +52,7 @@ static void quantize_run(const job *j, size_t i, size_t n, size_t s, bool step) 
     const quantizer *q = j->q;
     int32_t low = 0, high = 0;
     bool whole = tn_quant_limits(q->y, &low, &high);
-    if (!step && q->x == TN_FLOAT32 && tn_is_byte(q->y) && !tn_is_half(q->precision)) {
+    if (!step && q->x == TN_FLOAT32 && tn_is_byte(q->y) && !tn_dtype_is_half(q->precision)) {
         j->kernels->quantize((uint8_t *)j->y + i, (const float *)j->x + i, n, j->scale[s], (int32_t)j->zero[s], low,
                              high);
         return;

@@ -3,7 +3,7 @@
  * A heap of the k best so far lives in the outputs themselves, the worst of them at its root; most elements meet only
  * the root. Sorting the heap in place then puts the best first. Of equal elements the one of lower index is better; NaN
  * is above all. Where float32 is to be sorted whole or nearly so, a radix sort of all elements is quicker. */
-#include "base/half.h"
+#include "base/element.h"
 #include "ops/data.h"
 #include "ops/scratch.h"
 
@@ -72,7 +72,7 @@ static tn_status topk_prepare(tn_prepare *call) {
 
 /* The heap's element i is at i * step of v and at. sink_ moves the element at `hole` down to where it belongs among the
  * first `count`. */
-#define TOPK(name, T)                                                                                                  \
+#define TOPK(dtype, name, T)                                                                                           \
     static inline bool better_##name(bool largest, T a, int64_t ia, T b, int64_t ib) {                                 \
         if (a != a || b != b) return a != a && b != b ? ia < ib : (a != a) == largest;                                 \
         if (a == b) return ia < ib;                                                                                    \
@@ -110,16 +110,7 @@ static tn_status topk_prepare(tn_prepare *call) {
             sink_##name(largest, v, at, step, 0, i, value, index);                                                     \
         }                                                                                                              \
     }
-TOPK(f32, float)
-TOPK(f64, double)
-TOPK(i8, int8_t)
-TOPK(i16, int16_t)
-TOPK(i32, int32_t)
-TOPK(i64, int64_t)
-TOPK(u8, uint8_t)
-TOPK(u16, uint16_t)
-TOPK(u32, uint32_t)
-TOPK(u64, uint64_t)
+TN_EACH_NUMBER(TOPK)
 
 /* Sorts (key, index) pairs by their keys, digit by digit from the lowest; each pass keeps the order of the one before.
  * Keys are the floats' bits in an order of unsigned numbers, the best first. */
@@ -166,16 +157,8 @@ static void topk_task(void *context, int64_t index) {
         switch (j->x->dtype) {
 #define CASE(dtype, name, T)                                                                                           \
     case dtype: line_##name(s, s->k, (const T *)j->x->data + from, (T *)j->values + to, j->indices + to); break;
-            CASE(TN_FLOAT32, f32, float)
-            CASE(TN_FLOAT64, f64, double)
-            CASE(TN_INT8, i8, int8_t)
-            CASE(TN_INT16, i16, int16_t)
-            CASE(TN_INT32, i32, int32_t)
-            CASE(TN_INT64, i64, int64_t)
-            CASE(TN_UINT8, u8, uint8_t)
-            CASE(TN_UINT16, u16, uint16_t)
-            CASE(TN_UINT32, u32, uint32_t)
-            CASE(TN_UINT64, u64, uint64_t)
+            TN_EACH_NUMBER(CASE)
+#undef CASE
         default: break;
         }
     }

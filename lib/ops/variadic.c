@@ -2,6 +2,7 @@
  *
  * Two inputs are a binary operator. More are folded by blocks that stay in the cache: a block of the output gathers
  * the inputs one by one and is written last, so that the output may be the memory of any input of its size. */
+#include "base/element.h"
 #include "ops/binary.h"
 #include "ops/data.h"
 
@@ -9,22 +10,12 @@ enum { BLOCK = 1024, GRAIN = 16 * BLOCK };
 
 typedef enum { SUM, MEAN, LEAST, GREATEST } fold;
 
-/* X(dtype, suffix, C type): float32 has kernels; 8 integers and float64 */
-#define TYPES(X)                                                                                                       \
-    X(TN_FLOAT64, f64, double)                                                                                         \
-    X(TN_INT8, i8, int8_t)                                                                                             \
-    X(TN_INT16, i16, int16_t)                                                                                          \
-    X(TN_INT32, i32, int32_t)                                                                                          \
-    X(TN_INT64, i64, int64_t)                                                                                          \
-    X(TN_UINT8, u8, uint8_t)                                                                                           \
-    X(TN_UINT16, u16, uint16_t)                                                                                        \
-    X(TN_UINT32, u32, uint32_t)                                                                                        \
-    X(TN_UINT64, u64, uint64_t)
 /* NaN wins; on integers p == p, which the compiler knows. */
 #define LOOPS(name, s, T)                                                                                              \
     TN_LOOP2(min_##s, T, T, p < q || p != p ? p : q)                                                                   \
     TN_LOOP2(max_##s, T, T, p > q || p != p ? p : q)
-TYPES(LOOPS)
+LOOPS(TN_FLOAT64, f64, double)
+TN_EACH_INTEGER(LOOPS)
 #undef LOOPS
 TN_LOOP2(add_f64, double, double, p + q)
 TN_LOOP2(div_f64, double, double, p / q)
@@ -42,7 +33,8 @@ static tn_loop2 find_loop(const tn_kernels *kernels, fold which, tn_dtype dtype)
         if (which == LEAST) return min_##s;                                                                            \
         if (which == GREATEST) return max_##s;                                                                         \
         break;
-        TYPES(LOOP)
+        LOOP(TN_FLOAT64, f64, double)
+        TN_EACH_INTEGER(LOOP)
 #undef LOOP
     default: break;
     }

@@ -1,11 +1,8 @@
 /* Nodes that change nothing: Identity, Dropout while not training, Cast to the type that is there (also there and back
  * through a half type), Transpose that keeps the order, Reshape to the shape that is there. */
+#include "base/element.h"
 #include "passes/match.h"
 #include "passes/rows.h"
-
-static bool is_half(tn_dtype dtype) {
-    return dtype == TN_FLOAT16 || dtype == TN_BFLOAT16;
-}
 
 static bool same_concrete_type(const tn_graph *graph, int a, int b) {
     const tn_type *x = tn_match_type(graph, a), *y = tn_match_type(graph, b);
@@ -44,7 +41,7 @@ static int same_as(const tn_match *m, const tn_node *node) {
     tn_dtype to = (tn_dtype)tn_attr_int(node, "to", 0);
     if (tn_match_type(graph, in)->dtype == to) return in;
     const tn_node *before = tn_match_producer(m, in, "Cast");
-    if (!before || to != TN_FLOAT32 || !is_half(tn_match_type(graph, in)->dtype)) return -1;
+    if (!before || to != TN_FLOAT32 || !tn_dtype_is_half(tn_match_type(graph, in)->dtype)) return -1;
     return tn_match_type(graph, before->in[0])->dtype == TN_FLOAT32 ? before->in[0] : -1;
 }
 

@@ -1,11 +1,8 @@
 /* Half precision: operators that compute in float32 (TN_OP_WIDEN) get casts around them. The folding pass then widens
  * their weights once. What one such operator makes goes to the next in float32, without being rounded between, also
  * through operators that only move elements. */
+#include "base/element.h"
 #include "passes/rows.h"
-
-static bool is_half(tn_dtype dtype) {
-    return dtype == TN_FLOAT16 || dtype == TN_BFLOAT16;
-}
 
 static int add_cast(tn_graph *graph, const tn_op *cast, int from, int to, tn_dtype dtype) {
     if (!cast) {
@@ -30,7 +27,7 @@ static int add_twin(tn_graph *graph, int value) {
 }
 
 static bool is_half_value(const tn_graph *graph, int v) {
-    return v >= 0 && is_half(graph->values[v].type.dtype) && graph->values[v].type.kind == TN_KIND_TENSOR;
+    return v >= 0 && tn_dtype_is_half(graph->values[v].type.dtype) && graph->values[v].type.kind == TN_KIND_TENSOR;
 }
 
 static bool only_moves(const tn_node *node) {
@@ -68,7 +65,7 @@ static tn_status widen_node(tn_graph *graph, const tn_op *cast, int n, twin *twi
     }
     for (int i = 0; i < graph->nodes[n].out_count; i++) {
         int v = graph->nodes[n].out[i];
-        if (v < 0 || !is_half(graph->values[v].type.dtype) || !applied) continue;
+        if (v < 0 || !tn_dtype_is_half(graph->values[v].type.dtype) || !applied) continue;
         int wide = add_twin(graph, v);
         if (wide < 0 || add_cast(graph, cast, wide, v, graph->values[v].type.dtype) < 0) return TN_E_MEMORY;
         if (v < known) twins[v] = (twin){wide, true};

@@ -99,6 +99,41 @@ static inline void unit_refused(const char *name, int attr_count, const tn_attr 
     if (!strstr(tn_last_error(), part)) fail_msg("%s: '%s' does not say '%s'", name, tn_last_error(), part);
 }
 
+/* Bytes that look random. */
+static inline tn_tensor *make_noise(tn_dtype dtype, int rank, const int64_t *dims) {
+    tn_tensor *t = make(dtype, rank, dims, NULL);
+    uint32_t seed = (uint32_t)tn_count(t);
+    for (size_t i = 0; i < tn_tensor_bytes(t); i++)
+        ((uint8_t *)t->data)[i] = (uint8_t)((seed = seed * 1664525 + 1013904223) >> 24);
+    return t;
+}
+/* The one output has the same bits at every CPU level of this machine, on one thread and on three. */
+#define expect_same_bits_everywhere(name, attrs, ...)                                                                  \
+    unit_same_bits(name, attrs, sizeof((tn_tensor *[]){__VA_ARGS__}) / sizeof(tn_tensor *),                            \
+                   (tn_tensor *[]){__VA_ARGS__})
+static inline void unit_same_bits(const char *name, int attr_count, const tn_attr *attrs, size_t in_count,
+                                  tn_tensor **in) {
+    tn_tensor *want = NULL;
+    tn_pool *pool;
+    assert_ok(tn_pool_create(3, NULL, &pool));
+    for (int run = 0; run < 2 * TN_CPU_LEVELS; run++) {
+        const tn_eager options = {NULL, tn_kernels_at((tn_cpu_level)(run / 2)), run % 2 ? pool : NULL};
+        tn_tensor *y = NULL;
+        if (!options.kernels) continue;
+        assert_ok(tn_eager_run(&options, op_named(name), attr_count, attrs, (int)in_count, (const tn_tensor *const *)in,
+                               1, &y));
+        if (!want)
+            want = y;
+        else if (memcmp(y->data, want->data, tn_tensor_bytes(want)) != 0)
+            fail_msg("%s at %s, %d thread(s), differs", name, tn_cpu_level_name((tn_cpu_level)(run / 2)),
+                     run % 2 ? 3 : 1);
+        if (y != want) tn_tensor_destroy(y);
+    }
+    tn_pool_destroy(pool);
+    tn_tensor_destroy(want);
+    for (size_t i = 0; i < in_count; i++) tn_tensor_destroy(in[i]);
+}
+
 /* Infers output 0 from types and the contents that are known (NULL: none); values are destroyed. */
 #define TYPE(dtype_, ...) unit_type(dtype_, DIMS(__VA_ARGS__))
 static inline tn_type unit_type(tn_dtype dtype, int rank, const int64_t *dims) {
