@@ -50,7 +50,8 @@ TN_API tn_status tn_session_set_input_none(tn_session *session, int index);
  * one. */
 TN_API tn_status tn_session_prepare(tn_session *session);
 TN_API tn_status tn_session_run(tn_session *session);
-/* Makes a run on another thread stop at the next node with TN_E_INTERRUPTED. May be called from a signal handler. */
+/* Makes a run on another thread stop at the next node, or the next turn of a loop, with TN_E_INTERRUPTED; between runs it
+ * stops the one that comes next. The session can run again afterwards. May be called from a signal handler. */
 TN_API void tn_session_interrupt(tn_session *session);
 
 /* Valid until the session's next run. *out_tensor is NULL for an empty optional. */

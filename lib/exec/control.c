@@ -1,12 +1,9 @@
-/* Control flow: If, Loop and Scan as steps that run the plans of their bodies.
+/* Control flow: If, Loop and Scan as steps that run the plans of their bodies, which control_infer.c makes.
  *
  * Loop and Scan share one machine. Carried values live in memory of the loop's own; each turn the body's inputs borrow
- * them, and its outputs are copied back. Types of carried values are those that every turn has: inference starts from the
- * initial ones and forgets the dims that the body changes, until nothing changes. What a turn adds to a scan output is
- * appended to a buffer, which becomes the output at the end. (ONNX specification: If, Loop, Scan.) */
+ * them, and its outputs are copied back. What a turn adds to a scan output is appended to a buffer, which becomes the
+ * output at the end. A run that is interrupted stops between two turns. (ONNX specification: If, Loop, Scan.) */
 #include "exec/plan.h"
-
-#define MAX_TURNS_OF_INFERENCE 16
 
 typedef struct {
     void *bytes; /* elements of all turns, one after the other */
@@ -26,170 +23,6 @@ typedef struct tn_loop {
     int64_t *in_axis, *in_back, *out_axis, *out_back; /* Scan: axes and directions */
     bool is_scan;
 } loop;
-
-static const tn_graph *body_of(const tn_node *node, const char *name) {
-    return tn_attr_graph(node, name);
-}
-
-static bool known_bool(const tn_plan *plan, int value, bool *out) {
-    const tn_tensor *t = value >= 0 ? plan->known[value] : NULL;
-    if (!t || t->dtype != TN_BOOL || tn_count(t) != 1) return false;
-    *out = *(const uint8_t *)t->data != 0;
-    return true;
-}
-
-static tn_status infer_if(tn_exec *exec, tn_plan *plan, int n, tn_type *out) {
-    const tn_node *node = &plan->graph->nodes[n];
-    static const char *const names[2] = {"then_branch", "else_branch"};
-    bool condition, decided = known_bool(plan, node->in[0], &condition), first = true;
-    for (int b = 0; b < 2; b++) {
-        const tn_graph *body = body_of(node, names[b]);
-        tn_plan *child;
-        if (!body || body->output_count < node->out_count || body->input_count)
-            return tn_fail(TN_E_FORMAT, "its %s must have no inputs and %d outputs", names[b], node->out_count);
-        if (decided && condition != (b == 0)) continue;
-        tn_status status = tn_plan_infer(exec, plan->region, body, NULL, plan, node, &child);
-        if (status == TN_E_MEMORY || (status != TN_OK && (decided || (b == 1 && first)))) return status;
-        if (status != TN_OK) continue; /* a branch for other shapes than these; it fails if it is taken after all */
-        plan->bodies[n][b] = child;
-        for (int i = 0; i < node->out_count; i++) {
-            const tn_type *type = &child->types[body->outputs[i]];
-            if (first)
-                out[i] = *type;
-            else
-                tn_type_merge(&out[i], type);
-        }
-        first = false;
-    }
-    return TN_OK;
-}
-
-/* Dims that `seen` has otherwise become unknown; true if there was one. */
-static bool generalize(tn_type *type, const tn_type *seen) {
-    tn_type before = *type;
-    tn_type_merge(type, seen);
-    return before.kind != type->kind || before.optional != type->optional || before.dtype != type->dtype ||
-           before.rank != type->rank || memcmp(before.dims, type->dims, sizeof before.dims) != 0;
-}
-
-/* Makes the body's plan with the carried types that every turn has. `in` holds types for all of the body's inputs, of
- * which those from `first` on are carried; outputs from `out_first` on are theirs. */
-static tn_status infer_turns(tn_exec *exec, tn_plan *plan, int n, const tn_graph *body, tn_type *in, int first,
-                             int carried, int out_first, tn_plan **out_child) {
-    const tn_node *node = &plan->graph->nodes[n];
-    for (int turn = 0; turn < MAX_TURNS_OF_INFERENCE; turn++) {
-        bool changed = false;
-        TN_TRY(tn_plan_infer(exec, plan->region, body, in, plan, node, out_child));
-        for (int i = 0; i < carried; i++)
-            changed |= generalize(&in[first + i], &(*out_child)->types[body->outputs[out_first + i]]);
-        if (!changed) return TN_OK;
-    }
-    return tn_fail(TN_E_UNSUPPORTED, "the types of its carried values never settle");
-}
-
-static tn_type scalar(tn_dtype dtype) {
-    tn_type type;
-    tn_type_tensor(&type, dtype, 0, NULL);
-    return type;
-}
-
-/* A scan output's type: `element` with an axis of `turns` put in at `axis`. */
-static tn_status stacked(const tn_type *element, int64_t turns, int64_t axis, tn_type *out) {
-    tn_type_unknown(out);
-    out->kind = TN_KIND_TENSOR;
-    out->dtype = element->dtype;
-    if (element->rank < 0) return TN_OK;
-    if (element->rank + 1 > TN_MAX_RANK) return tn_fail(TN_E_SHAPE, "a scan output of more than %d dims", TN_MAX_RANK);
-    if (axis < 0) axis += element->rank + 1;
-    if (axis < 0 || axis > element->rank) return tn_fail(TN_E_INVALID, "a scan output axis is out of range");
-    out->rank = element->rank + 1;
-    for (int i = 0, k = 0; i < out->rank; i++) out->dims[i] = i == axis ? turns : element->dims[k++];
-    return TN_OK;
-}
-
-static tn_status infer_loop(tn_exec *exec, tn_plan *plan, int n, tn_type *out) {
-    const tn_node *node = &plan->graph->nodes[n];
-    const tn_graph *body = body_of(node, "body");
-    int carried = node->formal_in - 2;
-    if (!body || carried < 0 || body->input_count != carried + 2 || body->output_count < carried + 1 ||
-        node->out_count > body->output_count - 1)
-        return tn_fail(TN_E_FORMAT, "its body must have %d inputs and at least %d outputs", carried + 2, carried + 1);
-    tn_type *in = tn_region_array(plan->region, (size_t)carried + 2, sizeof *in);
-    if (!in) return TN_E_MEMORY;
-    in[0] = scalar(TN_INT64);
-    in[1] = scalar(TN_BOOL);
-    for (int i = 0; i < carried; i++) {
-        if (node->in[i + 2] < 0) return tn_fail(TN_E_FORMAT, "carried value %d is absent", i);
-        in[i + 2] = plan->types[node->in[i + 2]];
-    }
-    tn_plan *child;
-    TN_TRY(infer_turns(exec, plan, n, body, in, 2, carried, 1, &child));
-    plan->bodies[n][0] = child;
-    for (int i = 0; i < node->out_count; i++) {
-        if (i < carried)
-            out[i] = in[i + 2];
-        else
-            TN_TRY(stacked(&child->types[body->outputs[i + 1]], -1, 0, &out[i]));
-    }
-    return TN_OK;
-}
-
-/* Element i of an ints attribute, or the fallback. */
-static int64_t int_at(const tn_node *node, const char *name, int i, int64_t fallback) {
-    size_t count;
-    const int64_t *values = tn_attr_ints(node, name, &count);
-    return (size_t)i < count ? values[i] : fallback;
-}
-
-static tn_status infer_scan(tn_exec *exec, tn_plan *plan, int n, tn_type *out) {
-    const tn_node *node = &plan->graph->nodes[n];
-    const tn_graph *body = body_of(node, "body");
-    int64_t scans = tn_attr_int(node, "num_scan_inputs", 0);
-    int64_t turns = -1;
-    if (!body || scans < 1 || scans > node->formal_in || body->input_count != node->formal_in)
-        return tn_fail(TN_E_FORMAT, "its body must have %d inputs, and num_scan_inputs be 1 to that", node->formal_in);
-    int carried = node->formal_in - (int)scans;
-    if (body->output_count < carried || node->out_count > body->output_count)
-        return tn_fail(TN_E_FORMAT, "its body must have at least %d outputs", TN_MAX(carried, node->out_count));
-    tn_type *in = tn_region_array(plan->region, (size_t)node->formal_in, sizeof *in);
-    if (!in) return TN_E_MEMORY;
-    for (int i = 0; i < node->formal_in; i++) {
-        if (node->in[i] < 0) return tn_fail(TN_E_FORMAT, "input %d is absent", i);
-        in[i] = plan->types[node->in[i]];
-        if (i < carried || in[i].rank < 0) continue;
-        int64_t axis = int_at(node, "scan_input_axes", i - carried, 0);
-        if (axis < -in[i].rank || axis >= in[i].rank)
-            return tn_fail(TN_E_INVALID, "scan input %d has rank %d but is scanned along axis %lld", i - carried,
-                           in[i].rank, (long long)axis);
-        if (axis < 0) axis += in[i].rank;
-        int64_t length = in[i].dims[axis];
-        if (turns >= 0 && length >= 0 && turns != length)
-            return tn_fail(TN_E_SHAPE, "scan inputs of lengths %lld and %lld; they must be equal", (long long)turns,
-                           (long long)length);
-        if (length >= 0) turns = length;
-        for (int d = (int)axis; d < in[i].rank - 1; d++) in[i].dims[d] = in[i].dims[d + 1];
-        in[i].dims[--in[i].rank] = -1;
-    }
-    tn_plan *child;
-    TN_TRY(infer_turns(exec, plan, n, body, in, 0, carried, 0, &child));
-    plan->bodies[n][0] = child;
-    for (int i = 0; i < node->out_count; i++) {
-        if (i < carried)
-            out[i] = in[i];
-        else
-            TN_TRY(stacked(&child->types[body->outputs[i]], turns, int_at(node, "scan_output_axes", i - carried, 0),
-                           &out[i]));
-    }
-    return TN_OK;
-}
-
-tn_status tn_control_infer(tn_exec *exec, tn_plan *plan, int n, tn_type *out) {
-    const char *name = plan->graph->nodes[n].op->name;
-    if (strcmp(name, "If") == 0) return infer_if(exec, plan, n, out);
-    if (strcmp(name, "Loop") == 0) return infer_loop(exec, plan, n, out);
-    if (strcmp(name, "Scan") == 0) return infer_scan(exec, plan, n, out);
-    return tn_fail(TN_E_INTERNAL, "no executor for control operator '%s'", name);
-}
 
 static void borrow_captures(tn_plan *child, const tn_step *step) {
     const tn_graph *graph = child->graph;
@@ -245,7 +78,7 @@ static tn_status emit(tn_exec *exec, const collector *c, int64_t axis, bool back
     for (int i = 0; c->turns == 0 && i < element.rank; i++)
         if (element.dims[i] < 0) element.dims[i] = 0; /* never seen */
     if (element.rank < 0) element.rank = 0;
-    TN_TRY(stacked(&element, c->turns, axis, &type));
+    TN_TRY(tn_type_stacked(&element, c->turns, axis, &type));
     TN_TRY(tn_value_ready(out, type.dtype, type.rank, type.dims, exec->allocator));
     if (axis < 0) axis += type.rank;
     tn_tensor *t = &out->tensor;
@@ -342,8 +175,7 @@ static tn_status run_loop(tn_exec *exec, tn_plan *plan, tn_step *step) {
     }
     TN_TRY(start(exec, l, step, 2));
     for (l->number = 0; l->number < turns && l->condition; l->number++) {
-        if (atomic_load_explicit(&exec->interrupt, memory_order_relaxed))
-            return tn_fail(TN_E_INTERRUPTED, "the run was interrupted");
+        TN_TRY(tn_exec_go_on(exec));
         show_scalar(&child->values[inputs[0]], TN_INT64, &l->number);
         show_scalar(&child->values[inputs[1]], TN_BOOL, &l->condition);
         for (int i = 0; i < l->carried; i++) tn_value_borrow(&child->values[inputs[i + 2]], &l->state[i]);
@@ -390,6 +222,7 @@ static tn_status run_scan(tn_exec *exec, tn_plan *plan, tn_step *step) {
     }
     TN_TRY(start(exec, l, step, 0));
     for (int64_t turn = 0; turn < turns; turn++) {
+        TN_TRY(tn_exec_go_on(exec));
         for (int i = 0; i < l->carried; i++) tn_value_borrow(&child->values[inputs[i]], &l->state[i]);
         for (int i = 0; i < l->scanned_in; i++) {
             const tn_tensor *t = &step->in[l->carried + i]->tensor;
@@ -439,12 +272,12 @@ static tn_status make_loop(tn_exec *exec, tn_plan *plan, tn_step *step, bool is_
     l->out_axis = l->in_back + in;
     l->out_back = l->out_axis + out;
     for (int i = 0; i < scans; i++) {
-        l->in_axis[i] = int_at(node, "scan_input_axes", i, 0);
-        l->in_back[i] = int_at(node, "scan_input_directions", i, 0);
+        l->in_axis[i] = tn_attr_int_at(node, "scan_input_axes", i, 0);
+        l->in_back[i] = tn_attr_int_at(node, "scan_input_directions", i, 0);
     }
     for (int i = 0; i < l->scanned_out; i++) {
-        l->out_axis[i] = int_at(node, "scan_output_axes", i, 0);
-        l->out_back[i] = int_at(node, "scan_output_directions", i, 0);
+        l->out_axis[i] = tn_attr_int_at(node, "scan_output_axes", i, 0);
+        l->out_back[i] = tn_attr_int_at(node, "scan_output_directions", i, 0);
     }
     step->loop = l;
     return reserve(exec, l, child, is_scan ? 0 : 2, is_scan ? 0 : 1);

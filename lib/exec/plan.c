@@ -2,8 +2,10 @@
 #include "exec/plan.h"
 #include "exec/eager.h"
 
-/* Nodes on known inputs are evaluated while planning if what they give is no larger; above, they run as steps. */
+/* Nodes on known inputs are evaluated while planning if what they give is no larger, and all results of a plan together
+ * neither; above, they run as steps. */
 #define EVALUATE_BYTES (1u << 20)
+#define EVALUATE_BYTES_IN_ALL (64u << 20)
 
 /* The memory of evaluated results is the plan's region: makes a tensor there that shows a copy. */
 static tn_tensor *keep_tensor(tn_region *region, const tn_tensor *from) {
@@ -23,19 +25,20 @@ static tn_tensor *keep_tensor(tn_region *region, const tn_tensor *from) {
     return t;
 }
 
-static bool can_evaluate(const tn_plan *plan, const tn_node *node, const tn_type *out) {
+static bool can_evaluate(tn_exec *exec, const tn_plan *plan, const tn_node *node, const tn_type *out) {
     if (node->op->flags & (TN_OP_RANDOM | TN_OP_CONTROL) || !node->op->run) return false;
     size_t bytes = 0;
     for (int i = 0; i < node->out_count; i++) {
         if (!tn_type_is_concrete(&out[i])) return false;
         bytes += TN_MIN(tn_dtype_bytes(out[i].dtype, tn_type_count(&out[i])), (size_t)EVALUATE_BYTES);
     }
-    if (bytes >= EVALUATE_BYTES) return false;
+    if (bytes >= EVALUATE_BYTES || bytes > EVALUATE_BYTES_IN_ALL - exec->evaluated) return false;
     for (int i = 0; i < node->in_count; i++) {
         int v = node->in[i];
         if (v >= 0 && !plan->known[v] && !(node->op->flags & TN_OP_SHAPE && tn_type_is_concrete(&plan->types[v])))
             return false;
     }
+    exec->evaluated += bytes;
     return true;
 }
 
@@ -91,9 +94,12 @@ static tn_status infer_node(tn_exec *exec, tn_plan *plan, int n) {
             if (out[i].dims[d] < 0) out[i].dims[d] = -1; /* symbols say nothing here */
         if (node->out[i] >= 0) plan->types[node->out[i]] = out[i];
     }
-    plan->done[n] = can_evaluate(plan, node, out);
+    plan->done[n] = can_evaluate(exec, plan, node, out);
     return plan->done[n] ? evaluate(exec, plan, node) : TN_OK;
 }
+
+/* Loops inside of loops take several turns of inference each. Of a model that would take for ever, this is the end. */
+#define MOST_INFERRED 500000
 
 tn_status tn_plan_infer(tn_exec *exec, tn_region *region, const tn_graph *graph, const tn_type *in_types,
                         const tn_plan *outer, const tn_node *owner, tn_plan **out_plan) {
@@ -101,6 +107,11 @@ tn_status tn_plan_infer(tn_exec *exec, tn_region *region, const tn_graph *graph,
     tn_plan *plan = tn_region_alloc(region, sizeof *plan);
     *out_plan = plan;
     if (!plan) return TN_E_MEMORY;
+    if (!outer)
+        exec->inferred = exec->evaluated = 0;
+    else if ((exec->inferred += nodes) > MOST_INFERRED)
+        return tn_fail(TN_E_LIMIT, "its loops are nested so that their types take more than %d steps to work out",
+                       MOST_INFERRED);
     plan->graph = graph;
     plan->region = region;
     plan->types = tn_region_array(region, values, sizeof *plan->types);

@@ -23,9 +23,18 @@ typedef struct tn_exec {
     struct tn_run_host host;
     tn_region *late;       /* state of the late step that runs */
     atomic_bool interrupt; /* set from outside: stop at the next step */
+    /* Of the plan that is being made: nodes of bodies whose types were worked out, bytes of evaluated results. */
+    size_t inferred, evaluated;
     bool profile;
     uint64_t run_start; /* in nanoseconds */
 } tn_exec;
+
+/* Fails if the run was interrupted. */
+static inline tn_status tn_exec_go_on(const tn_exec *exec) {
+    return atomic_load_explicit(&exec->interrupt, memory_order_relaxed)
+               ? tn_fail(TN_E_INTERRUPTED, "the run was interrupted")
+               : TN_OK;
+}
 
 typedef struct tn_plan tn_plan;
 typedef struct tn_step tn_step;
@@ -79,7 +88,7 @@ tn_status tn_plan_run(tn_exec *exec, tn_plan *plan);
 /* Releases what values own outside of the arena; the region is the caller's. */
 void tn_plan_release(tn_plan *plan);
 
-/* Control flow (control.c): inference of a node, and making its step. */
+/* Control flow: inference of a node (control_infer.c), and making its step (control.c). */
 tn_status tn_control_infer(tn_exec *exec, tn_plan *plan, int node, tn_type *out);
 tn_status tn_control_finish(tn_exec *exec, tn_plan *plan, tn_step *step);
 void tn_control_release(tn_step *step);

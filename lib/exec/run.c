@@ -22,8 +22,7 @@ tn_status tn_plan_run(tn_exec *exec, tn_plan *plan) {
     for (int s = 0; s < plan->step_count; s++) {
         tn_step *step = &plan->steps[s];
         if (step->skip) continue;
-        if (atomic_load_explicit(&exec->interrupt, memory_order_relaxed))
-            return tn_fail(TN_E_INTERRUPTED, "the run was interrupted");
+        TN_TRY(tn_exec_go_on(exec));
         tn_status status = exec->profile ? run_profiled(exec, plan, step) : step->run(exec, plan, step);
         if (status != TN_OK) return tn_node_context(status, step->node);
     }

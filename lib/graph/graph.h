@@ -133,6 +133,8 @@ int64_t tn_attr_int(const tn_node *node, const char *name, int64_t fallback);
 float tn_attr_float(const tn_node *node, const char *name, float fallback);
 const char *tn_attr_text(const tn_node *node, const char *name, const char *fallback);
 const int64_t *tn_attr_ints(const tn_node *node, const char *name, size_t *out_count); /* NULL, 0 if absent */
+/* Element i of an ints attribute, or the fallback. */
+int64_t tn_attr_int_at(const tn_node *node, const char *name, int i, int64_t fallback);
 const float *tn_attr_floats(const tn_node *node, const char *name, size_t *out_count); /* NULL, 0 if absent */
 const tn_tensor *tn_attr_tensor(const tn_node *node, const char *name);
 tn_graph *tn_attr_graph(const tn_node *node, const char *name);
@@ -158,6 +160,8 @@ void tn_type_unknown(tn_type *type);
 void tn_type_tensor(tn_type *type, tn_dtype dtype, int rank, const int64_t *dims); /* rank -1: unknown */
 bool tn_type_is_concrete(const tn_type *type);           /* a tensor whose dtype, rank and dims are all known */
 void tn_type_merge(tn_type *type, const tn_type *other); /* keeps what both say (at joins of control flow) */
+/* `element` with an axis of `turns` put in at `axis`: what Loop and Scan gather. */
+tn_status tn_type_stacked(const tn_type *element, int64_t turns, int64_t axis, tn_type *out);
 /* Fills what `type` does not know from `other`; fails where they contradict. */
 tn_status tn_type_refine(tn_type *type, const tn_type *other);
 char *tn_type_text(char *text, size_t size, const tn_graph *graph, const tn_type *type); /* "float32[batch,3,?]" */

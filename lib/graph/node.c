@@ -96,6 +96,12 @@ const int64_t *tn_attr_ints(const tn_node *node, const char *name, size_t *out_c
     return attr ? attr->ints : NULL;
 }
 
+int64_t tn_attr_int_at(const tn_node *node, const char *name, int i, int64_t fallback) {
+    size_t count;
+    const int64_t *values = tn_attr_ints(node, name, &count);
+    return i >= 0 && (size_t)i < count ? values[i] : fallback;
+}
+
 const float *tn_attr_floats(const tn_node *node, const char *name, size_t *out_count) {
     const tn_attr *attr = of_kind(node, name, TN_ATTR_FLOATS);
     *out_count = attr ? attr->count : 0;

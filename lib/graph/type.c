@@ -34,6 +34,20 @@ void tn_type_merge(tn_type *type, const tn_type *other) {
         if (type->rank < 0 || (i < type->rank && type->dims[i] != other->dims[i])) type->dims[i] = -1;
 }
 
+tn_status tn_type_stacked(const tn_type *element, int64_t turns, int64_t axis, tn_type *out) {
+    tn_type_unknown(out);
+    out->kind = TN_KIND_TENSOR;
+    out->dtype = element->dtype;
+    if (element->rank < 0) return TN_OK;
+    if (element->rank + 1 > TN_MAX_RANK) return tn_fail(TN_E_SHAPE, "a scan output of more than %d dims", TN_MAX_RANK);
+    if (axis < 0) axis += element->rank + 1;
+    if (axis < 0 || axis > element->rank)
+        return tn_fail(TN_E_INVALID, "a scan output of %d dims has no axis %lld", element->rank + 1, (long long)axis);
+    out->rank = element->rank + 1;
+    for (int i = 0, k = 0; i < out->rank; i++) out->dims[i] = i == axis ? turns : element->dims[k++];
+    return TN_OK;
+}
+
 tn_status tn_type_refine(tn_type *type, const tn_type *other) {
     char a[200], b[200];
     if (other->kind == TN_KIND_UNKNOWN) return TN_OK;

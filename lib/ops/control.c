@@ -40,16 +40,6 @@ static void carried_type(const tn_type *initial, tn_type *type) {
     type->dtype = initial->dtype;
 }
 
-static void stacked_type(const tn_type *element, int64_t turns, int64_t axis, tn_type *out) {
-    tn_type_unknown(out);
-    out->kind = TN_KIND_TENSOR;
-    out->dtype = element->dtype;
-    if (element->rank < 0 || element->rank >= TN_MAX_RANK) return;
-    if (axis < 0) axis += element->rank + 1;
-    out->rank = element->rank + 1;
-    for (int i = 0, k = 0; i < out->rank; i++) out->dims[i] = i == axis ? turns : element->dims[k++];
-}
-
 static tn_status infer_loop(tn_infer *call) {
     tn_graph *body = tn_attr_graph(call->node, "body");
     int carried = call->in_count - 2;
@@ -73,15 +63,9 @@ static tn_status infer_loop(tn_infer *call) {
         if (i < carried)
             carried_type(call->in[i + 2], &call->out[i]);
         else
-            stacked_type(type, -1, 0, &call->out[i]);
+            TN_TRY(tn_type_stacked(type, -1, 0, &call->out[i]));
     }
     return TN_OK;
-}
-
-static int64_t axis_of(const tn_infer *call, const char *name, int i) {
-    size_t count;
-    const int64_t *axes = tn_attr_ints(call->node, name, &count);
-    return i >= 0 && (size_t)i < count ? axes[i] : 0;
 }
 
 static tn_status infer_scan(tn_infer *call) {
@@ -98,7 +82,8 @@ static tn_status infer_scan(tn_infer *call) {
         tn_type type = *call->in[i];
         if (i >= carried && type.rank >= 0) {
             int axis;
-            TN_TRY(tn_infer_axis(call, axis_of(call, "scan_input_axes", i - carried), type.rank, &axis));
+            TN_TRY(
+                tn_infer_axis(call, tn_attr_int_at(call->node, "scan_input_axes", i - carried, 0), type.rank, &axis));
             turns = type.dims[axis];
             for (int d = axis; d < type.rank - 1; d++) type.dims[d] = type.dims[d + 1];
             type.dims[--type.rank] = -1;
@@ -110,8 +95,8 @@ static tn_status infer_scan(tn_infer *call) {
         if (i < carried)
             call->out[i] = *call->in[i];
         else
-            stacked_type(&body->values[body->outputs[i]].type, turns, axis_of(call, "scan_output_axes", i - carried),
-                         &call->out[i]);
+            TN_TRY(tn_type_stacked(&body->values[body->outputs[i]].type, turns,
+                                   tn_attr_int_at(call->node, "scan_output_axes", i - carried, 0), &call->out[i]));
     }
     return TN_OK;
 }
