@@ -32,20 +32,24 @@ endif
 
 # Kernel files end in the instruction set that they need: lib/kernels/<family>_<level>.c
 ifeq ($(MACHINE),x86_64)
-LEVELS := scalar avx2 avx512 vnni
+LEVELS := scalar avx2 avxvnni avx512 vnni bf16 amx
 else ifeq ($(MACHINE),aarch64)
-LEVELS := scalar neon dotprod
+LEVELS := scalar neon dotprod i8mm
 else
 LEVELS := scalar
 endif
 FLAGS_scalar :=
 FLAGS_avx2 := -mavx2 -mfma -mf16c
+FLAGS_avxvnni := $(FLAGS_avx2) -mavxvnni
 FLAGS_avx512 := $(FLAGS_avx2) -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512cd -mprefer-vector-width=512
 FLAGS_vnni := $(FLAGS_avx512) -mavx512vnni
+FLAGS_bf16 := $(FLAGS_vnni) -mavx512bf16
+FLAGS_amx := $(FLAGS_bf16) -mamx-tile -mamx-int8 -mamx-bf16
 FLAGS_neon :=
 FLAGS_dotprod := -march=armv8.2-a+dotprod+fp16
+FLAGS_i8mm := -march=armv8.2-a+dotprod+fp16+i8mm
 
-ALL_LEVELS := scalar avx2 avx512 vnni neon dotprod
+ALL_LEVELS := scalar avx2 avxvnni avx512 vnni bf16 amx neon dotprod i8mm
 KERNELS := $(foreach l,$(LEVELS),$(sort $(wildcard lib/kernels/*_$(l).c)))
 OTHER_KERNELS := $(foreach l,$(ALL_LEVELS),$(wildcard lib/kernels/*_$(l).c))
 # Files of operators have a table of them; others there are helpers that several share.

@@ -59,7 +59,12 @@ TN_API const char *tn_model_metadata(const tn_model *model, const char *key);
 TN_API tn_status tn_tensor_load_pb(const char *path, tn_tensor **out_tensor);
 TN_API tn_status tn_tensor_save_pb(const tn_tensor *tensor, const char *name, const char *path);
 
-/* The instruction set levels that this machine can run, lowest first; NULL from `index` = their number on. */
+/* The instruction set levels that this machine can run, lowest first; NULL from `index` = their number on: "scalar",
+ * "avx2", "avxvnni", "avx512", "vnni", "bf16", "amx"; "neon", "dotprod", "i8mm".
+ *
+ * The first model at level "amx" (or call of this function) asks the system, once for the process, for AMX's tile
+ * registers. From then on Linux refuses alternate signal stacks smaller than getauxval(AT_MINSIGSTKSZ), some 12 KiB;
+ * where one is in use already it refuses the tiles, and "bf16" is the best level. A lower `cpu` asks for nothing. */
 TN_API const char *tn_cpu_level_at(int index);
 TN_API const char *tn_version(void);
 

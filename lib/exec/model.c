@@ -8,8 +8,10 @@ tn_model_options tn_model_options_of(const tn_model_options *options) {
 }
 
 tn_status tn_model_kernels(const tn_model_options *options, const tn_kernels **out_kernels) {
-    *out_kernels = tn_kernels_best();
-    if (!options->cpu) return TN_OK;
+    if (!options->cpu) {
+        *out_kernels = tn_kernels_best();
+        return TN_OK;
+    }
     for (int level = 0; level < TN_CPU_LEVELS; level++) {
         if (strcmp(options->cpu, tn_cpu_level_name((tn_cpu_level)level)) != 0) continue;
         *out_kernels = tn_kernels_at((tn_cpu_level)level);

@@ -1,8 +1,9 @@
 /* Which kernels run here: finds out once what the CPU and its system can do, and makes one table a level.
  *
- * A table of a level has the entries of all files up to that level. The operating system must save the wide registers
- * (XCR0), or the level is left out even where the CPU has it; __builtin_cpu_supports checks both. */
+ * A table of a level has the entries of all files up to that level that the machine has. The operating system must save
+ * the wide registers (XCR0), or the level is left out even where the CPU has it; __builtin_cpu_supports checks both. */
 #include "kernels/kernels.h"
+#include "kernels/amx.h"
 #include "kernels/registry.h"
 #include <pthread.h>
 #include <stdlib.h>
@@ -14,9 +15,13 @@
 #ifndef HWCAP_ASIMDDP
 #define HWCAP_ASIMDDP (1 << 20)
 #endif
+#ifndef HWCAP2_I8MM
+#define HWCAP2_I8MM (1 << 13)
+#endif
 #endif
 
-static const char *const names[TN_CPU_LEVELS] = {"scalar", "avx2", "avx512", "vnni", "neon", "dotprod"};
+static const char *const names[TN_CPU_LEVELS] = {"scalar", "avx2", "avxvnni", "avx512",  "vnni",
+                                                 "bf16",   "amx",  "neon",    "dotprod", "i8mm"};
 
 static tn_kernels tables[TN_CPU_LEVELS];
 static bool present[TN_CPU_LEVELS];
@@ -34,9 +39,17 @@ static void detect(void) {
                              __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
                              __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512cd");
     present[TN_CPU_VNNI] = present[TN_CPU_AVX512] && __builtin_cpu_supports("avx512vnni");
+    /* Leaf 7, part 1: bit 4 is AVX-VNNI, bit 5 AVX512_BF16; part 0: AMX. Names that not every compiler knows. */
+    if (!__get_cpuid_count(7, 1, &a, &b, &c, &d)) a = 0;
+    present[TN_CPU_AVXVNNI] = present[TN_CPU_AVX2] && (a >> 4 & 1);
+    present[TN_CPU_BF16] = present[TN_CPU_VNNI] && (a >> 5 & 1);
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) d = 0;
+    const unsigned amx = 1u << 22 | 1u << 24 | 1u << 25; /* bfloat16, tiles, bytes */
+    present[TN_CPU_AMX] = present[TN_CPU_BF16] && (d & amx) == amx && tn_amx_supported();
 #elif defined(__aarch64__)
     present[TN_CPU_NEON] = true;
     present[TN_CPU_DOTPROD] = (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
+    present[TN_CPU_I8MM] = present[TN_CPU_DOTPROD] && (getauxval(AT_HWCAP2) & HWCAP2_I8MM);
 #endif
 }
 
@@ -47,7 +60,7 @@ static void make_tables(void) {
         best = (tn_cpu_level)level;
         tables[level].level = (tn_cpu_level)level;
         for (const tn_kernel_file *file = tn_kernel_files; file->overlay; file++)
-            if (file->level <= (tn_cpu_level)level) file->overlay(&tables[level]);
+            if (file->level <= (tn_cpu_level)level && present[file->level]) file->overlay(&tables[level]);
     }
     const char *wish = getenv("TENON_CPU");
     for (int level = 0; wish && level < TN_CPU_LEVELS; level++)
@@ -56,12 +69,14 @@ static void make_tables(void) {
 
 const tn_kernels *tn_kernels_at(tn_cpu_level level) {
     pthread_once(&once, make_tables);
-    return (unsigned)level < TN_CPU_LEVELS && present[level] ? &tables[level] : NULL;
+    if ((unsigned)level >= TN_CPU_LEVELS || !present[level]) return NULL;
+    return level != TN_CPU_AMX || tn_amx_permitted() ? &tables[level] : NULL;
 }
 
 const tn_kernels *tn_kernels_best(void) {
     pthread_once(&once, make_tables);
-    return &tables[best];
+    const tn_kernels *table = tn_kernels_at(best);
+    return table ? table : &tables[TN_CPU_BF16]; /* only tiles may be refused */
 }
 
 const char *tn_cpu_level_name(tn_cpu_level level) {

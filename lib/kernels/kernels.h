@@ -14,14 +14,18 @@
 #include "kernels/depthwise.h"
 #include "kernels/gemm.h"
 
-/* In order: each level includes those before it on the same architecture. */
+/* In order: each level includes those before it that the machine has. */
 typedef enum tn_cpu_level {
     TN_CPU_SCALAR,
-    TN_CPU_AVX2,   /* with FMA and F16C */
-    TN_CPU_AVX512, /* F, BW, DQ, VL, CD */
-    TN_CPU_VNNI,   /* AVX512 and its VNNI */
+    TN_CPU_AVX2,    /* with FMA and F16C */
+    TN_CPU_AVXVNNI, /* AVX2 and byte products 256 bits wide; machines with AVX512 need not have it */
+    TN_CPU_AVX512,  /* F, BW, DQ, VL, CD */
+    TN_CPU_VNNI,    /* AVX512 and its VNNI */
+    TN_CPU_BF16,    /* VNNI and products of bfloat16 */
+    TN_CPU_AMX,     /* BF16 and tiles of bytes and of bfloat16 */
     TN_CPU_NEON,
     TN_CPU_DOTPROD, /* NEON and its dot product */
+    TN_CPU_I8MM,    /* DOTPROD and byte products of 2 x 8 by 8 x 2 */
     TN_CPU_LEVELS
 } tn_cpu_level;
 
@@ -34,7 +38,8 @@ struct tn_kernels {
 #undef TN_KERNEL
 };
 
-/* The table of a level; NULL if this machine or build lacks it. Tables are made once and never change. */
+/* The table of a level; NULL if this machine or build lacks it. Tables are made once and never change. The first call
+ * that could answer AMX asks the system to let this process use tiles (see kernels/amx.h); it may refuse. */
 const tn_kernels *tn_kernels_at(tn_cpu_level level);
 /* The best level that this machine has, or the lower one that the environment variable TENON_CPU names. */
 const tn_kernels *tn_kernels_best(void);
