@@ -1,22 +1,31 @@
 /* Lifting: choosing rules, and what rules build with. See lift.h. */
 #include "import/lift.h"
 #include "base/element.h"
+#include "graph/custom.h"
 #include "graph/infer.h"
 
-tn_status tn_lift_apply(tn_lift *lift) {
-    static const tn_lift_rule *const tables[] = {tn_lift_elementwise, tn_lift_shape, tn_lift_network, tn_lift_reduce};
-    for (size_t t = 0; t < TN_COUNT(tables); t++)
-        for (const tn_lift_rule *rule = tables[t]; rule->op; rule++) {
-            if (lift->done || lift->version >= rule->before || strcmp(rule->op, lift->op) != 0) continue;
-            tn_status status = rule->apply(lift);
-            if (status != TN_OK) return status;
-            if (lift->status != TN_OK) return lift->status;
-        }
+static tn_status apply_table(tn_lift *lift, const tn_lift_rule *table) {
+    for (const tn_lift_rule *rule = table; rule->op; rule++) {
+        if (lift->done || lift->version >= rule->before || strcmp(rule->op, lift->op) != 0) continue;
+        tn_status status = rule->apply(lift);
+        if (status != TN_OK) return status;
+        if (lift->status != TN_OK) return lift->status;
+    }
     return TN_OK;
 }
 
-static tn_status add_node(tn_lift *lift, const char *op, const tn_node *draft) {
-    const tn_op *found = tn_op_find("", op);
+tn_status tn_lift_apply(tn_lift *lift) {
+    static const tn_lift_rule *const tables[] = {tn_lift_elementwise, tn_lift_shape, tn_lift_network, tn_lift_reduce,
+                                                 tn_lift_early};
+    if (strcmp(lift->domain, "com.microsoft") == 0) {
+        bool host = tn_graph_find_op(lift->graph, lift->domain, lift->op) != tn_op_find(lift->domain, lift->op);
+        return host ? TN_OK : apply_table(lift, tn_lift_microsoft);
+    }
+    for (size_t t = 0; t < TN_COUNT(tables) && !*lift->domain; t++) TN_TRY(apply_table(lift, tables[t]));
+    return TN_OK;
+}
+
+static tn_status add_node(tn_lift *lift, const tn_op *found, const char *op, const tn_node *draft) {
     if (!found)
         return tn_fail(TN_E_UNSUPPORTED, "%s of opset %lld needs operator %s, which is not in this build", lift->op,
                        (long long)lift->version, op);
@@ -30,27 +39,51 @@ static tn_status add_node(tn_lift *lift, const char *op, const tn_node *draft) {
 
 tn_status tn_lift_flush(tn_lift *lift) {
     lift->done = true;
-    if (lift->status == TN_OK) lift->status = add_node(lift, lift->op, &lift->node);
+    if (lift->status == TN_OK) lift->status = add_node(lift, tn_op_find(lift->domain, lift->op), lift->op, &lift->node);
     return lift->status;
 }
 
 tn_status tn_lift_add_to(tn_lift *lift, const char *op, int in_count, const int *in, int out, int attr_count,
                          const tn_attr *attrs) {
-    int inputs[4];
-    tn_attr copies[4];
+    int inputs[8];
+    tn_attr copies[8];
     if (lift->status != TN_OK) return lift->status;
-    if (out < 0 || in_count > 4 || attr_count > 4)
+    if (out < 0 || in_count > 8 || attr_count > 8)
         return lift->status = tn_fail(TN_E_INTERNAL, "a rule of %s", lift->op);
     memcpy(inputs, in, (size_t)in_count * sizeof *in);
     if (attr_count) memcpy(copies, attrs, (size_t)attr_count * sizeof *attrs);
     tn_node draft = {
         .in_count = in_count, .in = inputs, .out_count = 1, .out = &out, .attr_count = attr_count, .attrs = copies};
-    return lift->status = add_node(lift, op, &draft);
+    const tn_op *found = tn_op_find("", op);
+    return lift->status = add_node(lift, found ? found : tn_op_find("com.microsoft", op), op, &draft);
 }
 
 int tn_lift_add(tn_lift *lift, const char *op, int in_count, const int *in, int attr_count, const tn_attr *attrs) {
     int out = tn_lift_value(lift);
     return tn_lift_add_to(lift, op, in_count, in, out, attr_count, attrs) == TN_OK ? out : -1;
+}
+
+int tn_lift_one(tn_lift *lift, const char *op, int a) {
+    return tn_lift_add(lift, op, 1, &a, 0, NULL);
+}
+
+int tn_lift_two(tn_lift *lift, const char *op, int a, int b) {
+    return tn_lift_add(lift, op, 2, (int[]){a, b}, 0, NULL);
+}
+
+int tn_lift_cast(tn_lift *lift, int value, tn_dtype to) {
+    return tn_lift_add(lift, "Cast", 1, &value, 1, &(tn_attr){.name = "to", .kind = TN_ATTR_INT, .i = to});
+}
+
+int tn_lift_dims(tn_lift *lift, int value, int start, int end) {
+    tn_attr attrs[] = {{.name = "start", .kind = TN_ATTR_INT, .i = start},
+                       {.name = "end", .kind = TN_ATTR_INT, .i = end}};
+    return tn_lift_add(lift, "Shape", 1, &value, 2, attrs);
+}
+
+int tn_lift_reshape(tn_lift *lift, int value, int count, const int *parts) {
+    tn_attr axis = {.name = "axis", .kind = TN_ATTR_INT, .i = 0};
+    return tn_lift_two(lift, "Reshape", value, tn_lift_add(lift, "Concat", count, parts, 1, &axis));
 }
 
 /* A value that was just made, or why it was not. */

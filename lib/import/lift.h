@@ -1,4 +1,5 @@
-/* Lifting: nodes of older opsets become nodes of the newest one, so that lib/ops knows one version of each operator.
+/* Lifting: nodes of older opsets become nodes of the newest one, so that lib/ops knows one version of each operator; and
+ * operators of com.microsoft that say in their own words what others say become those.
  *
  * A failure is kept in the draft: what follows it does nothing and gives -1, so that a rule may build a chain of nodes
  * and look once at the end.
@@ -14,11 +15,12 @@
 typedef struct tn_lift {
     tn_graph *graph;
     tn_region *scratch;
-    const char *op;   /* the operator's name; a rule may change it */
-    int64_t version;  /* of ai.onnx, that the node was written for */
-    tn_node node;     /* the draft: in, out and attrs may be edited and replaced (from scratch); op is not set */
-    bool done;        /* nothing is left to be added */
-    tn_status status; /* of the first thing that failed */
+    const char *domain; /* "" is ai.onnx; a rule of another domain may change it */
+    const char *op;     /* the operator's name; a rule may change it */
+    int64_t version;    /* of ai.onnx, that the node was written for */
+    tn_node node;       /* the draft: in, out and attrs may be edited and replaced (from scratch); op is not set */
+    bool done;          /* nothing is left to be added */
+    tn_status status;   /* of the first thing that failed */
 } tn_lift;
 
 typedef struct tn_lift_rule {
@@ -33,11 +35,19 @@ tn_status tn_lift_apply(tn_lift *lift);
 /* ---- for rules ---- */
 /* Puts the draft into the graph as it is now. Like all that follows, returns the draft's status. */
 tn_status tn_lift_flush(tn_lift *lift);
-/* Adds a node with one new value as output, which it returns; -1 on failure. attrs may be NULL. */
+/* Adds a node with one new value as output, which it returns; -1 on failure. attrs may be NULL. The operator is ai.onnx's,
+ * or com.microsoft's if only that has one of the name. */
 int tn_lift_add(tn_lift *lift, const char *op, int in_count, const int *in, int attr_count, const tn_attr *attrs);
 /* Likewise, writing to a value that exists. */
 tn_status tn_lift_add_to(tn_lift *lift, const char *op, int in_count, const int *in, int out, int attr_count,
                          const tn_attr *attrs);
+/* Nodes of one and two inputs without attributes; a Cast; dims [start, end) of a value's shape; the value in the shape
+ * that the parts make. -1 on failure. */
+int tn_lift_one(tn_lift *lift, const char *op, int a);
+int tn_lift_two(tn_lift *lift, const char *op, int a, int b);
+int tn_lift_cast(tn_lift *lift, int value, tn_dtype to);
+int tn_lift_dims(tn_lift *lift, int value, int start, int end);
+int tn_lift_reshape(tn_lift *lift, int value, int count, const int *parts);
 /* A value for a node that follows. -1 on failure. */
 int tn_lift_value(tn_lift *lift);
 /* Constants: int64[count], float32[count], and a scalar of any numeric dtype. -1 on failure. */
@@ -60,5 +70,6 @@ const tn_tensor *tn_lift_contents(const tn_lift *lift, int in);
 tn_status tn_lift_unsupported(const tn_lift *lift, const char *what);
 
 extern const tn_lift_rule tn_lift_elementwise[], tn_lift_shape[], tn_lift_network[], tn_lift_reduce[];
+extern const tn_lift_rule tn_lift_early[], tn_lift_microsoft[];
 
 #endif

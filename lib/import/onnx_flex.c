@@ -8,31 +8,6 @@
 #include "import/lift.h"
 #include "import/onnx.h"
 
-static int one(tn_lift *lift, const char *op, int a) {
-    return tn_lift_add(lift, op, 1, &a, 0, NULL);
-}
-
-static int two(tn_lift *lift, const char *op, int a, int b) {
-    return tn_lift_add(lift, op, 2, (int[]){a, b}, 0, NULL);
-}
-
-static int cast(tn_lift *lift, int value, tn_dtype to) {
-    return tn_lift_add(lift, "Cast", 1, &value, 1, &(tn_attr){.name = "to", .kind = TN_ATTR_INT, .i = to});
-}
-
-/* Dims [start, end) of a value's shape. */
-static int shape_of(tn_lift *lift, int value, int start, int end) {
-    tn_attr attrs[] = {{.name = "start", .kind = TN_ATTR_INT, .i = start},
-                       {.name = "end", .kind = TN_ATTR_INT, .i = end}};
-    return tn_lift_add(lift, "Shape", 1, &value, 2, attrs);
-}
-
-/* The value in the shape that the parts make. */
-static int reshape(tn_lift *lift, int value, int count, const int *parts) {
-    tn_attr axis = {.name = "axis", .kind = TN_ATTR_INT, .i = 0};
-    return two(lift, "Reshape", value, tn_lift_add(lift, "Concat", count, parts, 1, &axis));
-}
-
 /* With the last two axes exchanged. */
 static int transpose(tn_lift *lift, int value) {
     static const int64_t perm[] = {0, 1, 3, 2};
@@ -46,10 +21,10 @@ static int root_of_scale(tn_lift *lift, int q) {
     if (tn_node_attr(&lift->node, "scale")) {
         root = tn_lift_scalar(lift, TN_FLOAT32, sqrtf(tn_attr_float(&lift->node, "scale", 1)));
     } else {
-        int head_size = cast(lift, shape_of(lift, q, 3, 4), TN_FLOAT32);
-        root = one(lift, "Sqrt", one(lift, "Reciprocal", one(lift, "Sqrt", head_size)));
+        int head_size = tn_lift_cast(lift, tn_lift_dims(lift, q, 3, 4), TN_FLOAT32);
+        root = tn_lift_one(lift, "Sqrt", tn_lift_one(lift, "Reciprocal", tn_lift_one(lift, "Sqrt", head_size)));
     }
-    return two(lift, "CastLike", root, q);
+    return tn_lift_two(lift, "CastLike", root, q);
 }
 
 static tn_status apply_body(tn_lift *lift, const char *name, int count, const tn_pending_body *bodies, int *value) {
@@ -88,17 +63,18 @@ tn_status tn_onnx_flex_attention(tn_lift *lift, int body_count, const tn_pending
     tn_dtype wide = tn_lift_dtype(lift, 0) == TN_FLOAT64 ? TN_FLOAT64 : TN_FLOAT32;
     tn_dtype precision = (tn_dtype)tn_attr_int(node, "softmax_precision", wide);
     int root = root_of_scale(lift, q), any = tn_lift_ints(lift, 1, (int64_t[]){-1});
-    int batch = shape_of(lift, q, 0, 1), heads = shape_of(lift, k, 1, 2), rows = shape_of(lift, q, 0, 3);
-    int columns = shape_of(lift, k, 2, 3), left = two(lift, "Mul", q, root), right = two(lift, "Mul", k, root);
-    if (!same_heads) left = reshape(lift, left, 4, (int[]){batch, heads, any, shape_of(lift, q, 3, 4)});
-    int scores = two(lift, "MatMul", left, transpose(lift, right));
-    if (!same_heads) scores = reshape(lift, scores, 2, (int[]){rows, columns});
-    scores = cast(lift, scores, precision);
+    int batch = tn_lift_dims(lift, q, 0, 1), heads = tn_lift_dims(lift, k, 1, 2), rows = tn_lift_dims(lift, q, 0, 3);
+    int columns = tn_lift_dims(lift, k, 2, 3), left = tn_lift_two(lift, "Mul", q, root),
+        right = tn_lift_two(lift, "Mul", k, root);
+    if (!same_heads) left = tn_lift_reshape(lift, left, 4, (int[]){batch, heads, any, tn_lift_dims(lift, q, 3, 4)});
+    int scores = tn_lift_two(lift, "MatMul", left, transpose(lift, right));
+    if (!same_heads) scores = tn_lift_reshape(lift, scores, 2, (int[]){rows, columns});
+    scores = tn_lift_cast(lift, scores, precision);
     TN_TRY(apply_body(lift, "score_mod", body_count, bodies, &scores));
     int shares = tn_lift_add(lift, "Softmax", 1, &scores, 1, &(tn_attr){.name = "axis", .kind = TN_ATTR_INT, .i = -1});
     TN_TRY(apply_body(lift, "prob_mod", body_count, bodies, &shares));
-    if (!same_heads) shares = reshape(lift, shares, 4, (int[]){batch, heads, any, columns});
-    int result = two(lift, "MatMul", shares, cast(lift, v, precision));
-    if (!same_heads) result = reshape(lift, result, 2, (int[]){rows, shape_of(lift, v, 3, 4)});
+    if (!same_heads) shares = tn_lift_reshape(lift, shares, 4, (int[]){batch, heads, any, columns});
+    int result = tn_lift_two(lift, "MatMul", shares, tn_lift_cast(lift, v, precision));
+    if (!same_heads) result = tn_lift_reshape(lift, result, 2, (int[]){rows, tn_lift_dims(lift, v, 3, 4)});
     return tn_lift_add_to(lift, "CastLike", 2, (int[]){result, v}, node->out[0], 0, NULL);
 }

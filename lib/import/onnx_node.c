@@ -219,18 +219,21 @@ static tn_status add_node(tn_scope *scope, const tn_node_proto *node) {
     tn_pending_body *bodies = tn_region_array(importer->scratch, (size_t)node->attr_count + 1, sizeof *bodies);
     int body_count = 0;
     if (!domain || !name || !bodies) return TN_E_MEMORY;
-    tn_lift lift = {.graph = scope->graph, .scratch = importer->scratch, .op = name};
+    tn_lift lift = {.graph = scope->graph,
+                    .scratch = importer->scratch,
+                    .domain = tn_is_ai_onnx(node->domain) ? "" : domain,
+                    .op = name};
     TN_TRY(version_of(scope, node->domain, &lift.version));
     TN_TRY(read_draft(scope, node, &lift.node, bodies, &body_count));
     if (tn_is_ai_onnx(node->domain)) {
         if (lift.version < 9 && strcmp(name, "Scan") == 0 && body_count == 1)
             return tn_onnx_batched_scan(scope, &lift.node, &bodies[0]);
-        TN_TRY(tn_lift_apply(&lift));
     } else if (strcmp(domain, "ai.onnx.preview") == 0 && strcmp(name, "FlexAttention") == 0) {
         return tn_onnx_flex_attention(&lift, body_count, bodies);
     }
+    TN_TRY(tn_lift_apply(&lift));
     if (lift.done) return TN_OK;
-    const tn_op *op = tn_graph_find_op(scope->graph, domain, lift.op);
+    const tn_op *op = tn_graph_find_op(scope->graph, lift.domain, lift.op);
     if (!op) return add_unknown(importer, node, lift.version);
     int index = tn_graph_add_node(scope->graph, op, lift.node.name, lift.node.in_count, lift.node.in,
                                   lift.node.out_count, lift.node.out);

@@ -1,6 +1,6 @@
 #!/bin/sh
-# The real models, on random and on real input, and those that scikit-learn makes: each agrees with ONNX Runtime at every
-# instruction set level of this machine, on one thread and two.
+# The real models, on random and on real input, those that scikit-learn makes, and the operators of com.microsoft: all
+# agree with ONNX Runtime at every instruction set level of this machine, on one thread and two.
 set -eu
 cd "$(dirname "$0")/../.."
 tests/models/fetch.sh
@@ -10,6 +10,7 @@ made=$(cat tests/models/*.py tests/models/*.sh tests/setup/requirements.txt exam
 [ -d build/models/cases/real ] || build/venv/bin/python tests/models/cases.py >/dev/null
 [ -d build/models/cases/recorded ] || tests/models/real_inputs.sh
 [ -d build/models/cases/sklearn ] || build/venv/bin/python tests/models/make_sklearn.py >/dev/null
+[ -d build/models/cases/microsoft ] || build/venv/bin/python tests/models/make_microsoft.py >/dev/null
 echo "$made" > build/models/cases-made
 run=${BUILD:-build}/tests/conformance/onnx_backend
 for cpu in $($run --levels); do

@@ -118,6 +118,18 @@ static void determinants_of_batches(void **state) {
     refused("Det", NO_ATTRS, TN_E_SHAPE, "[..., M, M]", make(TN_FLOAT32, DIMS(2, 3), NULL));
 }
 
+static void inverses_pivot(void **state) {
+    (void)state;
+    tn_tensor *x = make(TN_FLOAT32, DIMS(2, 2, 2), VALUES(0, 2, 4, 1, 1, 0, 0, 0)), *y;
+    assert_ok(tn_eager_run(NULL, tn_op_find("com.microsoft", "Inverse"), NO_ATTRS, 1, (const tn_tensor *[]){x}, 1, &y));
+    const float *inverse = y->data;
+    const float first[] = {-0.125f, 0.25f, 0.5f, 0};
+    for (int i = 0; i < 4; i++) assert_float_equal(inverse[i], first[i], 1e-7f);
+    for (int i = 4; i < 8; i++) assert_false(isfinite(inverse[i]));
+    tn_tensor_destroy(x);
+    tn_tensor_destroy(y);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_best_of_overlapping_boxes_stays),
@@ -125,6 +137,7 @@ int main(void) {
         cmocka_unit_test(regions_are_sampled_between_elements),
         cmocka_unit_test(regions_are_pooled_by_whole_elements),
         cmocka_unit_test(determinants_of_batches),
+        cmocka_unit_test(inverses_pivot),
     };
     return cmocka_run_group_tests_name("detection", tests, NULL, NULL);
 }
