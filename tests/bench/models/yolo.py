@@ -45,7 +45,7 @@ def detect(net, maps, size):
     shape = net.constant([0, 4 * BINS + CLASSES, -1], np.int64)
     heads = []
     for x in maps:
-        box = net.conv(conv(net, conv(net, x, 64, 3), 64, 3), 4 * BINS, 1, gain=0.15)
+        box = net.conv(conv(net, conv(net, x, 64, 3), 64, 3), 4 * BINS, 1, gain=0.08)
         score = net.conv(conv(net, conv(net, x, 80, 3), 80, 3), CLASSES, 1)
         heads.append(net.op("Reshape", joined(net, box, score), shape))
     everything = net.op("Concat", *heads, axis=2)
