@@ -60,7 +60,7 @@ OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o) $(GENERATED:.c=.o)
 TESTS := $(sort $(wildcard tests/unit/*.c))
 TEST_PROGRAMS := $(TESTS:%.c=$(BUILD)/%)
 CONFORMANCE := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/conformance/*.c))
-FUZZERS := $(filter-out $(BUILD)/tests/fuzz/replay,$(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/*.c)))
+FUZZERS := $(filter-out $(addprefix $(BUILD)/tests/fuzz/,replay variants),$(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/*.c)))
 EXAMPLES := $(patsubst examples/%.c,$(BUILD)/examples/%,$(wildcard examples/*.c))
 TOOL_SOURCES := $(sort $(wildcard examples/tenon/*.c))
 TOOL := $(if $(TOOL_SOURCES),$(BUILD)/tenon)
@@ -144,6 +144,9 @@ $(BUILD)/tests/conformance/%: $(BUILD)/tests/conformance/%.o $(BUILD)/libtenon.a
 $(FUZZERS): $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(if $(FUZZ_ENGINE),,$(BUILD)/tests/fuzz/replay.o) $(BUILD)/libtenon.a
 	$(SAY) LD $@
 	$(Q)$(CC) $(SANITIZE) $(FUZZ_ENGINE) $(LDFLAGS) -o $@ $^ $(LIBS)
+$(BUILD)/tests/fuzz/variants: $(BUILD)/tests/fuzz/variants.o $(BUILD)/libtenon.a
+	$(SAY) LD $@
+	$(Q)$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $^ $(LIBS)
 $(BUILD)/examples/%: examples/%.c $(BUILD)/libtenon.a
 	@mkdir -p $(@D)
 	$(SAY) CC $<
@@ -170,6 +173,7 @@ ONNX_DATA ?= $(shell $(PYTHON) -c 'import onnx, os; print(os.path.dirname(onnx._
 conformance: $(CONFORMANCE)
 	$(BUILD)/tests/conformance/onnx_backend --known tests/conformance/known_failures.txt $(ONNX_DATA)
 	$(BUILD)/tests/conformance/onnx_backend tests/conformance # models of old opsets, sequences in loops
+fuzzers: $(FUZZERS)
 fuzz: $(FUZZERS) # kept inputs, and FUZZ_RUNS mutations of each
 	@for f in $(notdir $(FUZZERS)); do \
 	    echo "fuzz $$f"; $(BUILD)/tests/fuzz/$$f -n $${FUZZ_RUNS:-200} tests/fuzz/corpus/$$f || exit 1; done
@@ -205,6 +209,6 @@ help:
 	@echo 'make install  PREFIX=/usr/local DESTDIR='
 	@echo 'make format lint clean'
 
-.PHONY: all lib examples setup demo test unit conformance fuzz check format lint install clean help
+.PHONY: all lib examples setup demo test unit conformance fuzz fuzzers check format lint install clean help
 .SECONDARY:
 -include $(wildcard $(OBJECTS:.o=.d) $(BUILD)/tests/*/*.d $(BUILD)/examples/*/*.d)

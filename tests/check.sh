@@ -30,6 +30,8 @@ tests/python.sh
 tests/readme.sh
 step sanitizers
 tests/sanitize.sh
+step "fuzzing, ${FUZZ_SECONDS:-300} s"
+tests/fuzz.sh
 step "64-bit Arm"
 tests/cross.sh
 step done

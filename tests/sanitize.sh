@@ -1,6 +1,7 @@
 #!/bin/sh
-# The tests under sanitizers: address and undefined behaviour (unit tests, ONNX's tests, examples, the command), threads
-# (what shares models and pools), and valgrind. Needs `make all` and build/venv.
+# The tests under sanitizers: address and undefined behaviour (unit tests, ONNX's tests, fuzz inputs, 10,000 damaged
+# variants of the real models, examples, the command), threads (what shares models and pools), and valgrind. Needs
+# `make all` and build/venv.
 set -eu
 cd "$(dirname "$0")/.."
 jobs=$(nproc)
@@ -9,7 +10,10 @@ run() { make --no-print-directory -j"$jobs" OPT="-O1 -g" "$@"; }
 address="-fsanitize=address,undefined -fno-sanitize-recover=all"
 # Not detect_stack_use_after_return: its stack is not aligned for 64-byte vectors.
 export UBSAN_OPTIONS=print_stacktrace=1
-run BUILD=build/asan SANITIZE="$address" unit conformance fuzz
+run BUILD=build/asan SANITIZE="$address" unit conformance fuzz build/asan/tests/fuzz/variants
+tests/models/fetch.sh
+build/asan/tests/fuzz/variants -n 10000 -j "$jobs" \
+    $(find -L build/models -path build/models/cases -prune -o -name '*.onnx' -print | sort)
 EXAMPLES=build/asan/examples tests/examples.sh
 TENON_COMMAND=build/asan/tenon build/venv/bin/python -m unittest discover -s tests/command
 

@@ -33,6 +33,9 @@ tn_status tn_fail_context(tn_status status, const char *format, ...) __attribute
 void *tn_alloc(const tn_allocator *allocator, size_t size);
 void *tn_alloc_zero(const tn_allocator *allocator, size_t size);
 void tn_free(const tn_allocator *allocator, void *pointer, size_t size);
+/* An allocator over another that has no more than `limit` bytes out at once. Not for use by two threads at once. */
+tn_allocator *tn_bounded_create(const tn_allocator *parent, size_t limit);
+void tn_bounded_destroy(const tn_allocator *bounded); /* accepts NULL */
 
 /* Checked arithmetic: false on overflow, and then *out is untouched. */
 static inline bool tn_mul_size(size_t a, size_t b, size_t *out) {
@@ -51,8 +54,7 @@ static inline bool tn_add_size(size_t a, size_t b, size_t *out) {
 /* A region: memory that is given back all at once. Graphs, plans and imports live in one each.
  * Not for use by two threads at once. */
 typedef struct tn_region tn_region;
-/* `limit` is the most bytes it may take, 0 for none; above it allocations fail with TN_E_LIMIT's sentence. */
-tn_region *tn_region_create(const tn_allocator *allocator, size_t limit);
+tn_region *tn_region_create(const tn_allocator *allocator);
 void tn_region_destroy(tn_region *region);
 /* Forgets all that was allocated, keeps the first block for reuse. */
 void tn_region_reset(tn_region *region);

@@ -27,11 +27,50 @@ const tn_allocator *tn_allocator_default(void) {
     return &default_allocator;
 }
 
+typedef struct bounded {
+    tn_allocator allocator; /* whose context this is */
+    const tn_allocator *parent;
+    size_t used, limit;
+} bounded;
+
+static void *bounded_alloc(void *context, size_t size, size_t alignment) {
+    bounded *b = context;
+    if (size > b->limit || b->used > b->limit - size) return NULL;
+    void *pointer = b->parent->alloc(b->parent->context, size, alignment);
+    if (pointer) b->used += size;
+    return pointer;
+}
+
+static void bounded_free(void *context, void *pointer, size_t size) {
+    bounded *b = context;
+    b->used -= size;
+    b->parent->free(b->parent->context, pointer, size);
+}
+
+tn_allocator *tn_bounded_create(const tn_allocator *parent, size_t limit) {
+    bounded *b = tn_alloc(parent, sizeof *b);
+    if (!b) return NULL;
+    if (!parent) parent = &default_allocator;
+    *b = (bounded){{sizeof(tn_allocator), b, bounded_alloc, bounded_free}, parent, sizeof *b, limit};
+    return &b->allocator;
+}
+
+void tn_bounded_destroy(const tn_allocator *allocator) {
+    if (!allocator) return;
+    bounded *b = allocator->context;
+    tn_free(b->parent, b, sizeof *b);
+}
+
 void *tn_alloc(const tn_allocator *allocator, size_t size) {
     if (!allocator) allocator = &default_allocator;
     void *pointer = size <= PTRDIFF_MAX ? allocator->alloc(allocator->context, size ? size : 1, 64) : NULL;
-    if (!pointer) tn_fail(TN_E_MEMORY, "out of memory: %zu bytes asked for", size);
-    return pointer;
+    if (pointer) return pointer;
+    const bounded *b = allocator->alloc == bounded_alloc ? allocator->context : NULL;
+    if (b)
+        tn_fail(TN_E_MEMORY, "%zu bytes more than the %zu in use would pass the limit of %zu", size, b->used, b->limit);
+    else
+        tn_fail(TN_E_MEMORY, "out of memory: %zu bytes asked for", size);
+    return NULL;
 }
 
 void *tn_alloc_zero(const tn_allocator *allocator, size_t size) {
@@ -54,21 +93,18 @@ typedef struct block {
 struct tn_region {
     const tn_allocator *allocator;
     block *blocks;
-    size_t bytes, limit;
 };
 
-tn_region *tn_region_create(const tn_allocator *allocator, size_t limit) {
+tn_region *tn_region_create(const tn_allocator *allocator) {
     tn_region *region = tn_alloc_zero(allocator, sizeof *region);
     if (!region) return NULL;
     region->allocator = allocator;
-    region->limit = limit;
     return region;
 }
 
 static void free_blocks(tn_region *region, const block *keep) {
     for (block *b = region->blocks, *next; b && b != keep; b = next) {
         next = b->next;
-        region->bytes -= b->size;
         tn_free(region->allocator, b, b->size);
     }
 }
@@ -95,16 +131,10 @@ void *tn_region_alloc(tn_region *region, size_t size) {
         size_t need;
         if (!tn_add_size(size, 64, &need)) need = SIZE_MAX;
         need = TN_MAX(need, (size_t)BLOCK_BYTES);
-        if (region->limit && (need > region->limit || region->bytes > region->limit - need)) {
-            tn_fail(TN_E_LIMIT, "limit exceeded: %zu bytes more than the %zu in use would pass the limit of %zu", size,
-                    region->bytes, region->limit);
-            return NULL;
-        }
         b = tn_alloc(region->allocator, need);
         if (!b) return NULL;
         *b = (block){region->blocks, need, 64};
         region->blocks = b;
-        region->bytes += need;
         start = 64;
     }
     b->used = start + size;
@@ -114,7 +144,7 @@ void *tn_region_alloc(tn_region *region, size_t size) {
 void *tn_region_array(tn_region *region, size_t count, size_t size) {
     size_t bytes;
     if (!tn_mul_size(count, size, &bytes)) {
-        tn_fail(TN_E_LIMIT, "limit exceeded: %zu elements of %zu bytes", count, size);
+        tn_fail(TN_E_MEMORY, "out of memory: %zu elements of %zu bytes", count, size);
         return NULL;
     }
     return tn_region_alloc(region, bytes);

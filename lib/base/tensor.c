@@ -380,7 +380,7 @@ bool tn_tensor_is_dense(const tn_tensor *tensor) {
 }
 
 char *tn_shape_text(char *text, size_t size, tn_dtype dtype, int rank, const int64_t *dims) {
-    int n = snprintf(text, size, "%s[", tn_dtype_name(dtype));
+    int n = snprintf(text, size, "%s[", dtype ? tn_dtype_name(dtype) : "");
     for (int i = 0; i < rank && i < TN_MAX_RANK && n >= 0 && (size_t)n < size; i++) {
         const char *comma = i ? "," : "";
         if (dims[i] < 0)

@@ -149,7 +149,7 @@ tn_status tn_eager_values(const tn_eager *options, const tn_node *node, int in_c
                           int out_count, tn_value *out) {
     call c = {.options = options, .node = node, .in_count = in_count, .out_count = out_count};
     memset(out, 0, (size_t)out_count * sizeof *out);
-    c.region = tn_region_create(options ? options->allocator : NULL, 0);
+    c.region = tn_region_create(options ? options->allocator : NULL);
     if (!c.region) return TN_E_MEMORY;
     tn_status status = run_in(&c, in, out);
     if (status != TN_OK)
@@ -162,7 +162,7 @@ tn_status tn_eager_run(const tn_eager *options, const tn_op *op, int attr_count,
                        const tn_tensor *const *in, int out_count, tn_tensor **out) {
     const tn_allocator *allocator = options ? options->allocator : NULL;
     tn_node node = {.op = op, .name = "", .attr_count = attr_count, .attrs = (tn_attr *)attrs};
-    tn_region *region = tn_region_create(allocator, 0);
+    tn_region *region = tn_region_create(allocator);
     tn_value *values = region ? tn_region_array(region, (size_t)(in_count + out_count) + 1, sizeof *values) : NULL;
     tn_value **pointers = values ? tn_region_array(region, (size_t)in_count + 1, sizeof *pointers) : NULL;
     tn_value *results = values ? values + in_count : NULL;

@@ -24,7 +24,7 @@ tn_status tn_packs_create(const tn_allocator *allocator, tn_packs **out_packs) {
     *out_packs = packs;
     if (!packs) return TN_E_MEMORY;
     packs->allocator = allocator;
-    packs->region = tn_region_create(allocator, 0);
+    packs->region = tn_region_create(allocator);
     pthread_mutex_init(&packs->lock, NULL);
     if (packs->region) return TN_OK;
     tn_packs_destroy(packs);

@@ -45,8 +45,8 @@ static tn_status fill_session(tn_session *s, const tn_session_options *options) 
     s->exec.profile = options->profile;
     s->exec.host.allocator = s->allocator;
     s->exec.host.random = options->seed ? options->seed : 0x7E4E4Eu;
-    s->exec.host.strings = tn_region_create(s->allocator, 0);
-    s->exec.late = tn_region_create(s->allocator, 0);
+    s->exec.host.strings = tn_region_create(s->allocator);
+    s->exec.late = tn_region_create(s->allocator);
     s->inputs = tn_alloc_zero(s->allocator, ((size_t)model->graph->input_count + 1) * sizeof *s->inputs);
     s->cache = tn_alloc_zero(s->allocator, (size_t)s->max_shapes * sizeof *s->cache);
     if (!s->exec.host.strings || !s->exec.late || !s->inputs || !s->cache) return TN_E_MEMORY;
@@ -217,7 +217,7 @@ static bool matches(const tn_session *s, const prepared *p) {
 
 static tn_status make_plan(tn_session *s, prepared *p) {
     const tn_graph *graph = s->model->graph;
-    p->region = tn_region_create(s->allocator, 0);
+    p->region = tn_region_create(s->allocator);
     p->types = p->region ? tn_region_array(p->region, (size_t)graph->input_count + 1, sizeof *p->types) : NULL;
     if (!p->types) return TN_E_MEMORY;
     for (int i = 0; i < graph->input_count; i++) planned_type(s, i, &p->types[i]);

@@ -15,12 +15,17 @@ typedef struct tn_keeper {
 
 tn_status tn_graph_create_root(const tn_allocator *allocator, size_t limit, tn_graph **out_graph) {
     *out_graph = NULL;
-    tn_region *region = tn_region_create(allocator, limit);
+    tn_allocator *bounded = limit ? tn_bounded_create(allocator, limit) : NULL;
+    if (limit && !bounded) return TN_E_MEMORY;
+    if (bounded) allocator = bounded;
+    tn_region *region = tn_region_create(allocator);
     tn_graph *graph = region ? tn_region_alloc(region, sizeof *graph) : NULL;
     if (!graph) {
         tn_region_destroy(region);
+        tn_bounded_destroy(bounded);
         return TN_E_MEMORY;
     }
+    graph->bounded = bounded;
     graph->region = region;
     graph->root = graph;
     graph->name = "";
@@ -41,8 +46,10 @@ tn_graph *tn_graph_create_body(tn_graph *parent) {
 
 void tn_graph_destroy(tn_graph *graph) {
     if (!graph) return;
+    const tn_allocator *bounded = graph->root->bounded;
     for (tn_keeper *k = graph->root->keepers; k; k = k->next) k->release(k->pointer, k->size);
     tn_region_destroy(graph->region);
+    tn_bounded_destroy(bounded);
 }
 
 tn_status tn_graph_keep(tn_graph *graph, void (*release)(void *pointer, size_t size), void *pointer, size_t size) {
@@ -360,7 +367,7 @@ static tn_status sort_with(tn_graph *graph, tn_region *scratch) {
 tn_status tn_graph_sort(tn_graph *graph) {
     set_producers(graph);
     if (is_sorted(graph)) return TN_OK;
-    tn_region *scratch = tn_region_create(graph->allocator, 0);
+    tn_region *scratch = tn_region_create(graph->allocator);
     if (!scratch) return TN_E_MEMORY;
     tn_status status = sort_with(graph, scratch);
     tn_region_destroy(scratch);

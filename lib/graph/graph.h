@@ -91,9 +91,10 @@ struct tn_graph {
     size_t custom_count;
     struct tn_keeper *keepers; /* of the root only: what to release with the graph, as file mappings */
     const tn_allocator *allocator;
+    tn_allocator *bounded; /* of the root only: its allocator, if there is a limit */
 };
 
-/* `limit` is the most memory the graph may take, 0 for none. */
+/* `limit` is the most memory that the graph, and all that allocates from its allocator, may take; 0 for none. */
 tn_status tn_graph_create_root(const tn_allocator *allocator, size_t limit, tn_graph **out_graph);
 tn_graph *tn_graph_create_body(tn_graph *parent); /* NULL on failure */
 /* Calls release(pointer, size) when the root goes. On failure it has been called already. */

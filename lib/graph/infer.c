@@ -151,7 +151,7 @@ tn_status tn_graph_infer_node(tn_graph *graph, const tn_node *node) {
     tn_status status = tn_op_check_arity(node);
     if (status != TN_OK) return status;
     if (ins > INLINE_TYPES || outs > INLINE_TYPES) {
-        scratch = tn_region_create(graph->allocator, 0);
+        scratch = tn_region_create(graph->allocator);
         in = scratch ? tn_region_array(scratch, (size_t)ins + 1, sizeof *in) : NULL;
         value = scratch ? tn_region_array(scratch, (size_t)ins + 1, sizeof *value) : NULL;
         out = scratch ? tn_region_array(scratch, (size_t)outs + 1, sizeof *out) : NULL;

@@ -5,8 +5,8 @@
 #include "graph/graph.h"
 
 /* Fills an empty root graph. `data` must outlive it: weights are used in place. External data is looked for in `folder`
- * (NULL: refused). memory_limit is the most that the import may take for itself, beside the graph; 0: no limit. */
-tn_status tn_import_onnx(const void *data, size_t size, const char *folder, size_t memory_limit, tn_graph *graph);
+ * (NULL: refused). */
+tn_status tn_import_onnx(const void *data, size_t size, const char *folder, tn_graph *graph);
 /* Maps a whole file to read. An empty file is no failure: contents->size is 0. */
 tn_status tn_map_file(const char *path, tn_string *contents);
 /* Ends the mapping now, or when the graph goes. */

@@ -1,4 +1,4 @@
-/* Loading a model: import into a graph whose memory is bounded, then what lib/passes makes of it. */
+/* Loading a model: import into a graph whose memory is bounded, then what lib/passes makes of it within that. */
 #include "exec/model.h"
 #include "graph/custom.h"
 #include "import/import.h"
@@ -20,7 +20,7 @@ static tn_status load(const char *path, const char *folder, tn_string contents, 
     }
     if (path) status = tn_keep_contents(graph, contents);
     if (status == TN_OK) status = tn_graph_add_custom_ops(graph, full.custom_ops, full.custom_op_count);
-    if (status == TN_OK) status = tn_import_onnx(contents.data, contents.size, folder, limit, graph);
+    if (status == TN_OK) status = tn_import_onnx(contents.data, contents.size, folder, graph);
     if (status == TN_OK) return tn_model_from_graph(graph, options, out_model);
     tn_graph_destroy(graph);
     return status;

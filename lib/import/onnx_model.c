@@ -100,9 +100,9 @@ static tn_status import_model(tn_importer *importer, tn_string message) {
     return importer->unknown ? unknown_operators(importer) : status;
 }
 
-tn_status tn_import_onnx(const void *data, size_t size, const char *folder, size_t memory_limit, tn_graph *graph) {
+tn_status tn_import_onnx(const void *data, size_t size, const char *folder, tn_graph *graph) {
     tn_importer importer = {.root = graph, .folder = folder};
-    importer.scratch = tn_region_create(graph->allocator, memory_limit);
+    importer.scratch = tn_region_create(graph->allocator);
     if (!importer.scratch) return TN_E_MEMORY;
     tn_status status = import_model(&importer, (tn_string){data, size});
     tn_region_destroy(importer.scratch);

@@ -142,7 +142,7 @@ static tn_status regex_infer(tn_infer *call) {
 static tn_status regex_prepare(tn_prepare *call) {
     const tn_attr *pattern = tn_node_attr(call->node, "pattern");
     if (!pattern || pattern->kind != TN_ATTR_STRING) return tn_fail(TN_E_FORMAT, "attribute pattern is missing");
-    tn_region *region = tn_region_create(NULL, 0);
+    tn_region *region = tn_region_create(NULL);
     tn_regex made, *kept = call->state = tn_prepare_alloc(call, sizeof *kept);
     tn_status status = region && kept ? tn_regex_compile(region, pattern->s.data, pattern->s.size, &made) : TN_E_MEMORY;
     if (status == TN_OK) {

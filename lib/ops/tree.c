@@ -189,7 +189,7 @@ tn_status tn_trees_build(tn_prepare *call, const tn_tree_model *model, tn_trees 
                       .features = 1,
                       .aggregate = model->aggregate};
     TN_TRY(check(model));
-    tn_region *scratch = tn_region_create(NULL, 0);
+    tn_region *scratch = tn_region_create(NULL);
     builder b = {.m = model, .out = out};
     tn_status status = scratch ? build(call, &b, scratch) : TN_E_MEMORY;
     tn_region_destroy(scratch);

@@ -108,7 +108,7 @@ static tn_status read_model(tn_prepare *call, tn_region *region, state *s) {
 static tn_status prepare(tn_prepare *call) {
     state *s = call->state = tn_prepare_alloc(call, sizeof *s);
     if (!s) return TN_E_MEMORY;
-    tn_region *region = tn_region_create(NULL, 0);
+    tn_region *region = tn_region_create(NULL);
     tn_status status = region ? read_model(call, region, s) : TN_E_MEMORY;
     tn_region_destroy(region);
     if (status != TN_OK) return status;

@@ -106,7 +106,7 @@ static tn_status merge_nodes(tn_graph *graph, int *table, size_t mask, int *chan
 }
 
 tn_status tn_pass_common(tn_graph *graph, int *changes) {
-    tn_region *scratch = tn_region_create(graph->allocator, 0);
+    tn_region *scratch = tn_region_create(graph->allocator);
     size_t entries = 64;
     while (entries < 2 * (size_t)TN_MAX(graph->value_count, graph->node_count)) entries *= 2;
     int *constants = scratch ? tn_region_array(scratch, entries, sizeof *constants) : NULL;

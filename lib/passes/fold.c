@@ -79,7 +79,7 @@ static tn_status fold_node(tn_graph *graph, const tn_node *node, tn_region *scra
 }
 
 tn_status tn_pass_fold(tn_graph *graph, int *changes) {
-    tn_region *scratch = tn_region_create(graph->allocator, 0);
+    tn_region *scratch = tn_region_create(graph->allocator);
     tn_status status = scratch ? TN_OK : TN_E_MEMORY;
     size_t budget = budget_of(graph), bytes;
     for (int n = 0; n < graph->node_count && status == TN_OK; n++) {

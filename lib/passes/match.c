@@ -13,7 +13,7 @@ tn_status tn_match_recount(tn_match *m) {
 }
 
 tn_status tn_match_begin(tn_match *m, tn_graph *graph) {
-    *m = (tn_match){.graph = graph, .scratch = tn_region_create(graph->allocator, 0)};
+    *m = (tn_match){.graph = graph, .scratch = tn_region_create(graph->allocator)};
     return m->scratch ? tn_match_recount(m) : TN_E_MEMORY;
 }
 

@@ -23,7 +23,7 @@ const tn_pass tn_passes[] = {
 
 /* Nodes whose outputs nobody reads. */
 static tn_status drop_unused(tn_graph *graph) {
-    tn_region *scratch = tn_region_create(graph->allocator, 0);
+    tn_region *scratch = tn_region_create(graph->allocator);
     int *uses = scratch ? tn_region_array(scratch, (size_t)graph->value_count + 1, sizeof *uses) : NULL;
     if (uses) {
         tn_graph_count_uses(graph, uses);

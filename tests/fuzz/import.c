@@ -1,12 +1,15 @@
-/* Fuzzing the loader: any bytes must end in a model or a sentence, within bounded memory. */
-#include <stdlib.h>
-#include <string.h>
-#include <tenon/model.h>
+/* Fuzzing the loader: any bytes must end in a model or a sentence, and take no more memory than the limit. */
+#include "inputs.h"
 
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
 
+#define LIMIT ((size_t)64 << 20)
+#define MODEL_ITSELF 4096 /* what a model is beside its graph */
+
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size) {
-    tn_model_options options = {sizeof options, .memory_limit = 64u << 20};
+    fuzz_memory memory = {.most = LIMIT + MODEL_ITSELF};
+    const tn_allocator counting = {sizeof counting, &memory, fuzz_alloc, fuzz_free};
+    tn_model_options options = {sizeof options, .allocator = &counting, .memory_limit = LIMIT};
     tn_model *model;
     /* Of exactly its size, so that a sanitizer sees what reads beyond it. */
     void *copy = malloc(size ? size : 1);
@@ -14,5 +17,6 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size) {
     if (size) memcpy(copy, data, size);
     if (tn_model_load_memory(copy, size, NULL, &options, &model) == TN_OK) tn_model_destroy(model);
     free(copy);
+    if (memory.used || memory.refused) abort(); /* a leak; memory beyond the limit */
     return 0;
 }

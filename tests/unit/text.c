@@ -44,7 +44,7 @@ static void case_is_mapped_in_all_scripts(void **state) {
 }
 
 static bool matches(const char *pattern, const char *text) {
-    tn_region *region = tn_region_create(NULL, 0);
+    tn_region *region = tn_region_create(NULL);
     tn_regex regex;
     tn_status status = tn_regex_compile(region, pattern, strlen(pattern), &regex);
     if (status != TN_OK) fail_msg("%s: %s", pattern, tn_last_error());
@@ -116,7 +116,7 @@ static void bad_expressions_are_refused(void **state) {
                 {"((a{1000}){1000}){1000}", TN_E_LIMIT},
                 {"(((){1000}){1000}){1000}", TN_E_LIMIT}};
     for (size_t i = 0; i < TN_COUNT(rows); i++) {
-        tn_region *region = tn_region_create(NULL, 0);
+        tn_region *region = tn_region_create(NULL);
         tn_regex regex;
         tn_status status = tn_regex_compile(region, rows[i].pattern, strlen(rows[i].pattern), &regex);
         if (status != rows[i].status) fail_msg("%s: %s", rows[i].pattern, tn_status_text(status));
@@ -124,7 +124,7 @@ static void bad_expressions_are_refused(void **state) {
     }
     char deep[1001] = "";
     memset(deep, '(', 1000);
-    tn_region *region = tn_region_create(NULL, 0);
+    tn_region *region = tn_region_create(NULL);
     tn_regex regex;
     assert_int_equal(tn_regex_compile(region, deep, 1000, &regex), TN_E_LIMIT);
     tn_region_destroy(region);

@@ -1,0 +1,40 @@
+#!/bin/sh
+# The fuzz targets under libFuzzer, side by side, for FUZZ_SECONDS (300) each, with address and undefined-behaviour
+# sanitizers: no crash, no input that takes 10 s, no leak, no single allocation above 512 MiB. They start from
+# tests/fuzz/corpus and what earlier runs left in build/fuzz/corpus. What fails is kept in build/fuzz/found.
+# `tests/fuzz.sh minimize` then writes to tests/fuzz/corpus what reaches code that it did not reach before.
+set -eu
+cd "$(dirname "$0")/.."
+make --no-print-directory -j"$(nproc)" fuzzers BUILD=build/fuzz CC="${CLANG:-clang}" OPT="-O1 -g" \
+    SANITIZE="-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all" FUZZ_ENGINE=-fsanitize=fuzzer
+mkdir -p build/fuzz/found build/fuzz/log
+targets=$(ls tests/fuzz/corpus)
+
+if [ "${1:-}" = minimize ]; then
+    for target in $targets; do
+        build/fuzz/tests/fuzz/$target -merge=1 -max_len=4096 "tests/fuzz/corpus/$target" "build/fuzz/corpus/$target" \
+            2>&1 | tail -1
+    done
+    exit
+fi
+pids=
+for target in $targets; do
+    mkdir -p "build/fuzz/corpus/$target"
+    build/fuzz/tests/fuzz/$target -max_total_time="${FUZZ_SECONDS:-300}" -timeout=10 -malloc_limit_mb=512 \
+        -max_len=16384 -print_final_stats=1 -artifact_prefix="build/fuzz/found/$target-" \
+        "build/fuzz/corpus/$target" "tests/fuzz/corpus/$target" >"build/fuzz/log/$target" 2>&1 &
+    pids="$pids $!"
+done
+failed=0
+for target in $targets; do
+    pid=${pids# } pid=${pid%% *} pids=${pids# } pids=${pids#"$pid"}
+    if wait "$pid"; then
+        echo "$target: $(sed -n 's/^stat::number_of_executed_units: *//p' "build/fuzz/log/$target") inputs," \
+            "$(sed -n 's/.* cov: \([0-9]*\) .*/\1/p' "build/fuzz/log/$target" | tail -1) edges, nothing found"
+    else
+        failed=1
+        echo "$target: see build/fuzz/log/$target"
+        grep -E "ERROR|SUMMARY|Test unit written" "build/fuzz/log/$target" || tail -5 "build/fuzz/log/$target"
+    fi
+done
+exit $failed
