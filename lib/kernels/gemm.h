@@ -45,6 +45,8 @@ typedef struct tn_gemm_f32 {
     const float *b;
     size_t b_stride, b_panel; /* b_panel: floats from one panel of B to the next, where there are several */
     const uint32_t *b_offset; /* [k], or NULL: row i of B lies at b + b_offset[i] instead */
+    const float *ahead;       /* NULL, or k rows, ahead_stride floats apart, of n floats that are needed next */
+    size_t ahead_stride;
     float *c;
     size_t c_stride;
     bool first, last;     /* block of k: starts from the biases and the residual, ends with the activation */

@@ -32,17 +32,20 @@ ALWAYS_INLINE void store_part(float *p, vf x, size_t left) {
 
 /* One tile of whole vectors: sums start from `bias`, one a row, or (NULL) from what is in c. */
 typedef struct tile_call {
-    const float *b, *bias;
+    const float *b, *bias, *ahead;
     const uint32_t *offset;
     float *c;
-    size_t k, b_stride, c_stride;
+    size_t k, b_stride, c_stride, ahead_stride;
     bool clip;
     float low, high;
 } tile_call;
 
-ALWAYS_INLINE void tile(const tile_call *t, const float *a, int rows, int vecs, bool offsets) {
+/* Where rows of B are: one after the other; likewise while others, which no hardware foresees, are fetched; anywhere. */
+enum { B_ROWS, B_ROWS_AHEAD, B_OFFSETS };
+
+ALWAYS_INLINE void tile(const tile_call *t, const float *a, int rows, int vecs, int way) {
     vf acc[GEMM_ROWS][GEMM_VECS];
-    const float *b = t->b, *bias = t->bias;
+    const float *b = t->b, *bias = t->bias, *ahead = t->ahead;
     size_t b_stride = t->b_stride, c_stride = t->c_stride;
     float *c = t->c;
     if (bias) {
@@ -58,7 +61,7 @@ ALWAYS_INLINE void tile(const tile_call *t, const float *a, int rows, int vecs, 
     }
     for (size_t k = 0; k < t->k; k++) {
         vf x[GEMM_VECS];
-        if (offsets) b = t->b + t->offset[k];
+        if (way == B_OFFSETS) b = t->b + t->offset[k];
 #pragma GCC unroll 4
         for (int v = 0; v < vecs; v++) x[v] = vf_load(b + v * VF_WIDTH);
 #pragma GCC unroll 16
@@ -68,11 +71,11 @@ ALWAYS_INLINE void tile(const tile_call *t, const float *a, int rows, int vecs, 
             for (int v = 0; v < vecs; v++) acc[r][v] = MULTIPLY_ADD(s, x[v], acc[r][v]);
         }
         a += rows;
-        if (!offsets) {
-            /* Of a matrix that is read as it lies: the next panel, which no hardware foresees. */
+        if (way != B_OFFSETS) b += b_stride;
+        if (way == B_ROWS_AHEAD) {
 #pragma GCC unroll 4
-            for (int i = 0; i < GEMM_COLUMNS; i += 16) __builtin_prefetch(b + GEMM_COLUMNS + i);
-            b += b_stride;
+            for (int i = 0; i < GEMM_COLUMNS; i += 16) __builtin_prefetch(ahead + i, 0, 2);
+            ahead += t->ahead_stride;
         }
     }
     if (t->clip) {
@@ -88,11 +91,11 @@ ALWAYS_INLINE void tile(const tile_call *t, const float *a, int rows, int vecs, 
         for (int v = 0; v < vecs; v++) vf_store(c + (size_t)r * c_stride + v * VF_WIDTH, acc[r][v]);
 }
 
-#define TILE(r, v, name, offsets)                                                                                      \
+#define TILE(r, v, name, way)                                                                                          \
     static void name##_##r##x##v(const tile_call *t, const float *a) {                                                 \
-        tile(t, a, r, v, offsets);                                                                                     \
+        tile(t, a, r, v, way);                                                                                         \
     }
-#define TILE_NAME(r, v, name, offsets) name##_##r##x##v,
+#define TILE_NAME(r, v, name, way) name##_##r##x##v,
 #if GEMM_ROWS == 14
 #define TILES_OF(v, X, ...)                                                                                            \
     X(1, v, __VA_ARGS__)                                                                                               \
@@ -132,11 +135,13 @@ ALWAYS_INLINE void tile(const tile_call *t, const float *a, int rows, int vecs, 
 #define ALL_TILES(X, ...) X(1, __VA_ARGS__) X(2, __VA_ARGS__) X(3, __VA_ARGS__) X(4, __VA_ARGS__)
 #endif
 #define DEFINE_TILES(v, ...) TILES_OF(v, TILE, __VA_ARGS__)
-ALL_TILES(DEFINE_TILES, tile, false)
-ALL_TILES(DEFINE_TILES, offset_tile, true)
-typedef void (*const tile_table[GEMM_VECS][GEMM_ROWS])(const tile_call *t, const float *a);
-static tile_table tiles = {ALL_TILES(ROW_OF_TILES, tile, false)};
-static tile_table offset_tiles = {ALL_TILES(ROW_OF_TILES, offset_tile, true)};
+ALL_TILES(DEFINE_TILES, tile, B_ROWS)
+ALL_TILES(DEFINE_TILES, ahead_tile, B_ROWS_AHEAD)
+ALL_TILES(DEFINE_TILES, offset_tile, B_OFFSETS)
+static void (*const tiles[3][GEMM_VECS][GEMM_ROWS])(const tile_call *t, const float *a) = {
+    {ALL_TILES(ROW_OF_TILES, tile, B_ROWS)},
+    {ALL_TILES(ROW_OF_TILES, ahead_tile, B_ROWS_AHEAD)},
+    {ALL_TILES(ROW_OF_TILES, offset_tile, B_OFFSETS)}};
 
 static void gemm_f32_tile(size_t *rows, size_t *columns, size_t *lanes) {
     *rows = GEMM_ROWS;
@@ -176,10 +181,7 @@ static void one_tile(const tn_gemm_f32 *g, tile_call *t, const float *a, size_t 
     t->c_stride = whole ? g->c_stride : GEMM_COLUMNS;
     t->bias = !plain ? NULL : e->row_bias ? e->row_bias + row : zeros;
     if (!plain && !(whole && !g->first)) start_rows(g, row, rows, column, n, t->c, t->c_stride);
-    if (t->offset)
-        offset_tiles[vecs - 1][rows - 1](t, a);
-    else
-        tiles[vecs - 1][rows - 1](t, a);
+    tiles[t->offset ? B_OFFSETS : t->ahead ? B_ROWS_AHEAD : B_ROWS][vecs - 1][rows - 1](t, a);
     if (g->last && e->activation > TN_ACT_CLIP) activate(rows, vecs * VF_WIDTH, t->c, t->c_stride, e);
     for (size_t r = 0; r < rows && !whole; r++)
         for (size_t j = 0; j < n; j += VF_WIDTH)
@@ -195,8 +197,12 @@ static void gemm_f32(const tn_gemm_f32 *g) {
     for (size_t row = 0; row < g->m; row += g->rows, a += g->a_panel) {
         size_t rows = TN_LEAST(g->m - row, g->rows);
         t.b = g->b;
-        for (size_t column = 0; column < g->n; column += GEMM_COLUMNS, t.b += g->b_panel)
+        t.ahead = row == 0 ? g->ahead : NULL;
+        t.ahead_stride = g->ahead_stride;
+        for (size_t column = 0; column < g->n; column += GEMM_COLUMNS, t.b += g->b_panel) {
             one_tile(g, &t, a + g->a_skip * rows, row, column, TN_LEAST(g->n - column, (size_t)GEMM_COLUMNS));
+            if (t.ahead) t.ahead += GEMM_COLUMNS;
+        }
     }
 }
 

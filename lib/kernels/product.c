@@ -101,6 +101,9 @@ static void packed_panel(const tn_panels *panels, const tn_product *p, size_t co
 static void matrix_panel(const tn_panels *panels, const tn_product *p, size_t column, size_t n, size_t k,
                          size_t k_count, float *buffer, tn_gemm_f32 *call) {
     const float *b = panels->b + k * panels->k_stride + column * panels->column_stride;
+    bool more = panels->column_stride == 1 && column + n < p->n;
+    call->ahead = more ? b + n : NULL;
+    call->ahead_stride = panels->k_stride;
     if (panels->column_stride == 1 && n % p->columns == 0 && p->panel_uses <= DIRECT_USES) {
         call->b = b;
         call->b_stride = panels->k_stride;
