@@ -8,8 +8,6 @@ PREFIX ?= /usr/local
 VERSION := 0.1.0
 SOVERSION := 0
 MACHINE := $(shell $(CC) -dumpmachine 2>/dev/null | cut -d- -f1)
-WITH_OPENBLAS ?= $(shell pkg-config --exists openblas 2>/dev/null && echo 1 || echo 0)
-WITH_ZLIB ?= $(shell pkg-config --exists zlib 2>/dev/null && echo 1 || echo 0)
 
 WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla
 # Under a sanitizer, loops that are meant to become vectors do not.
@@ -20,15 +18,18 @@ CFLAGS_ALL = -std=c11 -D_GNU_SOURCE -DTN_BUILD_SHARED -DTN_VERSION=\"$(VERSION)\
 # The command and the examples use the public headers alone, as any host does.
 HOST_FLAGS = -std=c11 -D_GNU_SOURCE $(WARN) $(OPT) $(SANITIZE) -Iinclude $(CFLAGS)
 LIBS := -lm -lpthread
-ifeq ($(WITH_OPENBLAS),1)
-CFLAGS_ALL += -DTN_WITH_OPENBLAS=1 $(shell pkg-config --cflags openblas)
-LIBS += $(shell pkg-config --libs openblas)
+# Libraries that are used where pkg-config finds them; WITH_<NAME>=0 leaves one out.
+OPTIONAL := OPENBLAS:openblas ZLIB:zlib JPEG:libjpeg JPEG2000:libopenjp2 WEBP:libwebp
+define optional
+WITH_$(1) ?= $$(shell pkg-config --exists $(2) 2>/dev/null && echo 1 || echo 0)
+CFLAGS_ALL += -DTN_WITH_$(1)=$$(WITH_$(1))
+ifeq ($$(WITH_$(1)),1)
+CFLAGS_ALL += $$(shell pkg-config --cflags $(2))
+LIBS += $$(shell pkg-config --libs $(2))
 endif
-ifeq ($(WITH_ZLIB),1)
-CFLAGS_ALL += -DTN_WITH_ZLIB=1 $(shell pkg-config --cflags zlib)
-TOOL_CFLAGS += -DTN_WITH_ZLIB=1
-LIBS += $(shell pkg-config --libs zlib)
-endif
+endef
+$(foreach o,$(OPTIONAL),$(eval $(call optional,$(word 1,$(subst :, ,$(o))),$(word 2,$(subst :, ,$(o))))))
+TOOL_CFLAGS := -DTN_WITH_ZLIB=$(WITH_ZLIB)
 
 # Kernel files end in the instruction set that they need: lib/kernels/<family>_<level>.c
 ifeq ($(MACHINE),x86_64)

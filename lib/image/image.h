@@ -1,7 +1,9 @@
-/* Image files to pixels: BMP, JPEG, PNG, PNM and TIFF as ImageDecoder meets them.
+/* Image files to pixels, as ImageDecoder meets them: BMP, PNM and TIFF by code of our own, PNG with zlib, and JPEG, JPEG
+ * 2000 and WebP by their libraries, if the build has them.
  *
  * A decoder returns false for a file that it does not understand, that is broken, or for which there is no memory; it
- * reads nothing outside of the file. Memory is asked for in few large pieces and is the caller's to give back. */
+ * reads nothing outside of the file. Pixels lie in the caller's memory, asked for in one piece; libraries take what they
+ * need in between from the heap. */
 #ifndef TN_IMAGE_H
 #define TN_IMAGE_H
 
@@ -19,11 +21,13 @@ typedef struct tn_image {
     uint8_t *pixels;
 } tn_image;
 
-/* By what the file begins with. */
-bool tn_image_decode(tn_string file, const tn_image_memory *memory, tn_image *out);
+/* By what the file begins with. TN_E_FORMAT: it cannot be decoded; TN_E_UNSUPPORTED: not by this build. */
+tn_status tn_image_decode(tn_string file, const tn_image_memory *memory, tn_image *out);
 
 bool tn_image_bmp(tn_string file, const tn_image_memory *memory, tn_image *out);
-bool tn_image_jpeg(tn_string file, const tn_image_memory *memory, tn_image *out);
+bool tn_image_jpeg(tn_string file, const tn_image_memory *memory, tn_image *out);     /* WITH_JPEG */
+bool tn_image_jpeg2000(tn_string file, const tn_image_memory *memory, tn_image *out); /* WITH_JPEG2000 */
+bool tn_image_webp(tn_string file, const tn_image_memory *memory, tn_image *out);     /* WITH_WEBP */
 bool tn_image_png(tn_string file, const tn_image_memory *memory, tn_image *out);
 bool tn_image_pnm(tn_string file, const tn_image_memory *memory, tn_image *out);
 bool tn_image_tiff(tn_string file, const tn_image_memory *memory, tn_image *out);
@@ -31,10 +35,12 @@ bool tn_image_tiff(tn_string file, const tn_image_memory *memory, tn_image *out)
 /* Zlib's format (RFC 1950 and 1951) to exactly `size` bytes. */
 bool tn_inflate(const uint8_t *in, size_t in_size, uint8_t *out, size_t size);
 
+#define TN_IMAGE_PIXELS ((size_t)1 << 28)
+
 /* Sizes that are sane, and memory for the pixels. */
 static inline bool tn_image_alloc(const tn_image_memory *memory, size_t width, size_t height, int channels,
                                   tn_image *out) {
-    if (!width || !height || width > 1 << 16 || height > 1 << 16) return false;
+    if (!width || !height || width > 1 << 16 || height > 1 << 16 || width * height > TN_IMAGE_PIXELS) return false;
     *out = (tn_image){width, height, channels, memory->alloc(memory->context, width * height * (size_t)channels)};
     return out->pixels != NULL;
 }

@@ -1,5 +1,5 @@
-/* ImageDecoder: an image file's bytes to pixels. lib/image knows the formats; of those that the operator's description
- * lists, JPEG 2000 and WebP are left out. A file that cannot be decoded gives an empty result, as it says there. */
+/* ImageDecoder: an image file's bytes to pixels. lib/image knows the formats. A file that cannot be decoded gives an empty
+ * result, as the operator's description says; one of a format that is not in this build fails. */
 #include "graph/op.h"
 #include "image/image.h"
 
@@ -48,7 +48,9 @@ static tn_status run(tn_run *call) {
     format to = *(const format *)call->state;
     tn_image image = {0};
     tn_image_memory memory = {alloc, call};
-    if (!tn_image_decode((tn_string){in->data, (size_t)tn_count(in)}, &memory, &image)) image = (tn_image){0};
+    tn_status status = tn_image_decode((tn_string){in->data, (size_t)tn_count(in)}, &memory, &image);
+    if (status == TN_E_UNSUPPORTED) return status;
+    if (status != TN_OK) image = (tn_image){0};
     int64_t dims[] = {(int64_t)image.height, (int64_t)image.width, to == GREY ? 1 : 3};
     TN_TRY(tn_run_output(call, 0, TN_UINT8, 3, dims));
     if (image.pixels && tn_out(call, 0)) write_pixels(&image, to, tn_out(call, 0)->data);
