@@ -1,15 +1,23 @@
 /* Conv, and com.microsoft's FusedConv with what is added and the activation inside.
  *
  * float32: kernels of one element are products of the weights with the image as it is; depthwise convolution has kernels
- * of its own; where there is one output position, weights lie as a product with a vector wants them; all others are
- * products with a copy of the image (conv_image.c). float64 takes plain loops. */
+ * of its own; where there is one output position, weights lie as a product with a vector wants them; few positions are
+ * rows of a product with packed weights (conv_few.c); all others are products with a copy of the image (conv_image.c). float64 takes plain loops. */
 #include "ops/conv.h"
 #include "ops/data.h"
 #include "ops/fused_activation.h"
 #include "ops/scratch.h"
 #include <stdio.h>
 
-typedef enum conv_kind { CONV_EMPTY, CONV_DEPTHWISE, CONV_VECTOR, CONV_POINTWISE, CONV_IMAGE, CONV_PLAIN } conv_kind;
+typedef enum conv_kind {
+    CONV_EMPTY,
+    CONV_DEPTHWISE,
+    CONV_VECTOR,
+    CONV_FEW,
+    CONV_POINTWISE,
+    CONV_IMAGE,
+    CONV_PLAIN
+} conv_kind;
 
 typedef struct conv_state {
     conv_kind kind;
@@ -17,6 +25,7 @@ typedef struct conv_state {
     tn_epilogue epilogue;
     tn_conv_depthwise *depthwise;
     tn_conv_image *image;
+    tn_conv_few *few;
     const tn_product *product;     /* of one group */
     const float *weights;          /* packed, group after group; NULL: packed at each run */
     size_t group_a, buffer_floats; /* floats of a group's packed weights, of one thread's buffer */
@@ -189,6 +198,9 @@ static tn_status conv_prepare(tn_prepare *call) {
         int64_t k = TN_MAX(s->channels * s->taps, 1);
         c->task_rows = TN_MAX(65536 / k, 4);
         c->row_tasks = (s->outputs + c->task_rows - 1) / c->task_rows;
+    } else if (call->value[1] && tn_conv_few_fits(s, call->kernels)) {
+        c->kind = CONV_FEW;
+        return tn_conv_few_prepare(call, s, &c->few);
     } else {
         c->kind = is_pointwise(s) ? CONV_POINTWISE : CONV_IMAGE;
         if (c->kind == CONV_POINTWISE)
@@ -295,6 +307,10 @@ static tn_status conv_run(tn_run *call) {
     e.residual = z ? z->data : NULL;
     if (state->kind == CONV_DEPTHWISE) {
         tn_conv_depthwise_run(call, state->depthwise, x->data, w->data, out->data, &e);
+        return TN_OK;
+    }
+    if (state->kind == CONV_FEW) {
+        tn_conv_few_run(call, state->few, x->data, out->data, &e);
         return TN_OK;
     }
     run_call c = {state, call->kernels, x->data, w->data, out->data, NULL, &e};

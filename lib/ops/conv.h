@@ -30,6 +30,14 @@ tn_status tn_conv_image_prepare(tn_prepare *call, const tn_conv_shape *shape, tn
 void tn_conv_image_run(const tn_run *call, const tn_conv_image *image, void *scratch, const float *x, const float *w,
                        float *y, const tn_epilogue *epilogue);
 
+/* Where constant weights meet few output positions. Adds to call->scratch what run needs; its own memory is the first of
+ * it. */
+typedef struct tn_conv_few tn_conv_few;
+bool tn_conv_few_fits(const tn_conv_shape *shape, const tn_kernels *kernels);
+tn_status tn_conv_few_prepare(tn_prepare *call, const tn_conv_shape *shape, tn_conv_few **out_few);
+/* epilogue: row_bias [outputs], residual like y. */
+void tn_conv_few_run(const tn_run *call, const tn_conv_few *few, const float *x, float *y, const tn_epilogue *epilogue);
+
 /* Depthwise convolution, each channel with kernels of its own, of 1 or 2 spatial axes. */
 typedef struct tn_conv_depthwise tn_conv_depthwise;
 bool tn_conv_depthwise_fits(const tn_conv_shape *shape);

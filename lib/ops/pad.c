@@ -109,20 +109,35 @@ typedef struct pad_box {
     int axis;
 } pad_box;
 
-/* Fills `count` positions of the box's axis from `at` on, from the output's position `from` or from one element. */
-static void fill(const pad_box *b, int64_t at, int64_t count, int64_t from, const void *element) {
+/* Fills `count` positions of the box's axis from `at` on, from the output's positions `from`, from + step... or from one
+ * element. */
+static void fill(const pad_box *b, int64_t at, int64_t count, int64_t from, int64_t step, const void *element) {
     const tn_tensor *out = b->out;
     tn_move m = {.bits = tn_dtype_bits(out->dtype), .rank = out->rank};
     int64_t to = at * out->strides[b->axis], offset = from * out->strides[b->axis];
     for (int i = 0; i < out->rank; i++) {
         m.dims[i] = i < b->axis ? b->kept[i] : i > b->axis ? out->dims[i] : count;
         m.dst_strides[i] = out->strides[i];
-        m.src_strides[i] = element || i == b->axis ? 0 : out->strides[i];
+        m.src_strides[i] = element ? 0 : out->strides[i] * (i == b->axis ? step : 1);
         if (i < b->axis) to += b->start[i] * out->strides[i], offset += b->start[i] * out->strides[i];
     }
     tn_move_plan(&m);
     tn_move_run(&m, b->call->kernels, b->call->pool, out->data, to, element ? element : out->data,
                 element ? 0 : offset);
+}
+
+/* Positions [at, end) of the axis, all of them before or after the kept ones: those whose sources go up or down together
+ * are one move. */
+static void fill_mirrored(const pad_box *b, pad_mode mode, int64_t at, int64_t end) {
+    int64_t first = b->start[b->axis], kept = b->kept[b->axis];
+    while (at < end) {
+        int64_t from = source(mode, at - first, kept), count = 1, step = 0;
+        if (at + 1 < end) step = source(mode, at + 1 - first, kept) - from;
+        if (step != 1 && step != -1) step = 0; /* a period's end, or one element to mirror */
+        while (step && at + count < end && source(mode, at + count - first, kept) == from + count * step) count++;
+        fill(b, at, count, first + from, step, NULL);
+        at += count;
+    }
 }
 
 static tn_status pad_run(tn_run *call) {
@@ -154,16 +169,13 @@ static tn_status pad_run(tn_run *call) {
     for (int axis = data->rank - 1; axis >= 0; axis--) {
         const pad_box box = {call, out, start, kept, axis};
         int64_t first = start[axis], end = first + kept[axis];
-        if (mode == PAD_CONSTANT) {
-            fill(&box, 0, first, 0, element);
-            fill(&box, end, out->dims[axis] - end, 0, element);
-        } else if (mode == PAD_EDGE) {
-            fill(&box, 0, first, first, NULL);
-            fill(&box, end, out->dims[axis] - end, end - 1, NULL);
+        if (mode == PAD_CONSTANT || mode == PAD_EDGE) {
+            const void *border = mode == PAD_CONSTANT ? element : NULL;
+            fill(&box, 0, first, first, 0, border);
+            fill(&box, end, out->dims[axis] - end, end - 1, 0, border);
         } else {
-            for (int64_t i = 0; i < first; i++) fill(&box, i, 1, first + source(mode, i - first, kept[axis]), NULL);
-            for (int64_t i = end; i < out->dims[axis]; i++)
-                fill(&box, i, 1, first + source(mode, i - first, kept[axis]), NULL);
+            fill_mirrored(&box, mode, 0, first);
+            fill_mirrored(&box, mode, end, out->dims[axis]);
         }
     }
     return TN_OK;

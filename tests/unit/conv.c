@@ -156,6 +156,21 @@ static void pointwise_kernels_match_plain_loops(void **state) {
     check_all(cases, TN_COUNT(cases));
 }
 
+/* Positions are then the rows of a product, and taps that see padding alone are left out. */
+static void few_positions_match_plain_loops(void **state) {
+    (void)state;
+    static const conv_case cases[] = {
+        {1, 1, 1, 70, 1, {40}, {16}, {8}, ONES, {0}, "", true, false},
+        {5, 1, 9, 33, 1, {7}, {3}, {2}, ONES, {1, 1}, "Relu", true, false},
+        {1, 1, 30, 40, 1, {1}, {3}, ONES, ONES, {1, 1}, "HardSwish", true, false},
+        {3, 1, 30, 40, 1, {2}, {3}, {2}, ONES, {1, 1}, "", true, true},
+        {2, 1, 12, 50, 2, {3, 3}, {3, 3}, {2, 2}, {2, 1}, {2, 1, 2, 1}, "HardSwish", true, true},
+        {1, 1, 300, 40, 2, {1, 20}, {1, 5}, ONES, ONES, {0, 2, 0, 2}, "Relu", false, false},
+        {1, 1, 5, 40, 2, {2, 2}, {5, 5}, ONES, ONES, {2, 2, 2, 2}, "", true, false},
+    };
+    check_all(cases, TN_COUNT(cases));
+}
+
 static void depthwise_kernels_match_plain_loops(void **state) {
     (void)state;
     static const conv_case cases[] = {
@@ -226,6 +241,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(dense_kernels_match_plain_loops),
         cmocka_unit_test(pointwise_kernels_match_plain_loops),
+        cmocka_unit_test(few_positions_match_plain_loops),
         cmocka_unit_test(depthwise_kernels_match_plain_loops),
         cmocka_unit_test(auto_pad_keeps_the_size_that_strides_give),
         cmocka_unit_test(hostile_attributes_are_refused),

@@ -1,0 +1,222 @@
+/* Convolution with few output positions: a short signal, the last layers of a network that shrinks its image.
+ *
+ * Idea: elsewhere a vector holds neighbouring positions; where there are only a few of these, most of it would stay empty.
+ * So the product is turned round: rows of A are the positions of all images, gathered from the image by a table of indices,
+ * and columns of B are the outputs, whose weights are packed as those of a fully connected layer. Each weight is read
+ * once, in order. Taps that no position ever sees (small images, wide pads) are left out of both.
+ *
+ * The result is [positions, outputs] and is turned at the end, unless there is one position only. */
+#include "ops/conv.h"
+#include "ops/scratch.h"
+#include <stdio.h>
+
+#define MOST_ROWS 48 /* positions: above, the table and the turning are no longer small beside the product */
+#define TAKE 256     /* indices that one call of the kernel takes, about: fewer channels' windows are taken together */
+
+struct tn_conv_few {
+    tn_conv_shape shape;
+    tn_product product;
+    int64_t live;         /* taps that are seen */
+    int64_t *tap;         /* [live] */
+    int64_t together;     /* channels that one call takes */
+    int32_t *index;       /* for each panel of A: [together, live, rows of the panel], elements of the image */
+    int32_t *holes;       /* for each panel, the entries of one channel's index that lie in the padding */
+    size_t *first_hole;   /* [row_panels + 1] */
+    const float *weights; /* packed */
+    size_t buffer_bytes;
+};
+
+/* Element of a channel that output position `at` sees through a tap; -1: padding. */
+static int64_t element(const tn_window *w, int64_t at, int64_t tap) {
+    int64_t from = 0, step = 1;
+    for (int axis = w->spatial - 1; axis >= 0; axis--) {
+        int64_t i =
+            at % w->out[axis] * w->stride[axis] - w->pad_begin[axis] + tap % w->kernel[axis] * w->dilation[axis];
+        if (i < 0 || i >= w->in[axis]) return -1;
+        from += i * step;
+        step *= w->in[axis];
+        at /= w->out[axis];
+        tap /= w->kernel[axis];
+    }
+    return from;
+}
+
+bool tn_conv_few_fits(const tn_conv_shape *s, const tn_kernels *kernels) {
+    size_t most_rows, columns, size;
+    int64_t rows = s->batch * s->out_plane;
+    kernels->gemm_f32_tile(&most_rows, &columns, &size);
+    int64_t lanes = (int64_t)size;
+    if (s->group != 1 || lanes < 2 || s->batch > MOST_ROWS || s->out_plane > MOST_ROWS || rows > MOST_ROWS)
+        return false;
+    if (s->channels * s->taps < 1 || s->batch * s->channels > INT32_MAX / TN_MAX(s->in_plane, 1)) return false;
+    /* Vectors of a step of k, this way and the other. */
+    int64_t few = rows * ((s->outputs + lanes - 1) / lanes);
+    int64_t many = s->batch * s->outputs * ((s->out_plane + lanes - 1) / lanes);
+    return few * 5 <= many * 4;
+}
+
+static tn_status find_taps(tn_prepare *call, tn_conv_few *c) {
+    const tn_conv_shape *s = &c->shape;
+    c->tap = tn_prepare_alloc(call, (size_t)s->taps * sizeof *c->tap);
+    if (!c->tap) return TN_E_MEMORY;
+    for (int64_t tap = 0; tap < s->taps; tap++) {
+        bool seen = false;
+        for (int64_t at = 0; at < s->out_plane && !seen; at++) seen = element(&s->window, at, tap) >= 0;
+        if (seen) c->tap[c->live++] = tap;
+    }
+    return TN_OK;
+}
+
+static tn_status make_index(tn_prepare *call, tn_conv_few *c) {
+    const tn_conv_shape *s = &c->shape;
+    const tn_product *p = &c->product;
+    size_t live = (size_t)c->live, together = (size_t)c->together, holes = 0;
+    c->index = tn_prepare_alloc(call, together * live * p->m * sizeof *c->index);
+    c->holes = tn_prepare_alloc(call, live * p->m * sizeof *c->holes);
+    c->first_hole = tn_prepare_alloc(call, (p->row_panels + 1) * sizeof *c->first_hole);
+    if (!c->index || !c->holes || !c->first_hole) return TN_E_MEMORY;
+    int32_t *to = c->index;
+    for (size_t panel = 0; panel < p->row_panels; panel++) {
+        size_t first = panel * p->rows, rows = TN_MIN(p->rows, p->m - first);
+        c->first_hole[panel] = holes;
+        for (size_t i = 0; i < together * live * rows; i++) {
+            size_t channel = i / (live * rows), entry = i % (live * rows), row = first + entry % rows;
+            int64_t image = (int64_t)row / s->out_plane, at = (int64_t)row % s->out_plane;
+            int64_t from = element(&s->window, at, c->tap[entry / rows]);
+            if (from < 0 && channel == 0) c->holes[holes++] = (int32_t)entry;
+            *to++ = (int32_t)((image * s->channels + (int64_t)channel) * s->in_plane + TN_MAX(from, 0));
+        }
+    }
+    c->first_hole[p->row_panels] = holes;
+    return TN_OK;
+}
+
+typedef struct pack_call {
+    const tn_conv_few *c;
+    const float *weights;
+} pack_call;
+
+/* Column j of B: the live taps of output j, channel after channel. */
+static void pack_weights(void *dst, const void *context) {
+    const pack_call *call = context;
+    const tn_conv_few *c = call->c;
+    const tn_product *p = &c->product;
+    size_t taps = (size_t)c->shape.taps, live = (size_t)c->live, row = (size_t)c->shape.channels * taps;
+    if (live == taps) {
+        for (size_t i = 0; i < p->column_panels; i++) tn_product_pack_b(p, call->weights, 1, row, dst, i);
+        return;
+    }
+    float *to = dst;
+    for (size_t j = 0; j < p->n; j++) {
+        const float *from = call->weights + j * row;
+        float *column = to + j / p->columns * p->columns * p->k + j % p->columns;
+        for (size_t k = 0; k < p->k; k++) column[k * p->columns] = from[k / live * taps + (size_t)c->tap[k % live]];
+    }
+}
+
+static tn_status prepare_weights(tn_prepare *call, tn_conv_few *c) {
+    const tn_window *w = &c->shape.window;
+    char layout[1024]; /* 6 axes of 6 numbers */
+    int used =
+        snprintf(layout, sizeof layout, "conv_few_f32 %zu %zux%zu", c->product.columns, c->product.n, c->product.k);
+    /* Geometry decides which taps are left out. */
+    for (int i = 0; i < w->spatial && c->live < c->shape.taps; i++)
+        used += snprintf(layout + used, sizeof layout - (size_t)used, ", %lld: %lld to %lld by %lld %lld %lld",
+                         (long long)w->kernel[i], (long long)w->in[i], (long long)w->out[i], (long long)w->stride[i],
+                         (long long)w->dilation[i], (long long)w->pad_begin[i]);
+    pack_call context = {c, call->value[1]->data};
+    const void *packed;
+    TN_TRY(tn_prepare_pack(call, 1, layout, tn_product_b_bytes(&c->product), pack_weights, &context, &packed));
+    c->weights = packed;
+    return TN_OK;
+}
+
+tn_status tn_conv_few_prepare(tn_prepare *call, const tn_conv_shape *shape, tn_conv_few **out_few) {
+    tn_conv_few *c = tn_prepare_alloc(call, sizeof *c);
+    if (!c) return TN_E_MEMORY;
+    *out_few = c;
+    c->shape = *shape;
+    TN_TRY(find_taps(call, c));
+    size_t m = (size_t)(shape->batch * shape->out_plane), k = (size_t)(shape->channels * c->live);
+    tn_product_plan(&c->product, call->kernels, m, (size_t)shape->outputs, k, 1, 1);
+    c->together = TN_MIN(TN_MAX(TAKE / TN_MAX(c->live * (int64_t)c->product.rows, 1), 1), shape->channels);
+    TN_TRY(make_index(call, c));
+    size_t a_bytes = tn_product_a_bytes(&c->product), buffer = tn_product_buffer_bytes(&c->product);
+    if (a_bytes == SIZE_MAX || buffer == SIZE_MAX || tn_product_b_bytes(&c->product) == SIZE_MAX)
+        return tn_fail(TN_E_SHAPE, "the weights are too large");
+    TN_TRY(prepare_weights(call, c));
+    c->buffer_bytes = (buffer + 63) / 64 * 64;
+    bool fits = tn_scratch_add(&call->scratch, a_bytes, 1) &&
+                tn_scratch_add(&call->scratch, m * (size_t)shape->outputs, sizeof(float)) &&
+                tn_scratch_add(&call->scratch, (size_t)call->threads, c->buffer_bytes);
+    return fits ? TN_OK : tn_fail(TN_E_SHAPE, "an image of %lld channels is too large", (long long)shape->channels);
+}
+
+typedef struct run_call {
+    const tn_conv_few *c;
+    const tn_kernels *kernels;
+    float *a, *tile;
+    uint8_t *buffers;
+    const tn_epilogue *epilogue;
+} run_call;
+
+static void gather(const run_call *r, const float *x) {
+    const tn_conv_few *c = r->c;
+    const tn_product *p = &c->product;
+    const int32_t *index = c->index;
+    float *dst = r->a;
+    for (size_t panel = 0; panel < p->row_panels; panel++) {
+        int64_t one = c->live * (int64_t)TN_MIN(p->rows, p->m - panel * p->rows);
+        const int32_t *hole = c->holes + c->first_hole[panel], *end = c->holes + c->first_hole[panel + 1];
+        for (int64_t channel = 0; channel < c->shape.channels; channel += c->together) {
+            int64_t channels = TN_MIN(c->together, c->shape.channels - channel);
+            r->kernels->take_4(channels * one, x + channel * c->shape.in_plane, index, dst);
+            for (int64_t i = 0; i < channels; i++, dst += one)
+                for (const int32_t *h = hole; h < end; h++) dst[*h] = 0;
+        }
+        index += c->together * one;
+    }
+}
+
+static void product_task(void *context, int64_t task) {
+    const run_call *r = context;
+    const tn_product *p = &r->c->product;
+    const tn_panels weights = tn_panels_packed(r->c->weights, p->k);
+    tn_product_task(p, (size_t)task, r->a, &weights, r->tile, p->n, r->epilogue,
+                    (float *)(void *)(r->buffers + (size_t)tn_worker_index() * r->c->buffer_bytes));
+}
+
+/* [positions, outputs] of an image to [outputs, positions]; then what could not be added before. */
+static void turn(const run_call *r, int64_t image, float *y, const tn_epilogue *e) {
+    const tn_conv_shape *s = &r->c->shape;
+    size_t n = (size_t)s->outputs, plane = (size_t)s->out_plane, at = (size_t)image * n * plane;
+    r->kernels->transpose_4((int64_t)n, (int64_t)plane, r->tile + at, (int64_t)(n * sizeof *y), y + at,
+                            (int64_t)(plane * sizeof *y));
+    if (!e->residual) return;
+    r->kernels->scatter_add_f32(n * plane, e->residual + at, y + at, 1);
+    r->kernels->activate_f32(n * plane, y + at, e);
+}
+
+void tn_conv_few_run(const tn_run *call, const tn_conv_few *c, const float *x, float *y, const tn_epilogue *epilogue) {
+    const tn_conv_shape *s = &c->shape;
+    bool whole = s->out_plane == 1; /* the product's rows are the output's */
+    uint8_t *scratch = call->scratch;
+    tn_epilogue e = {.column_bias = epilogue->row_bias,
+                     .activation = epilogue->activation,
+                     .alpha = epilogue->alpha,
+                     .beta = epilogue->beta};
+    if (whole && epilogue->residual) {
+        e.residual = epilogue->residual;
+        e.residual_stride = (size_t)s->outputs;
+    } else if (epilogue->residual) {
+        e.activation = TN_ACT_NONE;
+    }
+    run_call r = {.c = c, .kernels = call->kernels, .epilogue = &e};
+    r.a = tn_scratch_take(&scratch, tn_product_a_bytes(&c->product), 1);
+    r.tile = tn_scratch_take(&scratch, c->product.m * c->product.n, sizeof(float));
+    r.buffers = scratch;
+    if (whole) r.tile = y;
+    gather(&r, x);
+    tn_parallel(call->pool, (int64_t)c->product.tasks, product_task, &r);
+    for (int64_t image = 0; image < s->batch && !whole; image++) turn(&r, image, y, epilogue);
+}
