@@ -7,4 +7,5 @@
 #include "kernels/elementwise.inc"
 #include "kernels/copy.inc"
 #include "kernels/quant.inc"
+#include "kernels/qlast.inc"
 #include "kernels/recurrent.inc"

@@ -1,9 +1,11 @@
 /* Elementwise operators on 8-bit integers of com.microsoft: QLinearAdd, QLinearMul, QLinearSigmoid, QLinearLeakyRelu,
  * QLinearWhere, QLinearConcat.
  *
- * What has one input is a table of 256 results, made at the start of a run (scales may change). Add and Mul go through
- * float32 buffers: y = round((a - za) * sa / sy + (b - zb) * sb / sy) + zy. */
+ * What has one input is a table of 256 results, made at the start of a run (scales may change). Add and Mul round as
+ * ONNX Runtime's kernels for AVX2 do, step by step: the zero point of the result is added in float32, before the sum is
+ * rounded to even. */
 #include "ops/broadcast.h"
+#include "ops/qtable.h"
 #include "ops/quant.h"
 
 static const tn_dtype FLOAT[] = {TN_FLOAT32, TN_UNDEFINED};
@@ -33,53 +35,59 @@ typedef struct binary {
     const tn_kernels *kernels;
     const uint8_t *a, *b;
     uint8_t *y;
-    tn_dtype dtype;
+    int32_t shift; /* of signed bytes: see kernels/qlast.inc */
     bool add;
-    tn_quantization qa, qb; /* of Add: the scale divided by the output's; of Mul: qa has all, qb 1 */
-    int32_t zero, low, high;
+    tn_quantization qa, qb, qy;
+    float ratio; /* of Mul */
 } binary;
 
 enum { BUFFER = 256 };
 
-static void load_row(const binary *r, float *x, const uint8_t *from, size_t step, size_t n, tn_quantization q) {
-    r->kernels->dequantize(x, from, step ? n : 1, r->dtype == TN_INT8, q.scale, q.zero);
-    for (size_t i = 1; !step && i < n; i++) x[i] = x[0];
+/* n values of one operand as the kernels want them. */
+static const uint8_t *load_row(const binary *r, uint8_t *buffer, const uint8_t *from, size_t step, size_t n) {
+    if (step && !r->shift) return from;
+    for (size_t i = 0; i < n; i++) buffer[i] = from[i * step] ^ (uint8_t)r->shift;
+    return buffer;
+}
+
+/* Where one operand is a single value, it is added first, whichever it is: then the sum is rounded as ONNX Runtime's. */
+static void sum_row(const binary *r, uint8_t *y, const uint8_t *a, const uint8_t *b, size_t n, bool swap) {
+    tn_qsum_terms t = swap ? tn_qsum_of(r->qb, r->qa, r->qy) : tn_qsum_of(r->qa, r->qb, r->qy);
+    r->kernels->qadd(y, swap ? b : a, swap ? a : b, n, r->shift, t.a, t.b, t.rest);
 }
 
 static void binary_strip(void *context, int64_t out, size_t rows, size_t n, const tn_strip *in) {
     const binary *r = context;
     for (size_t row = 0; row < rows; row++)
         for (size_t i = 0, m; i < n; i += m) {
-            float a[BUFFER], b[BUFFER];
-            m = TN_MIN(n - i, (size_t)BUFFER);
-            load_row(r, a, r->a + in[0].first + row * in[0].row + i * in[0].step, in[0].step, m, r->qa);
-            load_row(r, b, r->b + in[1].first + row * in[1].row + i * in[1].step, in[1].step, m, r->qb);
+            uint8_t buffer[2][BUFFER], *y = r->y + (size_t)out + row * n + i;
+            bool direct = !r->shift && in[0].step && in[1].step;
+            m = direct ? n : TN_MIN(n - i, (size_t)BUFFER);
+            const uint8_t *a =
+                load_row(r, buffer[0], r->a + in[0].first + row * in[0].row + i * in[0].step, in[0].step, m);
+            const uint8_t *b =
+                load_row(r, buffer[1], r->b + in[1].first + row * in[1].row + i * in[1].step, in[1].step, m);
             if (r->add)
-                r->kernels->add_f32(1, m, a, a, 0, 1, b, 0, 1);
+                sum_row(r, y, a, b, m, !in[0].step && in[1].step);
             else
-                r->kernels->mul_f32(1, m, a, a, 0, 1, b, 0, 1);
-            r->kernels->quantize(r->y + (size_t)out + row * n + i, a, m, 1.0f, r->zero, r->low, r->high);
+                r->kernels->qmul(y, a, b, m, r->shift, r->qa.zero, r->qb.zero, r->ratio, (float)r->qy.zero);
+            for (size_t k = 0; r->shift && k < m; k++) y[k] ^= 0x80;
         }
 }
 
 static tn_status run_binary(tn_run *call, bool add) {
     tn_tensor *y = tn_out(call, 0);
     if (!y) return TN_OK;
-    tn_quantization c = tn_quantization_at(call, 6);
-    binary r = {call->kernels,
-                tn_in(call, 0)->data,
-                tn_in(call, 3)->data,
-                y->data,
-                y->dtype,
-                add,
-                tn_quantization_at(call, 1),
-                tn_quantization_at(call, 4),
-                c.zero,
-                0,
-                0};
-    r.qa.scale = add ? r.qa.scale / c.scale : r.qa.scale * r.qb.scale / c.scale;
-    r.qb.scale = add ? r.qb.scale / c.scale : 1.0f;
-    tn_quant_limits(y->dtype, &r.low, &r.high);
+    binary r = {.kernels = call->kernels,
+                .a = tn_in(call, 0)->data,
+                .b = tn_in(call, 3)->data,
+                .y = y->data,
+                .shift = y->dtype == TN_INT8 ? 128 : 0,
+                .add = add,
+                .qa = tn_quantization_at(call, 1),
+                .qb = tn_quantization_at(call, 4),
+                .qy = tn_quantization_at(call, 6)};
+    r.ratio = r.qa.scale * r.qb.scale / r.qy.scale;
     tn_broadcast_run(call->state, call->pool, 1 << 15, binary_strip, &r);
     return TN_OK;
 }
@@ -106,21 +114,6 @@ static tn_status prepare_leaky_relu(tn_prepare *call) {
     return TN_OK;
 }
 
-typedef struct look_up {
-    uint8_t table[256];
-    const uint8_t *x;
-    uint8_t *y;
-    size_t n;
-} look_up;
-
-enum { LOOK_UP_TASK = 1 << 16 };
-
-static void look_up_task(void *context, int64_t task) {
-    const look_up *l = context;
-    size_t first = (size_t)task * LOOK_UP_TASK, last = TN_MIN(first + LOOK_UP_TASK, l->n);
-    for (size_t i = first; i < last; i++) l->y[i] = l->table[l->x[i]];
-}
-
 static tn_status run_unary(tn_run *call, bool sigmoid) {
     const tn_tensor *x = tn_in(call, 0);
     tn_tensor *y = tn_out(call, 0);
@@ -131,9 +124,9 @@ static tn_status run_unary(tn_run *call, bool sigmoid) {
         call->kernels->sigmoid_f32(real, real, 256, NULL);
     else
         call->kernels->leaky_relu_f32(real, real, 256, call->state);
-    look_up l = {.x = x->data, .y = y->data, .n = (size_t)tn_count(x)};
-    tn_requantize_table(y->dtype, real, tn_quantization_at(call, 3), l.table);
-    tn_parallel(call->pool, (int64_t)((l.n + LOOK_UP_TASK - 1) / LOOK_UP_TASK), look_up_task, &l);
+    uint8_t table[256];
+    tn_requantize_table(y->dtype, real, tn_quantization_at(call, 3), table);
+    tn_look_up(call, table, x->data, y->data, (size_t)tn_count(x));
     return TN_OK;
 }
 static tn_status run_sigmoid(tn_run *call) {

@@ -1,6 +1,7 @@
 /* Elements of quantized types as float32, and back. See quant.h. */
 #include "ops/quant.h"
 #include "base/element.h"
+#include <math.h>
 
 bool tn_quant_limits(tn_dtype dtype, int32_t *low, int32_t *high) {
     int bits = 0;
@@ -66,6 +67,12 @@ tn_status tn_infer_single(const tn_infer *call, int in) {
     if (!tn_infer_has(call, in) || call->in[in]->rank <= 0) return TN_OK;
     if (call->in[in]->rank == 1 && (call->in[in]->dims[0] < 0 || call->in[in]->dims[0] == 1)) return TN_OK;
     return tn_infer_fail(call, in, TN_E_SHAPE, "expected a scalar");
+}
+
+tn_qsum_terms tn_qsum_of(tn_quantization a, tn_quantization b, tn_quantization y) {
+    tn_qsum_terms t = {.a = a.scale / y.scale, .b = b.scale / y.scale};
+    t.rest = (float)y.zero - fmaf(t.a, (float)a.zero, t.b * (float)b.zero);
+    return t;
 }
 
 tn_quantization tn_quantization_at(const tn_run *call, int in) {

@@ -28,6 +28,12 @@ typedef struct tn_quantization {
     int32_t zero;
 } tn_quantization;
 
+/* y = a * terms.a + b * terms.b + terms.rest of two quantized values, in units of y's scale with y's zero point added. */
+typedef struct tn_qsum_terms {
+    float a, b, rest;
+} tn_qsum_terms;
+tn_qsum_terms tn_qsum_of(tn_quantization a, tn_quantization b, tn_quantization y);
+
 /* From the inputs `in` (scale) and `in` + 1 (zero point, may be absent) of one element each, of 8-bit integers. */
 tn_quantization tn_quantization_at(const tn_run *call, int in);
 /* Checks these two inputs; `of` is what they belong to. */

@@ -1,4 +1,5 @@
-/* Constant folding: nodes on constants alone are run now, and so are those that ask for a shape that is known. */
+/* Constant folding: nodes on constants alone are run now, and so are those that ask for a shape that is known. Quantized
+ * weights stay as they are at first: what finds operators on integers has to see them. */
 #include "exec/eager.h"
 #include "graph/infer.h"
 #include "passes/rows.h"
@@ -21,8 +22,9 @@ static size_t budget_of(const tn_graph *graph) {
 }
 
 /* *bytes: of its results, as far as they are known. */
-static bool foldable(tn_graph *graph, const tn_node *node, size_t *bytes) {
+static bool foldable(tn_graph *graph, const tn_node *node, bool quantized, size_t *bytes) {
     size_t in = FREE_BYTES, out = 0;
+    if (!quantized && strcmp(node->op->name, "DequantizeLinear") == 0) return false;
     if (node->dead || node->op->flags & (TN_OP_RANDOM | TN_OP_CONTROL) || !node->op->run) return false;
     for (int i = 0; i < node->in_count; i++) {
         if (node->in[i] < 0) continue;
@@ -78,13 +80,13 @@ static tn_status fold_node(tn_graph *graph, const tn_node *node, tn_region *scra
     return status;
 }
 
-tn_status tn_pass_fold(tn_graph *graph, int *changes) {
+static tn_status fold(tn_graph *graph, bool quantized, int *changes) {
     tn_region *scratch = tn_region_create(graph->allocator);
     tn_status status = scratch ? TN_OK : TN_E_MEMORY;
     size_t budget = budget_of(graph), bytes;
     for (int n = 0; n < graph->node_count && status == TN_OK; n++) {
         tn_node *node = &graph->nodes[n];
-        if (!foldable(graph, node, &bytes) || bytes > budget) continue;
+        if (!foldable(graph, node, quantized, &bytes) || bytes > budget) continue;
         budget -= bytes;
         tn_region_reset(scratch);
         status = fold_node(graph, node, scratch);
@@ -99,4 +101,11 @@ tn_status tn_pass_fold(tn_graph *graph, int *changes) {
     }
     tn_region_destroy(scratch);
     return status;
+}
+
+tn_status tn_pass_fold(tn_graph *graph, int *changes) {
+    return fold(graph, false, changes);
+}
+tn_status tn_pass_fold_quantized(tn_graph *graph, int *changes) {
+    return fold(graph, true, changes);
 }

@@ -3,7 +3,8 @@
 #include "passes/rows.h"
 
 /* In order. Widening comes before folding, which makes float32 weights of half ones; patterns are looked for when
- * constants are constants and repeated nodes are gone; fusing into products comes last. */
+ * constants are constants and repeated nodes are gone, those of quantized models first, while weights are still integers;
+ * fusing into products comes last. */
 const tn_pass tn_passes[] = {
     {"widen", tn_pass_widen},
     {"fold", tn_pass_fold},
@@ -11,6 +12,12 @@ const tn_pass tn_passes[] = {
     {"fold-inlined", tn_pass_fold},
     {"identity", tn_pass_identity},
     {"common", tn_pass_common},
+    {"qdq-unsigned", tn_pass_qdq_unsigned},
+    {"qdq-move", tn_pass_qdq_move},
+    {"fold-moved", tn_pass_fold},
+    {"qdq-table", tn_pass_qdq_table},
+    {"qdq", tn_pass_qdq},
+    {"fold-quantized", tn_pass_fold_quantized},
     {"gelu", tn_pass_gelu},
     {"swish", tn_pass_swish},
     {"layer-norm", tn_pass_layer_norm},

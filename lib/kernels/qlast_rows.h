@@ -1,0 +1,197 @@
+/* Kernels on channels-last bytes for every instruction set. The including file defines
+ *   QL_LANES, QL_I, QL_F       int32 or float in a vector; its types
+ *   ql_load_i, ql_load_f, ql_set_i, ql_set_f, ql_zero()
+ *   ql_bytes(p)                QL_LANES bytes, as QL_I
+ *   ql_add_i, ql_mul_i (of 16-bit values), ql_to_f, ql_to_i (rounds to even), ql_add, ql_mul, ql_fma(a, b, c) = a * b + c
+ *   ql_max(v, bound), ql_min(v, bound)  bound where v is NaN
+ *   ql_store(y, v, n)          n of QL_LANES values of [0, 255] as bytes
+ * and for the depthwise convolution
+ *   QD_BLOCK, QD_GROUP, QD_SIZE   as in tn_qdepth_layout; QD_X, a block of bytes
+ *   qd_load(p, n)              n of QD_BLOCK bytes, the rest arbitrary and perhaps not read
+ *   qd_add(acc, x, w)          adds QD_GROUP taps to four accumulators
+ *   qd_store(y, v, n)          the inverse of the weaving: four accumulators of [0, 255] as n bytes
+ * All levels do the same operations on each element, hence the same bits. */
+#include "kernels/qlast.h"
+#include <string.h>
+
+static inline __attribute__((always_inline)) QL_I ql_round(QL_F v, QL_F least, QL_F greatest) {
+    return ql_to_i(ql_min(ql_max(v, least), greatest));
+}
+
+static void qfinish(uint8_t *y, size_t ldy, const int32_t *c, size_t ldc, size_t m, size_t n, const int32_t *offset,
+                    const float *scale, int32_t zero, int32_t low, int32_t high) {
+    const QL_F least = ql_set_f((float)(low - zero)), greatest = ql_set_f((float)(high - zero));
+    const QL_I origin = ql_set_i(zero);
+    for (size_t i = 0; i < n; i += QL_LANES) {
+        const QL_I add = ql_load_i(offset + i);
+        const QL_F by = ql_load_f(scale + i);
+        const size_t width = n - i < QL_LANES ? n - i : QL_LANES;
+        for (size_t r = 0; r < m; r++) {
+            QL_F v = ql_mul(ql_to_f(ql_add_i(ql_load_i(c + r * ldc + i), add)), by);
+            ql_store(y + r * ldy + i, ql_add_i(ql_round(v, least, greatest), origin), width);
+        }
+    }
+}
+
+/* Bytes less the shift. */
+static inline __attribute__((always_inline)) QL_I ql_values(const uint8_t *p, int32_t shift) {
+    return ql_add_i(ql_bytes(p), ql_set_i(-shift));
+}
+static inline __attribute__((always_inline)) void ql_put(uint8_t *y, QL_F v, int32_t shift) {
+    QL_I whole = ql_round(v, ql_set_f((float)-shift), ql_set_f((float)(255 - shift)));
+    ql_store(y, ql_add_i(whole, ql_set_i(shift)), QL_LANES);
+}
+
+static inline __attribute__((always_inline)) void ql_add_block(uint8_t *y, const uint8_t *a, const uint8_t *b,
+                                                               int32_t shift, float p, float q, float r) {
+    const QL_F by_a = ql_set_f(p), by_b = ql_set_f(q), from = ql_set_f(r);
+    for (size_t i = 0; i < TN_QLAST_PAD; i += QL_LANES) {
+        QL_F v = ql_fma(ql_to_f(ql_values(b + i, shift)), by_b, from);
+        ql_put(y + i, ql_fma(ql_to_f(ql_values(a + i, shift)), by_a, v), shift);
+    }
+}
+
+static inline __attribute__((always_inline)) void
+ql_mul_block(uint8_t *y, const uint8_t *a, const uint8_t *b, int32_t shift, int32_t za, int32_t zb, float p, float r) {
+    const QL_F by = ql_set_f(p), from = ql_set_f(r);
+    for (size_t i = 0; i < TN_QLAST_PAD; i += QL_LANES) {
+        QL_I product = ql_mul_i(ql_values(a + i, shift + za), ql_values(b + i, shift + zb));
+        ql_put(y + i, ql_add(ql_mul(ql_to_f(product), by), from), shift);
+    }
+}
+
+/* Whole blocks, then the rest through buffers. */
+#define QL_ROW(call)                                                                                                   \
+    do {                                                                                                               \
+        uint8_t rest[3][TN_QLAST_PAD] = {{0}};                                                                         \
+        for (; n >= TN_QLAST_PAD; n -= TN_QLAST_PAD, a += TN_QLAST_PAD, b += TN_QLAST_PAD, y += TN_QLAST_PAD) call;    \
+        if (n == 0) break;                                                                                             \
+        uint8_t *end = y;                                                                                              \
+        memcpy(rest[0], a, n);                                                                                         \
+        memcpy(rest[1], b, n);                                                                                         \
+        a = rest[0], b = rest[1], y = rest[2];                                                                         \
+        call;                                                                                                          \
+        memcpy(end, rest[2], n);                                                                                       \
+    } while (0)
+
+static void qadd(uint8_t *y, const uint8_t *a, const uint8_t *b, size_t n, int32_t shift, float p, float q, float r) {
+    QL_ROW(ql_add_block(y, a, b, shift, p, q, r));
+}
+static void qmul(uint8_t *y, const uint8_t *a, const uint8_t *b, size_t n, int32_t shift, int32_t za, int32_t zb,
+                 float p, float r) {
+    QL_ROW(ql_mul_block(y, a, b, shift, za, zb, p, r));
+}
+
+/* P pixels at once share the loads of weights. */
+static inline __attribute__((always_inline)) void qd_pixels(size_t pixels, uint8_t *y, size_t channels, size_t at,
+                                                            size_t taps, const uint8_t *const *x, size_t step,
+                                                            const void *w, const int32_t *offset, const float *scale,
+                                                            QL_I origin, QL_F least, QL_F greatest) {
+    const size_t width = channels - at < QD_BLOCK ? channels - at : QD_BLOCK;
+    const char *weights = w;
+    QL_I acc[2][4];
+    for (size_t p = 0; p < pixels; p++)
+        for (int i = 0; i < 4; i++) acc[p][i] = ql_load_i(offset + i * QL_LANES);
+    for (size_t t = 0; t < taps; t += QD_GROUP, weights += QD_BLOCK * QD_GROUP * QD_SIZE)
+        for (size_t p = 0; p < pixels; p++) {
+            QD_X part[QD_GROUP];
+            for (size_t g = 0; g < QD_GROUP; g++)
+                part[g] = qd_load(x[t + g < taps ? t + g : taps - 1] + p * step + at, width); /* its weight is 0 */
+            qd_add(acc[p], part, weights);
+        }
+    for (size_t p = 0; p < pixels; p++) {
+        for (int i = 0; i < 4; i++) {
+            QL_F v = ql_mul(ql_to_f(acc[p][i]), ql_load_f(scale + i * QL_LANES));
+            acc[p][i] = ql_add_i(ql_round(v, least, greatest), origin);
+        }
+        qd_store(y + p * channels + at, acc[p], width);
+    }
+}
+
+static void qdepth(uint8_t *y, size_t n, size_t channels, size_t taps, const uint8_t *const *x, size_t step,
+                   const void *w, const int32_t *offset, const float *scale, int32_t zero, int32_t low, int32_t high) {
+    const QL_F least = ql_set_f((float)(low - zero)), greatest = ql_set_f((float)(high - zero));
+    const QL_I origin = ql_set_i(zero);
+    const size_t block_bytes = (taps + QD_GROUP - 1) / QD_GROUP * QD_GROUP * QD_BLOCK * QD_SIZE;
+    for (size_t at = 0; at < channels; at += QD_BLOCK) {
+        const char *weights = (const char *)w + at / QD_BLOCK * block_bytes;
+        const uint8_t *here[TN_QLAST_TAPS];
+        for (size_t t = 0; t < taps; t++) here[t] = x[t];
+        size_t i = 0;
+        for (; i + 2 <= n; i += 2) {
+            qd_pixels(2, y + i * channels, channels, at, taps, here, step, weights, offset + at, scale + at, origin,
+                      least, greatest);
+            for (size_t t = 0; t < taps; t++) here[t] += 2 * step;
+        }
+        if (i < n)
+            qd_pixels(1, y + i * channels, channels, at, taps, here, step, weights, offset + at, scale + at, origin,
+                      least, greatest);
+    }
+}
+
+/* The rest is plain C, which each level's flags make vectors of. */
+enum { QL_WIDE = 64 };
+
+static void qmax(uint8_t *y, size_t n, size_t taps, const uint8_t *const *x) {
+    for (size_t i = 0; i < n; i += QL_WIDE) {
+        uint8_t most[QL_WIDE];
+        const size_t width = n - i < QL_WIDE ? n - i : QL_WIDE;
+        if (width == QL_WIDE) {
+            memcpy(most, x[0] + i, QL_WIDE);
+            for (size_t t = 1; t < taps; t++)
+                for (size_t k = 0; k < QL_WIDE; k++) most[k] = x[t][i + k] > most[k] ? x[t][i + k] : most[k];
+            memcpy(y + i, most, QL_WIDE);
+        } else {
+            for (size_t k = 0; k < width; k++) {
+                uint8_t v = x[0][i + k];
+                for (size_t t = 1; t < taps; t++) v = x[t][i + k] > v ? x[t][i + k] : v;
+                y[i + k] = v;
+            }
+        }
+    }
+}
+
+static void qaverage(uint8_t *y, size_t n, size_t taps, const uint8_t *const *x, int32_t zero, float scale, float count,
+                     float y_scale, int32_t y_zero) {
+    for (size_t i = 0; i < n; i += QL_WIDE) {
+        float sum[QL_WIDE] = {0};
+        const size_t width = n - i < QL_WIDE ? n - i : QL_WIDE;
+        if (width == QL_WIDE)
+            for (size_t t = 0; t < taps; t++)
+                for (size_t k = 0; k < QL_WIDE; k++) sum[k] += (float)(x[t][i + k] - zero) * scale;
+        else
+            for (size_t t = 0; t < taps; t++)
+                for (size_t k = 0; k < width; k++) sum[k] += (float)(x[t][i + k] - zero) * scale;
+        for (size_t k = 0; k < width; k++) {
+            float v = sum[k] / count / y_scale + (float)y_zero;
+            v = v > 0 ? v : 0;
+            y[i + k] = (uint8_t)(int32_t)__builtin_rintf(v < 255 ? v : 255);
+        }
+    }
+}
+
+static void qsum(int32_t *sum, size_t n, size_t rows, const uint8_t *x, size_t stride) {
+    for (size_t i = 0; i < n; i += QL_WIDE) {
+        int32_t part[QL_WIDE] = {0};
+        const size_t width = n - i < QL_WIDE ? n - i : QL_WIDE;
+        if (width == QL_WIDE)
+            for (size_t r = 0; r < rows; r++)
+                for (size_t k = 0; k < QL_WIDE; k++) part[k] += x[r * stride + i + k];
+        else
+            for (size_t r = 0; r < rows; r++)
+                for (size_t k = 0; k < width; k++) part[k] += x[r * stride + i + k];
+        for (size_t k = 0; k < width; k++) sum[i + k] = (int32_t)((uint32_t)sum[i + k] + (uint32_t)part[k]);
+    }
+}
+
+#define TN_QLAST_ROWS(table)                                                                                           \
+    do {                                                                                                               \
+        (table)->qlook_up = qlook_up;                                                                                  \
+        (table)->qfinish = qfinish;                                                                                    \
+        (table)->qadd = qadd;                                                                                          \
+        (table)->qmul = qmul;                                                                                          \
+        (table)->qdepth = qdepth;                                                                                      \
+        (table)->qmax = qmax;                                                                                          \
+        (table)->qaverage = qaverage;                                                                                  \
+        (table)->qsum = qsum;                                                                                          \
+    } while (0)
