@@ -19,6 +19,8 @@ step "ONNX's own tests"
 make --no-print-directory -j"$jobs" conformance
 step "real models"
 tests/models/check.sh
+step "ONNX files written"
+tests/export/check.sh
 step installation
 tests/install.sh
 step examples

@@ -8,17 +8,20 @@
 #include <unistd.h>
 
 const command commands[] = {
-    {"run", RUN, run_command, "run a model once, on files or on random input; compare its outputs",
+    {"run", RUN, run_command, "MODEL", "run a model once, on files or on random input; compare its outputs",
      "An input is NAME=FILE (.npy, .npz or ONNX's .pb); an .npz without NAME= gives all its arrays by their names, a "
      "folder\nits input_0.pb, input_1.pb... Inputs that are not given are random.\n"
      "--output takes a folder, an .npz for all outputs, or an .npy or .pb for the first one; --compare the same, or "
      "NAME=FILE.\n"},
-    {"inspect", INSPECT, inspect_command, "say what is in a model: operators, shapes, parameters, work, memory",
+    {"inspect", INSPECT, inspect_command, "MODEL",
+     "say what is in a model: operators, shapes, parameters, work, memory",
      "Shapes are those of a session prepared for the dims that are given; symbols that are not are 1.\n"},
-    {"bench", BENCH, bench_command, "measure a model's latency",
+    {"bench", BENCH, bench_command, "MODEL", "measure a model's latency",
      "Time per operator is measured in runs of their own, so that reading the clock does not disturb the latency.\n"},
-    {"check", CHECK, check_command, "say whether a model is valid and Tenon runs all of it",
+    {"check", CHECK, check_command, "MODEL", "say whether a model is valid and Tenon runs all of it",
      "The model is loaded, prepared and run on random input; the exit code is 0 if all of that works.\n"},
+    {"convert", CONVERT, convert_command, "IN OUT", "write a model in another form",
+     "The form is that of OUT's name: .onnx. What is there is replaced by the complete new file, or stays.\n"},
     {0},
 };
 
@@ -92,7 +95,7 @@ bool interrupted(void) {
 }
 
 static void usage(FILE *file) {
-    fprintf(file, "tenon %s: run, inspect and measure ONNX models\n\nusage: tenon COMMAND MODEL.onnx [OPTIONS]\n\n",
+    fprintf(file, "tenon %s: run, inspect and measure ONNX models\n\nusage: tenon COMMAND MODEL [OPTIONS]\n\n",
             tn_version());
     for (const command *c = commands; c->name; c++) fprintf(file, "  %-9s%s\n", c->name, c->summary);
     fprintf(file, "\ntenon COMMAND --help lists its options. Exit codes: 0 success, 1 the model, the run or the "

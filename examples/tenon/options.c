@@ -20,9 +20,9 @@ typedef struct row {
 #define AT(field) offsetof(settings, field)
 static const row rows[] = {
     {"--input", "NAME=FILE", WORDS, AT(inputs), RUN | BENCH | CHECK, "contents of an input; may be repeated", 0},
-    {"--dim", "NAME=N", WORDS, AT(dims), ALL, "size of a symbolic dimension (default 1); may be repeated", 0},
-    {"--shape", "INPUT=N,N,..", WORDS, AT(shapes), ALL, "shape of a random input; may be repeated", 0},
-    {"--seed", "N", COUNT, AT(seed), ALL, "of random inputs and random operators (default 0)", 0},
+    {"--dim", "NAME=N", WORDS, AT(dims), LOADERS, "size of a symbolic dimension (default 1); may be repeated", 0},
+    {"--shape", "INPUT=N,N,..", WORDS, AT(shapes), LOADERS, "shape of a random input; may be repeated", 0},
+    {"--seed", "N", COUNT, AT(seed), LOADERS, "of random inputs and random operators (default 0)", 0},
     {"--low", "X", REAL, AT(low), RUN | BENCH | CHECK, "least value of random floats (default -1)", -1},
     {"--high", "X", REAL, AT(high), RUN | BENCH | CHECK, "greatest value of random floats (default 1)", 1},
     {"--output", "PATH", TEXT, AT(output), RUN, "where the outputs go", 0},
@@ -36,10 +36,11 @@ static const row rows[] = {
     {"--nodes", NULL, FLAG, AT(nodes), INSPECT | BENCH, "a row a node", 0},
     {"--passes", NULL, FLAG, AT(passes), INSPECT, "what each pass did", 0},
     {"--svg", "FILE", TEXT, AT(svg), INSPECT, "draw the graph", 0},
-    {"--skip-passes", "LIST", TEXT, AT(skip_passes), ALL, "passes to leave out, commas between; all: every one", 0},
+    {"--skip-passes", "LIST", TEXT, AT(skip_passes), LOADERS, "passes to leave out, commas between; all: every one", 0},
     {"--threads", "N", COUNT, AT(threads), RUN | BENCH | CHECK, "threads to compute with (default 1)", 1},
-    {"--cpu", "LEVEL", TEXT, AT(cpu), ALL, "instruction set to stay within: scalar, avx2, avx512, vnni, amx, neon...",
-     0},
+    {"--cpu", "LEVEL", TEXT, AT(cpu), LOADERS,
+     "instruction set to stay within: scalar, avx2, avx512, vnni, amx, neon...", 0},
+    {"--external-data", NULL, FLAG, AT(external), CONVERT, "weights in a file beside the .onnx", 0},
     {"--json", NULL, FLAG, AT(json), ALL, "the result as JSON", 0},
     {"--quiet", NULL, FLAG, AT(quiet), ALL, "no progress on the terminal", 0},
     {"--help", NULL, FLAG, AT(help), ALL, "this text", 0},
@@ -90,9 +91,10 @@ bool options_parse(const command *c, int count, char **arguments, settings *out)
     for (int i = 0; good && i < count; i++) {
         const char *word = arguments[i];
         if (word[0] != '-' || !word[1]) {
-            good = !out->model;
-            if (!good) complain("one model at a time: '%s' after '%s'", word, out->model);
-            out->model = word;
+            const char **place = out->model && c->bit == CONVERT ? &out->target : &out->model;
+            good = !*place;
+            if (!good) complain("one model at a time: '%s' after '%s'", word, *place);
+            *place = word;
             continue;
         }
         const char *equals = strchr(word, '=');
@@ -106,8 +108,8 @@ bool options_parse(const command *c, int count, char **arguments, settings *out)
         else
             good = store(r, !r->value ? NULL : equals ? equals + 1 : arguments[++i], out);
     }
-    if (good && !out->model && !out->help) {
-        complain("which model? tenon %s MODEL.onnx", c->name);
+    if (good && !out->help && (!out->model || (c->bit == CONVERT && !out->target))) {
+        complain("which model? tenon %s %s", c->name, c->arguments);
         good = false;
     }
     if (!good) free(items);
@@ -115,7 +117,7 @@ bool options_parse(const command *c, int count, char **arguments, settings *out)
 }
 
 void options_help(const command *c) {
-    printf("tenon %s: %s\n\nusage: tenon %s MODEL.onnx [OPTIONS]\n\n", c->name, c->summary, c->name);
+    printf("tenon %s: %s\n\nusage: tenon %s %s [OPTIONS]\n\n", c->name, c->summary, c->name, c->arguments);
     for (const row *r = rows; r < rows + ROWS; r++) {
         char left[64];
         snprintf(left, sizeof left, "%s %s", r->name, r->value ? r->value : "");

@@ -18,21 +18,21 @@ typedef struct words {
 
 /* What the command line says; a row of the table in options.c fills each. */
 typedef struct settings {
-    const char *model, *output, *cpu, *skip_passes, *svg, *trace;
+    const char *model, *target, *output, *cpu, *skip_passes, *svg, *trace, *manifest;
     words inputs, dims, shapes, compares;
     double threads, seed, runs, warmup, rtol, atol, low, high;
-    bool help, json, quiet, nodes, passes, profile;
+    bool help, json, quiet, nodes, passes, profile, compress, external;
 } settings;
 
 typedef struct command {
     const char *name;
     unsigned bit; /* in the `commands` of an option's row */
     int (*run)(const settings *s);
-    const char *summary;
+    const char *arguments, *summary;
     const char *notes; /* the end of its help */
 } command;
 
-enum { RUN = 1, INSPECT = 2, BENCH = 4, CHECK = 8, ALL = 15 };
+enum { RUN = 1, INSPECT = 2, BENCH = 4, CHECK = 8, LOADERS = 15, CONVERT = 16, ALL = 31 };
 
 /* options.c: false if the words do not make sense. */
 bool options_parse(const command *c, int count, char **words, settings *out);
@@ -126,6 +126,7 @@ bool svg_write(const host *h, const costs *c, const char *path);
 
 extern const command commands[];
 int run_command(const settings *s);
+int convert_command(const settings *s);
 int inspect_command(const settings *s);
 int bench_command(const settings *s);
 int check_command(const settings *s);

@@ -37,6 +37,9 @@ TN_API tn_status tn_model_load_memory(const void *data, size_t size, const char 
                                       const tn_model_options *options, tn_model **out_model);
 /* Takes the graph over, also on failure. */
 TN_API tn_status tn_model_from_graph(tn_graph *graph, const tn_model_options *options, tn_model **out_model);
+/* The graph of a file as it is there, lifted to the newest operators but with no pass run: to look at, to save in another
+ * form, or to make a model of. Of the options, those of passes and CPU do not matter. Destroy it with tn_graph_destroy. */
+TN_API tn_status tn_graph_load(const char *path, const tn_model_options *options, tn_graph **out_graph);
 /* Accepts NULL. Sessions made from it must be gone. */
 TN_API void tn_model_destroy(tn_model *model);
 

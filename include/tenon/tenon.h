@@ -2,6 +2,7 @@
 #ifndef TENON_TENON_H
 #define TENON_TENON_H
 
+#include <tenon/onnx.h>
 #include <tenon/operators.h>
 #include <tenon/session.h>
 

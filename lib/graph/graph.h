@@ -81,6 +81,8 @@ struct tn_graph {
     int node_count, node_capacity;
     int *inputs, *outputs; /* values */
     int input_count, output_count, input_capacity, output_capacity;
+    tn_type *declared; /* of the root only: what its file says of its outputs */
+    int declared_count;
     tn_capture *captures;
     int capture_count, capture_capacity;
     const char **symbols; /* of the root only; all its subgraphs share them */

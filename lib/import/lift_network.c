@@ -69,6 +69,12 @@ static tn_status roi_align(tn_lift *lift) {
     return tn_node_set_text(lift->graph, &lift->node, "coordinate_transformation_mode", "output_half_pixel");
 }
 
+/* C broadcast only where the attribute said so; a C of the whole shape broadcasts just as well. */
+static tn_status gemm(tn_lift *lift) {
+    tn_node_drop_attr(&lift->node, "broadcast");
+    return TN_OK;
+}
+
 const tn_lift_rule tn_lift_network[] = {
     {"BatchNormalization", 14, batch_norm},
     {"GroupNormalization", 21, group_norm},
@@ -79,5 +85,6 @@ const tn_lift_rule tn_lift_network[] = {
     {"LSTM", 7, recurrent},
     {"GridSample", 20, grid_sample},
     {"RoiAlign", 16, roi_align},
+    {"Gemm", 7, gemm},
     {0},
 };

@@ -76,6 +76,8 @@ static tn_status upsample(tn_lift *lift) {
         const float *values = tn_attr_floats(&lift->node, "scales", &count);
         scales = tn_lift_floats(lift, count, values);
     }
+    const char *const old[] = {"scales", "height_scale", "width_scale"};
+    for (size_t i = 0; i < TN_COUNT(old); i++) tn_node_drop_attr(&lift->node, old[i]);
     lift->op = "Resize";
     return set_asymmetric(lift, scales);
 }

@@ -46,10 +46,15 @@ static tn_status read_graph_outputs(tn_scope *scope, tn_string message) {
     tn_string *messages;
     int count, value;
     TN_TRY(tn_pb_collect(importer->scratch, message, 12, &messages, &count));
+    tn_type *declared = scope->outer ? NULL : tn_region_array(importer->root->region, (size_t)count, sizeof *declared);
+    if (!declared && !scope->outer) return TN_E_MEMORY;
+    scope->graph->declared = declared;
+    scope->graph->declared_count = declared ? count : 0;
     for (int i = 0; i < count; i++) {
         tn_string name;
         bool found;
-        TN_TRY(tn_onnx_value_info(importer->root, importer->scratch, messages[i], &name, NULL));
+        TN_TRY(
+            tn_onnx_value_info(importer->root, importer->scratch, messages[i], &name, declared ? &declared[i] : NULL));
         TN_TRY(tn_scope_find(scope, name, &found, &value));
         if (!found || value < 0)
             return tn_fail(TN_E_FORMAT, "output %d '%.*s' does not exist: no node, input or initializer has that name",

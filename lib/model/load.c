@@ -7,7 +7,7 @@
 
 /* Imports `contents`, mapped from `path` if that is not NULL, and so the graph's to unmap. */
 static tn_status load(const char *path, const char *folder, tn_string contents, const tn_model_options *options,
-                      tn_model **out_model) {
+                      tn_graph **out_graph) {
     tn_model_options full = tn_model_options_of(options);
     tn_graph *graph = NULL;
     size_t limit = full.memory_limit;
@@ -21,20 +21,16 @@ static tn_status load(const char *path, const char *folder, tn_string contents, 
     if (path) status = tn_keep_contents(graph, contents);
     if (status == TN_OK) status = tn_graph_add_custom_ops(graph, full.custom_ops, full.custom_op_count);
     if (status == TN_OK) status = tn_import_onnx(contents.data, contents.size, folder, graph);
-    if (status == TN_OK) return tn_model_from_graph(graph, options, out_model);
-    tn_graph_destroy(graph);
+    if (status == TN_OK)
+        *out_graph = graph;
+    else
+        tn_graph_destroy(graph);
     return status;
 }
 
-tn_status tn_model_load_memory(const void *data, size_t size, const char *folder, const tn_model_options *options,
-                               tn_model **out_model) {
-    *out_model = NULL;
-    return load(NULL, folder, (tn_string){data, size}, options, out_model);
-}
-
-tn_status tn_model_load(const char *path, const tn_model_options *options, tn_model **out_model) {
+tn_status tn_graph_load(const char *path, const tn_model_options *options, tn_graph **out_graph) {
     tn_string contents;
-    *out_model = NULL;
+    *out_graph = NULL;
     TN_TRY(tn_map_file(path, &contents));
     const char *slash = strrchr(path, '/');
     size_t length = slash ? TN_MAX((size_t)(slash - path), (size_t)1) : 1;
@@ -44,7 +40,23 @@ tn_status tn_model_load(const char *path, const tn_model_options *options, tn_mo
         return TN_E_MEMORY;
     }
     memcpy(folder, slash ? path : ".", length);
-    tn_status status = load(path, folder, contents, options, out_model);
+    tn_status status = load(path, folder, contents, options, out_graph);
     tn_free(NULL, folder, length + 1);
+    return status == TN_OK ? TN_OK : tn_fail_context(status, "%s", path);
+}
+
+tn_status tn_model_load_memory(const void *data, size_t size, const char *folder, const tn_model_options *options,
+                               tn_model **out_model) {
+    tn_graph *graph = NULL;
+    *out_model = NULL;
+    TN_TRY(load(NULL, folder, (tn_string){data, size}, options, &graph));
+    return tn_model_from_graph(graph, options, out_model);
+}
+
+tn_status tn_model_load(const char *path, const tn_model_options *options, tn_model **out_model) {
+    tn_graph *graph;
+    *out_model = NULL;
+    TN_TRY(tn_graph_load(path, options, &graph));
+    tn_status status = tn_model_from_graph(graph, options, out_model);
     return status == TN_OK ? TN_OK : tn_fail_context(status, "%s", path);
 }
