@@ -97,6 +97,15 @@ static void keep(const job *j, tn_attention_stage stage, size_t batch, size_t he
     for (size_t i = n; i < a->kv_length; i++) to[i] = stage == TN_SCORES_SOFTMAX ? 0 : -__builtin_inff();
 }
 
+/* Probabilities p of n scores, of which the largest was `most`, with one more score that has no place among them. The
+ * largest probability is 1 / sum(exp(scores - most)). */
+static void share_with_sink(const job *j, float sink, float most, float *p, size_t n) {
+    float largest;
+    j->kernels->rows_max_f32(&largest, p, 1, n);
+    float left = 1 / (1 + __builtin_expf(sink - most) * largest);
+    for (size_t i = 0; i < n; i++) p[i] *= left;
+}
+
 /* Scores of one row become probabilities; returns how many columns count, the others being zero. */
 static void weigh_row(const job *j, size_t batch, size_t head, size_t row, float *scores, size_t n) {
     const tn_attention *a = j->a;
@@ -122,6 +131,8 @@ static void weigh_row(const job *j, size_t batch, size_t head, size_t row, float
         memset(scores + first, 0, (end - first) * sizeof *scores);
     else
         j->kernels->rows_softmax_f32(scores + first, scores + first, 1, end - first);
+    if (j->call->sinks && end > first && most > -__builtin_inff())
+        share_with_sink(j, j->call->sinks[head], most, scores + first, end - first);
     memset(scores + end, 0, (n - end) * sizeof *scores);
     keep(j, TN_SCORES_SOFTMAX, batch, head, row, scores, n);
 }

@@ -51,6 +51,7 @@ typedef struct tn_attention_call {
     const void *mask[2];
     const int32_t *lengths; /* [batch]: columns that are there, the rest is hidden; NULL: all */
     const int32_t *past;    /* [batch]: in place of `past`; NULL: the same for all */
+    const float *sinks;     /* [heads]: a score that takes its share and has no value; NULL: none */
     float *scores;          /* [batch, heads, q_length, kv_length] or NULL */
 } tn_attention_call;
 

@@ -4,6 +4,7 @@
  *
  * The two domains differ in the order of inputs, and in that com.microsoft takes one position for a whole row. */
 #include "ops/data.h"
+#include "ops/rotary.h"
 
 /* Where the inputs of each domain are. */
 typedef struct rotary_inputs {
@@ -123,12 +124,7 @@ static void rotary_task(void *context, int64_t task) {
             int64_t at = b * s->heads * s->length * s->head + h * s->head_stride + t * s->length_stride;
             const float *x = (const float *)job->x->data + at;
             float *y = (float *)job->out->data + at;
-            if (s->interleaved)
-                for (int64_t i = 0; i < s->half; i++)
-                    job->kernels->rotate_f32(1, x + 2 * i, x + 2 * i + 1, cos + i, sin + i, y + 2 * i, y + 2 * i + 1);
-            else
-                job->kernels->rotate_f32(s->half, x, x + s->half, cos, sin, y, y + s->half);
-            memcpy(y + 2 * s->half, x + 2 * s->half, (size_t)(s->head - 2 * s->half) * sizeof *y);
+            tn_rotate_head(job->kernels, s->interleaved, (size_t)s->head, (size_t)s->half, x, cos, sin, y);
         }
     }
 }

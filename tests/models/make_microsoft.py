@@ -170,6 +170,74 @@ for directions, name in ((1, "forward"), (2, "bidirectional"), (1, "reverse")):
     inputs = [f32(6, 2, 10), w, r, f32(directions, 128), None, None, None, None, *scale, *scale]
     case("dynamic_lstm_" + name, "DynamicQuantizeLSTM", inputs, outputs=3, weights=[1, 2], direction=name, hidden_size=16)
 
+# ---- attention ----
+for name, mask in {
+    "": None,
+    "_lengths": np.array([5, 3], i32),
+    "_ends_starts": np.array([5, 4, 0, 1], i32),
+    "_mask": np.array([[1, 1, 1, 1, 0], [1, 1, 1, 0, 0]], i32),
+    "_mask3": np.tril(np.ones((2, 5, 5), i32)),
+}.items():
+    case("attention" + name, "Attention", [f32(2, 5, 16), f32(16, 48), f32(48), mask], weights=[1, 2], num_heads=4)
+    query = [f32(2, 5, 16), f32(2, 5, 16), f32(2, 5, 16), f32(48)]
+    if name != "_ends_starts":
+        case("mha" + name, "MultiHeadAttention", [*query, mask], num_heads=4)
+case("attention_causal", "Attention", [f32(2, 5, 16), f32(16, 48), f32(48)], unidirectional=1, num_heads=2, scale=0.3)
+case("attention_sizes", "Attention", [f32(2, 5, 16), f32(16, 32), f32(32)], qkv_hidden_sizes=[8, 8, 16], num_heads=2)
+case("attention_past", "Attention", [f32(2, 1, 16), f32(16, 48), f32(48), None, f32(2, 2, 4, 6, 4)], outputs=2, unidirectional=1, num_heads=4)
+case("attention_bias", "Attention", [f32(2, 5, 16), f32(16, 48), f32(48), None, None, f32(2, 4, 5, 5)], num_heads=4)
+case("attention_bias_shared", "Attention", [f32(2, 5, 16), f32(16, 48), f32(48), None, None, f32(1, 1, 5, 5)], num_heads=4)
+heads = lambda *shape: f32(*shape)
+case("mha_cross", "MultiHeadAttention", [f32(2, 5, 16), f32(2, 7, 16), f32(2, 7, 24)], num_heads=4)
+case("mha_no_bias", "MultiHeadAttention", [f32(2, 5, 16), f32(2, 5, 16), f32(2, 5, 16)], num_heads=4, unidirectional=1)
+case("mha_bias_scores", "MultiHeadAttention", [f32(2, 5, 16), f32(2, 7, 16), f32(2, 7, 16), None, None, f32(1, 4, 5, 7)], num_heads=4)
+case("mha_heads_first", "MultiHeadAttention", [f32(2, 5, 16), f32(2, 4, 7, 4), f32(2, 4, 7, 4)], num_heads=4)
+case("mha_past", "MultiHeadAttention", [f32(2, 1, 16), f32(2, 1, 16), f32(2, 1, 16), f32(48), None, None, f32(2, 4, 6, 4), f32(2, 4, 6, 4)], outputs=3, num_heads=4)
+case("mha_past_long", "MultiHeadAttention", [f32(2, 3, 16), f32(2, 3, 16), f32(2, 3, 16), None, None, None, f32(2, 4, 6, 4), f32(2, 4, 6, 4)], outputs=3, num_heads=4, unidirectional=1)
+
+turned = np.arange(32)[:, None] / 10000 ** (np.arange(4)[None] / 4)
+caches = [np.cos(turned).astype(np.float32), np.sin(turned).astype(np.float32)]
+at = lambda *v: np.array(v, np.int64)
+case("rotary", "RotaryEmbedding", [f32(2, 3, 16), at(4), *caches])
+case("rotary_positions", "RotaryEmbedding", [f32(2, 3, 16), at(1, 2, 3, 7, 8, 9).reshape(2, 3), *caches], interleaved=1)
+case("rotary_heads", "RotaryEmbedding", [f32(2, 4, 3, 8), at(0), *caches])
+case("rotary_part", "RotaryEmbedding", [f32(2, 3, 48), at(4), *caches], num_heads=4, rotary_embedding_dim=8)
+
+
+wide = np.arange(80)[:, None] / 10000 ** (np.arange(8)[None] / 8)
+wide = [np.cos(wide).astype(np.float32), np.sin(wide).astype(np.float32)]
+
+
+def gqa(name, length, past, total, lengths, heads=4, kv=2, size=16, shared=0, merged=False, extra=(), **attributes):
+    b = len(lengths)
+    q, k = (lambda n: f32(b, length, n * size)), kv
+    new = [q(heads + 2 * kv), None, None] if merged else [q(heads), q(kv), q(kv)]
+    old = [f32(b, kv, past + shared, size) for _ in range(2)] if past + shared else [None, None]
+    turn = wide if attributes.get("do_rotary") else [None, None]
+    inputs = [*new, *old, np.array(lengths, i32), one(total, i32), *turn, *extra]
+    case("gqa_" + name, "GroupQueryAttention", inputs, outputs=3, weights=[6], num_heads=heads, kv_num_heads=kv, **attributes)
+
+
+gqa("prompt", 5, 0, 5, [4, 4])
+gqa("prompt_rotary", 5, 0, 5, [4, 4], do_rotary=1)
+gqa("prompt_merged", 5, 0, 5, [4, 4], merged=True, do_rotary=1)
+gqa("prompt_part_rotary", 5, 0, 5, [4, 4], size=32, do_rotary=1, rotary_interleaved=1)
+gqa("prompt_long", 70, 0, 70, [69], size=32)
+gqa("token", 1, 6, 7, [6, 6], do_rotary=1)
+gqa("token_interleaved", 1, 6, 7, [6, 6], merged=True, do_rotary=1, rotary_interleaved=1)
+gqa("token_ragged", 1, 6, 7, [6, 3], do_rotary=1)
+gqa("token_buffer", 1, 6, 7, [6, 6], shared=4, do_rotary=1)
+gqa("chunk", 3, 6, 9, [8], do_rotary=1)
+gqa("prompt_buffer", 5, 0, 5, [4, 4], shared=9)
+gqa("window", 5, 0, 5, [4, 4], local_window_size=2)
+gqa("window_token", 1, 6, 7, [6, 6], local_window_size=3)
+gqa("softcap", 5, 0, 5, [4, 4], softcap=2.0, scale=0.5)
+gqa("smooth", 5, 0, 5, [4, 4], smooth_softmax=1)
+gqa("sinks", 1, 6, 7, [6, 6], extra=[None, None, f32(4)])
+gqa("positions", 3, 0, 3, [2, 2], do_rotary=1, extra=[at(3, 4, 5, 3, 4, 5).reshape(2, 3)])
+gqa("bias", 3, 0, 3, [2, 2], extra=[None, f32(2, 1, 3, 3)])
+gqa("bias_token", 1, 6, 7, [6, 6], extra=[None, f32(1, 4, 1, 7)])
+
 # ---- other names of operators of ai.onnx ----
 case("trilu", "Trilu", [f32(2, 5, 6), one(1, np.int64)], upper=0)
 case("gather_nd", "GatherND", [f32(4, 5, 6), integers(np.int64, 3, 2, low=0, high=4)])
