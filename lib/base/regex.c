@@ -125,8 +125,9 @@ typedef struct machine {
     uint32_t generation;
 } machine;
 
+/* Four lists of steps (a stack takes two), and where each thread of two of them began. */
 size_t tn_regex_scratch(const tn_regex *regex) {
-    return (size_t)(5 * regex->step_count + 1) * sizeof(uint32_t);
+    return (size_t)regex->step_count * 2 * sizeof(size_t) + (size_t)(5 * regex->step_count + 1) * sizeof(uint32_t);
 }
 
 static bool is_word(uint32_t c) {
@@ -180,19 +181,27 @@ static bool accepts(const tn_regex *regex, const tn_regex_step *s, uint32_t code
     return in != s->negate;
 }
 
+static machine start_machine(const tn_regex *regex, void *memory) {
+    uint32_t n = regex->step_count, *lists = memory;
+    memset(lists + 4 * n + 1, 0, n * sizeof *lists);
+    return (machine){regex, lists, lists + n, lists + 2 * n, lists + 4 * n + 1, 1};
+}
+
+static void next_generation(machine *m) {
+    if (++m->generation) return;
+    memset(m->seen, 0, m->regex->step_count * sizeof *m->seen); /* four thousand million characters on */
+    m->generation = 1;
+}
+
 bool tn_regex_match_all(const tn_regex *regex, const char *text, size_t size, void *scratch) {
-    uint32_t n = regex->step_count, *memory = scratch, before = UINT32_MAX, code = UINT32_MAX, count;
-    machine m = {regex, memory, memory + n, memory + 2 * n, memory + 4 * n + 1, 1};
-    memset(m.seen, 0, n * sizeof *m.seen);
+    uint32_t before = UINT32_MAX, code = UINT32_MAX, count;
+    machine m = start_machine(regex, scratch);
     size_t at = size ? tn_utf8_decode(text, size, &code) : 0;
     count = follow(&m, 0, before, code, m.now, 0);
     while (code != UINT32_MAX && count) {
         uint32_t after = UINT32_MAX, next = 0;
         if (at < size) at += tn_utf8_decode(text + at, size - at, &after);
-        if (++m.generation == 0) { /* four thousand million characters on */
-            memset(m.seen, 0, n * sizeof *m.seen);
-            m.generation = 1;
-        }
+        next_generation(&m);
         for (uint32_t i = 0; i < count; i++) {
             const tn_regex_step *s = &regex->steps[m.now[i]];
             if (s->kind == CLASS && accepts(regex, s, code)) next = follow(&m, m.now[i] + 1, code, after, m.then, next);
@@ -207,4 +216,57 @@ bool tn_regex_match_all(const tn_regex *regex, const char *text, size_t size, vo
     for (uint32_t i = 0; i < count; i++)
         if (regex->steps[m.now[i]].kind == MATCH) return true;
     return false;
+}
+
+/* The character that ends at `at`. */
+static uint32_t code_before(const char *text, size_t at) {
+    uint32_t code = UINT32_MAX;
+    for (size_t n = 1; n <= 4 && n <= at; n++)
+        if (tn_utf8_decode(text + at - n, n, &code) == n) return code;
+    return code;
+}
+
+/* Threads are kept in the order of where they began, so that of two at the same step the earlier one stays. */
+bool tn_regex_find(const tn_regex *regex, const char *text, size_t size, size_t from, void *scratch, size_t *start,
+                   size_t *end) {
+    size_t *began = scratch, *then_began = began + regex->step_count, at = from;
+    machine m = start_machine(regex, then_began + regex->step_count);
+    uint32_t before = from ? code_before(text, from) : UINT32_MAX, count = 0;
+    bool found = false;
+    for (;;) {
+        uint32_t code = UINT32_MAX, after = UINT32_MAX, next = 0;
+        size_t width = at < size ? tn_utf8_decode(text + at, size - at, &code) : 0;
+        if (at + width < size) tn_utf8_decode(text + at + width, size - at - width, &after);
+        if (!found) {
+            uint32_t old = count;
+            count = follow(&m, 0, before, code, m.now, count);
+            for (uint32_t i = old; i < count; i++) began[i] = at;
+        }
+        for (uint32_t i = 0; i < count; i++) {
+            if (regex->steps[m.now[i]].kind != MATCH || (found && began[i] > *start)) continue;
+            found = true;
+            *start = began[i];
+            *end = at;
+            break;
+        }
+        if (code == UINT32_MAX) return found;
+        next_generation(&m);
+        for (uint32_t i = 0; i < count && !(found && began[i] > *start); i++) {
+            const tn_regex_step *s = &regex->steps[m.now[i]];
+            if (s->kind != CLASS || !accepts(regex, s, code)) continue;
+            uint32_t old = next;
+            next = follow(&m, m.now[i] + 1, code, after, m.then, next);
+            for (uint32_t k = old; k < next; k++) then_began[k] = began[i];
+        }
+        if (found && next == 0) return true;
+        uint32_t *swap = m.now;
+        size_t *swap_began = began;
+        m.now = m.then;
+        m.then = swap;
+        began = then_began;
+        then_began = swap_began;
+        count = next;
+        before = code;
+        at += width;
+    }
 }

@@ -1,8 +1,7 @@
 /* Strings: StringConcat, StringSplit, RegexFullMatch.
  *
  * A string's bytes live until the session's next run, so pieces of an input's strings are given out as they are. */
-#include "graph/op.h"
-#include "base/regex.h"
+#include "ops/strings.h"
 
 static const tn_dtype strings_only[] = {TN_STRING, TN_UNDEFINED};
 
@@ -142,22 +141,11 @@ static tn_status regex_infer(tn_infer *call) {
 static tn_status regex_prepare(tn_prepare *call) {
     const tn_attr *pattern = tn_node_attr(call->node, "pattern");
     if (!pattern || pattern->kind != TN_ATTR_STRING) return tn_fail(TN_E_FORMAT, "attribute pattern is missing");
-    tn_region *region = tn_region_create(NULL);
-    tn_regex made, *kept = call->state = tn_prepare_alloc(call, sizeof *kept);
-    tn_status status = region && kept ? tn_regex_compile(region, pattern->s.data, pattern->s.size, &made) : TN_E_MEMORY;
-    if (status == TN_OK) {
-        size_t steps = made.step_count * sizeof *made.steps, ranges = made.range_count * sizeof *made.ranges;
-        void *a = tn_prepare_alloc(call, steps), *b = tn_prepare_alloc(call, TN_MAX(ranges, (size_t)1));
-        status = a && b ? TN_OK : TN_E_MEMORY;
-        if (status == TN_OK) {
-            memcpy(a, made.steps, steps);
-            if (ranges) memcpy(b, made.ranges, ranges);
-            *kept = (tn_regex){a, b, made.step_count, made.range_count};
-            call->scratch = tn_regex_scratch(kept);
-        }
-    }
-    tn_region_destroy(region);
-    return status;
+    tn_regex *kept = call->state = tn_prepare_alloc(call, sizeof *kept);
+    if (!kept) return TN_E_MEMORY;
+    TN_TRY(tn_keep_regex(call, pattern->s, kept));
+    call->scratch = tn_regex_scratch(kept);
+    return TN_OK;
 }
 
 static tn_status regex_run(tn_run *call) {

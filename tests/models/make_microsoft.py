@@ -238,6 +238,16 @@ gqa("positions", 3, 0, 3, [2, 2], do_rotary=1, extra=[at(3, 4, 5, 3, 4, 5).resha
 gqa("bias", 3, 0, 3, [2, 2], extra=[None, f32(2, 1, 3, 3)])
 gqa("bias_token", 1, 6, 7, [6, 6], extra=[None, f32(1, 4, 1, 7)])
 
+# ---- text ----
+words = np.array([["The quick-brown fox, naïve: über"], ["a b  cc"], ["x"]], dtype=object)
+case("tokenizer_words", "Tokenizer", [words], mark=0, mincharnum=1, pad_value="#", tokenexp="[a-zA-Z0-9_]+")
+case("tokenizer_longest", "Tokenizer", [words], mark=1, mincharnum=2, pad_value="", tokenexp="q|qu|[a-z]{2}|ick|ü.*")
+case("tokenizer_line", "Tokenizer", [words[:, 0]], mark=1, mincharnum=3, pad_value="#", tokenexp="[^ ]+")
+case("tokenizer_characters", "Tokenizer", [words], mark=0, mincharnum=1, pad_value="#", separators=[""])
+case("tokenizer_dots", "Tokenizer", [words], mark=0, mincharnum=1, pad_value="#", tokenexp=".")
+case("tokenizer_separators", "Tokenizer", [words], mark=0, mincharnum=2, pad_value="#", separators=[" +", "[-:,]"])
+case("tokenizer_none", "Tokenizer", [words], mark=0, mincharnum=1, pad_value="#", tokenexp="[0-9]+")
+
 # ---- other names of operators of ai.onnx ----
 case("trilu", "Trilu", [f32(2, 5, 6), one(1, np.int64)], upper=0)
 case("gather_nd", "GatherND", [f32(4, 5, 6), integers(np.int64, 3, 2, low=0, high=4)])

@@ -17,6 +17,7 @@ from sklearn import datasets, decomposition, discriminant_analysis, ensemble, li
 from sklearn import neural_network, pipeline, preprocessing, svm, tree
 from sklearn.cluster import KMeans
 from sklearn.compose import ColumnTransformer
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.impute import SimpleImputer
 
 OUT = pathlib.Path(sys.argv[2] if len(sys.argv) > 2 else "build/models/cases/sklearn")
@@ -152,6 +153,18 @@ def make_columns():
     write("columns", exported, {"size": size[:ROWS], "word": word[:ROWS].astype(object)})
 
 
+def make_text():
+    """Sentences, cut into words and pairs of them. ONNX Runtime changes case only where its locale is installed."""
+    random = np.random.default_rng(6)
+    words = np.array("the pump bearing runs hot and loud at 40 rpm, valve_3 leaks; no fault".split())
+    lines = [" ".join(random.choice(words, int(random.integers(1, 9)))) for _ in range(80)]
+    y = ["hot" in line or "leaks;" in line for line in lines]
+    vectorizer = TfidfVectorizer(ngram_range=(1, 2), lowercase=False, token_pattern="[a-zA-Z0-9_]+")
+    model = pipeline.make_pipeline(vectorizer, L.LogisticRegression()).fit(lines, y)
+    exported = to_onnx(model, initial_types=[("line", StringTensorType([None, 1]))], target_opset=OPSET, options={id(model[-1]): {"zipmap": False}})
+    write("text", exported, {"line": np.array(lines[:ROWS] + [""], dtype=object)[:, None]})
+
+
 warnings.simplefilter("ignore")
 for name, (data, estimator) in CASES.items():
     if wanted(name):
@@ -162,3 +175,5 @@ if wanted("older_opset"):
     make("older_opset", WINE, scaled(E.GradientBoostingClassifier(n_estimators=5, random_state=0)), target_opset={"": 12, "ai.onnx.ml": 2})
 if wanted("columns"):
     make_columns()
+if wanted("text"):
+    make_text()

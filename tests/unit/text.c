@@ -210,13 +210,51 @@ static void n_grams_are_counted_with_skips(void **state) {
             TN_E_INVALID, "no column", make(TN_INT64, DIMS(5), x));
 }
 
+static void the_first_and_longest_match_is_found(void **state) {
+    (void)state;
+    static const struct {
+        const char *pattern, *text;
+        int from, start, end; /* start -1: nothing */
+    } rows[] = {
+        {"[a-z]+", "12 abc de", 0, 3, 6},
+        {"[a-z]+", "12 abc de", 4, 4, 6},
+        {"[a-z]+", "12 abc de", 6, 7, 9},
+        {"a|ab|abcd", "xabcabcd", 0, 1, 3},
+        {"a|ab|abcd", "xabcabcd", 2, 4, 8},
+        {"b", "aaa", 0, -1, 0},
+        {"\\bc", "abc c", 0, 4, 5},
+        {"\\Bc", "abc c", 2, 2, 3},
+        {"^a", "aa", 1, -1, 0},
+        {"a*", "baa", 0, 0, 0},
+        {"a*", "baa", 1, 1, 3},
+        {"ü+", "xüüy", 0, 1, 5},
+        {"a.*c|b", "abab", 0, 1, 2},
+        {"$", "ab", 0, 2, 2},
+        {"(a|b)*c|ab", "ababx", 0, 0, 2},
+    };
+    for (size_t i = 0; i < TN_COUNT(rows); i++) {
+        tn_region *region = tn_region_create(NULL);
+        tn_regex regex;
+        size_t start = 0, end = 0;
+        assert_ok(tn_regex_compile(region, rows[i].pattern, strlen(rows[i].pattern), &regex));
+        void *scratch = malloc(tn_regex_scratch(&regex));
+        bool found =
+            tn_regex_find(&regex, rows[i].text, strlen(rows[i].text), (size_t)rows[i].from, scratch, &start, &end);
+        if (found != (rows[i].start >= 0) || (found && ((int)start != rows[i].start || (int)end != rows[i].end)))
+            fail_msg("'%s' in '%s' from %d: %d, [%zu, %zu)", rows[i].pattern, rows[i].text, rows[i].from, found, start,
+                     end);
+        free(scratch);
+        tn_region_destroy(region);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_code_point_survives_utf8),   cmocka_unit_test(bytes_that_are_no_utf8_are_kept),
-        cmocka_unit_test(case_is_mapped_in_all_scripts),    cmocka_unit_test(regular_expressions_match_whole_strings),
-        cmocka_unit_test(bad_expressions_are_refused),      cmocka_unit_test(strings_are_joined_with_broadcasting),
-        cmocka_unit_test(strings_are_split_as_python_does), cmocka_unit_test(stop_words_go_and_case_changes),
-        cmocka_unit_test(n_grams_are_counted_with_skips),
+        cmocka_unit_test(the_first_and_longest_match_is_found),    cmocka_unit_test(every_code_point_survives_utf8),
+        cmocka_unit_test(bytes_that_are_no_utf8_are_kept),         cmocka_unit_test(case_is_mapped_in_all_scripts),
+        cmocka_unit_test(regular_expressions_match_whole_strings), cmocka_unit_test(bad_expressions_are_refused),
+        cmocka_unit_test(strings_are_joined_with_broadcasting),    cmocka_unit_test(strings_are_split_as_python_does),
+        cmocka_unit_test(stop_words_go_and_case_changes),          cmocka_unit_test(n_grams_are_counted_with_skips),
     };
     return cmocka_run_group_tests_name("text", tests, NULL, NULL);
 }
