@@ -96,7 +96,7 @@ typedef struct pooling {
     tn_quantization from, to;
 } pooling;
 
-enum { PIXELS = 32, CHANNELS = 1024 };
+enum { CHANNELS = 1024 };
 
 static int32_t value(const pooling *run, size_t at) {
     return run->dtype == TN_INT8 ? (int8_t)run->x[at] : run->x[at];
@@ -183,27 +183,36 @@ static void global_plane(void *context, int64_t task) {
     tn_quant_store(run->dtype, run->y, task, 1, &y, true);
 }
 
-/* Unsigned, channels last: all channels of some pixels. */
-static void pool_pixels(void *context, int64_t task) {
+/* Unsigned, channels last: one row of output pixels, all channels. */
+static void pool_row(void *context, int64_t task) {
     const pooling *run = context;
     const pool *p = run->p;
-    size_t blocks = (p->pixels + PIXELS - 1) / PIXELS, batch = (size_t)task / blocks;
-    size_t first = (size_t)task % blocks * PIXELS, last = TN_MIN(first + PIXELS, p->pixels);
-    const uint8_t *x = run->x + batch * p->in_pixels * p->channels, *tap[TN_QLAST_TAPS];
-    for (size_t pixel = first; pixel < last; pixel++) {
-        uint8_t *y = run->y + (batch * p->pixels + pixel) * p->channels;
-        int64_t from[TN_MAX_SPATIAL], at[TN_MAX_SPATIAL] = {0}, padded = place_window(&p->window, pixel, from);
-        size_t count = 0, offset;
-        bool started = false;
-        while (next_inside(&p->window, from, at, &started, &offset)) tap[count++] = x + offset * p->channels;
-        if (p->kind == MAX && count)
+    const tn_window *w = &p->window;
+    const int last = w->spatial - 1;
+    const size_t width = (size_t)w->out[last], height = p->pixels / width;
+    size_t batch = (size_t)task / height, row = (size_t)task % height, lines = 0, taps = 1;
+    for (int i = 0; i < last; i++) taps *= (size_t)w->kernel[i];
+    const uint8_t *x = run->x + batch * p->in_pixels * p->channels, *line[TN_QLAST_TAPS], *tap[TN_QLAST_TAPS];
+    uint8_t *y = run->y + (batch * p->pixels + row * width) * p->channels;
+    for (size_t t = 0; t < taps; t++) {
+        int64_t at = tn_window_row(w, (int64_t)row, (int64_t)t);
+        if (at >= 0) line[lines++] = x + (size_t)at * p->channels;
+    }
+    for (size_t column = 0; column < width; column++, y += p->channels) {
+        int64_t start = (int64_t)column * w->stride[last] - w->pad_begin[last], from[TN_MAX_SPATIAL];
+        size_t count = 0;
+        for (size_t t = 0; t < lines; t++)
+            for (int64_t k = 0, at = start; k < w->kernel[last]; k++, at += w->dilation[last])
+                if (at >= 0 && at < w->in[last]) tap[count++] = line[t] + (size_t)at * p->channels;
+        if (p->kind == MAX && count) {
             run->kernels->qmax(y, p->channels, count, tap);
-        else if (p->kind == MAX)
+        } else if (p->kind == MAX) {
             memset(y, 0, p->channels);
-        else
-            run->kernels->qaverage(y, p->channels, count, tap, run->from.zero, run->from.scale,
-                                   (float)(p->count_pad ? padded : (int64_t)TN_MAX(count, 1)), run->to.scale,
-                                   run->to.zero);
+        } else {
+            int64_t counted = p->count_pad ? place_window(w, row * width + column, from) : (int64_t)TN_MAX(count, 1);
+            run->kernels->qaverage(y, p->channels, count, tap, run->from.zero, run->from.scale, (float)counted,
+                                   run->to.scale, run->to.zero);
+        }
     }
 }
 
@@ -243,8 +252,8 @@ static tn_status run_pool(tn_run *call) {
         tasks = (p->channels + CHANNELS - 1) / CHANNELS;
         task = global_channels;
     } else if (fast) {
-        tasks = (p->pixels + PIXELS - 1) / PIXELS;
-        task = pool_pixels;
+        tasks = p->pixels / (size_t)p->window.out[p->window.spatial - 1];
+        task = pool_row;
     }
     bool small = p->in_pixels * p->channels < 1 << 16;
     tn_parallel(small ? NULL : call->pool, (int64_t)(p->batch * tasks), task, &run);

@@ -5,7 +5,7 @@
 EIGHT_BITS = "activations are rounded to 8 bits: 2e-7 more in a weight moves ONNX Runtime's own results as far"
 STEPS = "sums that lie between two steps of 8 bits fall to either side"
 TOLERANCES = {
-    "quantized-rec": (0.1, STEPS + "; later layers, normalized in float32, spread it"),
+    "quantized-rec": (0.15, STEPS + "; later layers, normalized in float32, spread it"),
     "quantized-cls": (0.01, STEPS + ": one step of 1/255; ONNX Runtime's softmax divides by 254"),
     "quantized-orientation": (0.025, STEPS + ": one step of 1/255; ONNX Runtime's softmax divides by 254"),
     "quantized-resnet_signed": (0.02, STEPS + ": one step; ONNX Runtime runs some of its convolutions in float32"),

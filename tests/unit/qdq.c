@@ -252,6 +252,28 @@ static void results_are_the_same_bits_at_every_cpu_level(void **state) {
     }
 }
 
+/* With channels last, what follows a convolution is part of it: the graph is QuantizeLinear, Transpose, two QConv, Transpose,
+ * DequantizeLinear. */
+static void regions_have_channels_last_and_transposes_at_their_edges_alone(void **state) {
+    (void)state;
+    static const char *const expected[] = {"QuantizeLinear", "Transpose", "QConv",
+                                           "QConv",          "Transpose", "DequantizeLinear"};
+    builder b = {.seed = 1, .dtype = TN_UINT8};
+    tn_model *model;
+    tn_node_info info;
+    assert_ok(tn_graph_create(NULL, &b.g));
+    assert_ok(tn_graph_input(b.g, "x", TN_FLOAT32, 4, (int64_t[]){2, 4, 6, 5}, &b.x));
+    int y = conv_clip(&b, residual(&b, through(&b, b.x, 0.02f, 120)));
+    assert_ok(tn_graph_output(b.g, y, "y"));
+    assert_ok(tn_model_from_graph(b.g, NULL, &model));
+    assert_int_equal(tn_graph_node_count(tn_model_graph(model)), TN_COUNT(expected));
+    for (size_t n = 0; n < TN_COUNT(expected); n++) {
+        assert_ok(tn_graph_node_info(tn_model_graph(model), (int)n, &info));
+        assert_string_equal(info.op, expected[n]);
+    }
+    tn_model_destroy(model);
+}
+
 /* What somebody else reads in float stays, and so does what a constant quantization cannot be told of. */
 static void values_that_are_read_in_float_stay(void **state) {
     (void)state;
@@ -276,6 +298,7 @@ int main(void) {
         cmocka_unit_test(patterns_become_integer_operators),
         cmocka_unit_test(results_are_within_a_step_of_the_float_nodes),
         cmocka_unit_test(results_are_the_same_bits_at_every_cpu_level),
+        cmocka_unit_test(regions_have_channels_last_and_transposes_at_their_edges_alone),
         cmocka_unit_test(values_that_are_read_in_float_stay),
     };
     return cmocka_run_group_tests_name("qdq", tests, NULL, NULL);
