@@ -34,8 +34,17 @@ static bool measure(host *h, const settings *s, double *times) {
     return true;
 }
 
-/* A row for each operator, or node, slowest first. Names stay valid as long as the session. */
-static op_time *collect(const host *h, const settings *s, tn_profile_row **out_rows, int *out_row_count,
+/* The time of a node without what is inside its bodies. */
+static double own_nanoseconds(const tn_profile_row *row, int rows, int i) {
+    double time = (double)row[i].nanoseconds;
+    for (int k = i + 1; k < rows && row[k].depth > row[i].depth; k++)
+        if (row[k].depth == row[i].depth + 1) time -= (double)row[k].nanoseconds;
+    return time > 0 ? time : 0;
+}
+
+/* A row for each operator, or node, slowest first: milliseconds in one of `runs` runs. Names stay valid as long as the
+ * session. */
+static op_time *collect(const host *h, const settings *s, int runs, tn_profile_row **out_rows, int *out_row_count,
                         int *out_count) {
     int room = 64, rows = 0, count = 0;
     tn_profile_row *row = tool_alloc((size_t)room, sizeof *row);
@@ -56,7 +65,7 @@ static op_time *collect(const host *h, const settings *s, tn_profile_row **out_r
         if (s->nodes) k = count;
         if (k == count) times[count++] = (op_time){row[i].op, row[i].name, row[i].shape, 0, 0};
         times[k].nodes++;
-        if (row[i].runs) times[k].ms += (double)row[i].nanoseconds / 1e6 / (double)row[i].runs;
+        times[k].ms += own_nanoseconds(row, rows, i) / 1e6 / runs;
     }
     qsort(times, (size_t)count, sizeof *times, by_time);
     *out_rows = row;
@@ -131,7 +140,7 @@ static bool profile(host *h, const settings *s, json *j) {
     for (int i = 0; i < runs; i++)
         if (!host_run(h)) return false;
     tn_profile_row *row;
-    op_time *times = collect(h, s, &row, &rows, &count);
+    op_time *times = collect(h, s, runs, &row, &rows, &count);
     bool good = !s->trace || write_trace(s->trace, row, rows);
     if (s->profile || s->nodes) print_profile(s, j, times, count);
     free(times);

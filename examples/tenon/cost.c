@@ -1,5 +1,5 @@
 /* The work in a model: multiply-adds of convolutions, matrix products, recurrences and attention, from the shapes that
- * a prepared session has. Elementwise work is not counted, nor are the bodies of If, Loop and Scan. */
+ * a prepared session has. Elementwise work is not counted. */
 #include "tool.h"
 #include <stdlib.h>
 #include <string.h>
@@ -155,9 +155,12 @@ static void prepared_shapes(const host *h, const tn_graph *graph, cost_shape *va
     for (int i = 0; h->session && tn_session_profile(h->session, i, &row) == TN_OK; i++) {
         tn_node_info node;
         cost_shape shape;
-        if (row.node < 0 || tn_graph_node_info(graph, row.node, &node) != TN_OK) continue;
+        if (row.graph != graph || row.node < 0 || tn_graph_node_info(graph, row.node, &node) != TN_OK) continue;
         if (node.out_count && node.out[0] >= 0 && parse_shape(row.shape, &shape)) values[node.out[0]] = shape;
     }
+}
+
+static void input_shapes(const host *h, const tn_graph *graph, cost_shape *values) {
     for (int i = 0; i < tn_model_input_count(h->model) && (size_t)i < h->tensor_count; i++) {
         /* Each input that is one tensor has its tensor in order; sequences make the two lists differ. */
         int value = tn_graph_input_value(graph, i);
@@ -167,24 +170,61 @@ static void prepared_shapes(const host *h, const tn_graph *graph, cost_shape *va
     }
 }
 
-bool costs_make(host *h, costs *out) {
-    const tn_graph *graph = tn_model_graph(h->model);
+/* What a body takes from the graph around it has the same name there. */
+static void captured_shapes(const costs *outer, costs *body) {
+    for (int v = 0; v < tn_graph_value_count(body->graph); v++) {
+        tn_value_info here, there;
+        if (body->values[v].rank >= 0 || tn_graph_value_info(body->graph, v, &here) != TN_OK || !*here.name) continue;
+        for (int o = 0; o < tn_graph_value_count(outer->graph); o++) {
+            if (outer->values[o].rank < 0 || tn_graph_value_info(outer->graph, o, &there) != TN_OK) continue;
+            if (strcmp(here.name, there.name) != 0) continue;
+            body->values[v] = outer->values[o];
+            break;
+        }
+    }
+}
+
+static void count_graph(const host *h, const costs *outer, costs *out);
+
+static void count_bodies(const host *h, int n, costs *out) {
+    const char *name;
+    const tn_graph *body;
+    for (int b = 0; (body = tn_graph_node_body(out->graph, n, b, &name)); b++) {
+        costs *grown = realloc(out->bodies, (size_t)(out->body_count + 1) * sizeof *grown);
+        if (!grown) abort();
+        out->bodies = grown;
+        costs *inner = &out->bodies[out->body_count++];
+        *inner = (costs){.graph = body, .owner = n, .name = name};
+        count_graph(h, out, inner);
+        out->total += inner->total;
+        out->parameters += inner->parameters;
+        out->parameter_bytes += inner->parameter_bytes;
+        out->unknown += inner->unknown;
+        out->inner_nodes += tn_graph_node_count(body) + inner->inner_nodes;
+    }
+}
+
+static void count_graph(const host *h, const costs *outer, costs *out) {
+    const tn_graph *graph = out->graph;
     int nodes = tn_graph_node_count(graph), values = tn_graph_value_count(graph);
     bool *used = tool_alloc((size_t)values, sizeof *used);
-    *out = (costs){.values = tool_alloc((size_t)values, sizeof *out->values),
-                   .multiplies = tool_alloc((size_t)nodes, sizeof *out->multiplies)};
+    out->values = tool_alloc((size_t)values, sizeof *out->values);
+    out->multiplies = tool_alloc((size_t)nodes, sizeof *out->multiplies);
     for (int v = 0; v < values; v++) {
         tn_value_info info;
         out->values[v] = (cost_shape){.rank = -1};
         if (tn_graph_value_info(graph, v, &info) == TN_OK) out->values[v] = declared(h->settings, &info);
     }
+    if (outer)
+        captured_shapes(outer, out);
+    else
+        input_shapes(h, graph, out->values);
     prepared_shapes(h, graph, out->values);
     for (int n = 0; n < nodes; n++) {
         tn_node_info node;
         char attributes[512];
         site s = {.attributes = attributes};
         if (tn_graph_node_info(graph, n, &node) != TN_OK) continue;
-        out->bodies += strcmp(node.op, "If") == 0 || strcmp(node.op, "Loop") == 0 || strcmp(node.op, "Scan") == 0;
         tn_graph_node_attributes(graph, n, attributes, sizeof attributes);
         for (int i = 0; i < node.in_count; i++) {
             if (node.in[i] < 0) continue;
@@ -197,6 +237,7 @@ bool costs_make(host *h, costs *out) {
             out->unknown++;
         else
             out->total += out->multiplies[n];
+        count_bodies(h, n, out);
     }
     for (int v = 0; v < values; v++) {
         tn_value_info info;
@@ -205,10 +246,16 @@ bool costs_make(host *h, costs *out) {
         out->parameter_bytes += (double)tn_tensor_bytes(info.constant);
     }
     free(used);
-    return true;
+}
+
+void costs_make(host *h, costs *out) {
+    *out = (costs){.graph = tn_model_graph(h->model), .owner = -1};
+    count_graph(h, NULL, out);
 }
 
 void costs_free(costs *c) {
+    for (int b = 0; b < c->body_count; b++) costs_free(&c->bodies[b]);
+    free(c->bodies);
     free(c->values);
     free(c->multiplies);
 }

@@ -71,21 +71,22 @@ static bool input_dims(const settings *s, const tn_value_info *info, int *out_ra
 /* A name that the model does not have is a slip of the caller's, which must not pass in silence. */
 static bool check_names(const host *h) {
     const settings *s = h->settings;
-    const words *lists[] = {&s->inputs, &s->shapes, &s->dims};
-    for (int l = 0; l < 3; l++)
+    const words *lists[] = {&s->inputs, &s->shapes, &s->values, &s->dims};
+    enum { DIMS = 3, LISTS };
+    for (int l = 0; l < LISTS; l++)
         for (size_t k = 0; k < lists[l]->count; k++) {
             const char *word = lists[l]->items[k];
             bool known = l == 0 && !strchr(word, '=');
             for (int i = 0; i < tn_model_input_count(h->model) && !known; i++) {
                 tn_value_info info;
                 if (tn_model_input_info(h->model, i, &info) != TN_OK) continue;
-                known = l < 2 && about(word, info.name);
-                for (int d = 0; l == 2 && d < info.rank && !known; d++)
+                known = l < DIMS && about(word, info.name);
+                for (int d = 0; l == DIMS && d < info.rank && !known; d++)
                     known = info.symbols[d] && about(word, info.symbols[d]);
             }
             if (known) continue;
             complain("'%s': the model has no such %s; tenon inspect shows them", word,
-                     l < 2 ? "input" : "symbolic dimension");
+                     l < DIMS ? "input" : "symbolic dimension");
             return false;
         }
     return true;
@@ -138,7 +139,17 @@ static bool set_input(host *h, int index, uint64_t *random) {
         if (strcmp(info.kind, "optional") == 0 && !info.dtype)
             return host_check(h, info.name, tn_session_set_input_none(h->session, index));
         if (!input_dims(h->settings, &info, &rank, dims)) return false;
-        if (!tensor_random(h->settings, random, info.dtype, rank, dims, &t)) return false;
+        settings of_input = *h->settings;
+        for (size_t k = 0; k < of_input.values.count; k++) {
+            const char *value = about(of_input.values.items[k], info.name);
+            char *end = NULL;
+            if (!value) continue;
+            of_input.low = of_input.high = strtod(value, &end);
+            if (end != value && !*end) continue;
+            complain("--value %s: expected a number", of_input.values.items[k]);
+            return false;
+        }
+        if (!tensor_random(&of_input, random, info.dtype, rank, dims, &t)) return false;
         keep(h, t);
     }
     char text[256];

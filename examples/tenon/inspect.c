@@ -14,21 +14,28 @@ static int by_count(const void *a, const void *b) {
     return x->nodes != y->nodes ? y->nodes - x->nodes : strcmp(x->op, y->op);
 }
 
-static op_count *count_ops(const tn_graph *graph, const costs *c, int *out_count) {
-    int nodes = tn_graph_node_count(graph), count = 0;
-    op_count *ops = tool_alloc((size_t)nodes, sizeof *ops);
-    for (int n = 0; n < nodes; n++) {
+typedef struct op_list {
+    op_count *ops;
+    int count, room;
+} op_list;
+
+static void count_ops(const costs *c, op_list *list) {
+    for (int n = 0; n < tn_graph_node_count(c->graph); n++) {
         tn_node_info node;
         int k = 0;
-        if (tn_graph_node_info(graph, n, &node) != TN_OK) continue;
-        while (k < count && (strcmp(ops[k].op, node.op) != 0 || strcmp(ops[k].domain, node.domain) != 0)) k++;
-        if (k == count) ops[count++] = (op_count){node.domain, node.op, 0, 0};
+        if (tn_graph_node_info(c->graph, n, &node) != TN_OK) continue;
+        op_count *ops = list->ops;
+        while (k < list->count && (strcmp(ops[k].op, node.op) != 0 || strcmp(ops[k].domain, node.domain) != 0)) k++;
+        if (k == list->room) {
+            list->room = list->room ? 2 * list->room : 64;
+            ops = list->ops = realloc(ops, (size_t)list->room * sizeof *ops);
+            if (!ops) abort();
+        }
+        if (k == list->count) ops[list->count++] = (op_count){node.domain, node.op, 0, 0};
         ops[k].nodes++;
         if (c->multiplies[n] > 0) ops[k].multiplies += c->multiplies[n];
     }
-    qsort(ops, (size_t)count, sizeof *ops, by_count);
-    *out_count = count;
-    return ops;
+    for (int b = 0; b < c->body_count; b++) count_ops(&c->bodies[b], list);
 }
 
 /* "12.3 M": up to three digits before the point, and a unit. */
@@ -40,9 +47,9 @@ static const char *amount(double value, char text[32]) {
     return text;
 }
 
-static void value_text(const tn_graph *graph, const costs *c, int value, char *text, size_t size) {
+static void value_text(const costs *c, int value, char *text, size_t size) {
     char type[256];
-    tn_graph_value_text(graph, value, type, sizeof type);
+    tn_graph_value_text(c->graph, value, type, sizeof type);
     const cost_shape *s = &c->values[value];
     size_t n = strcspn(type, "[");
     if (s->rank < 0 || strstr(type, "sequence") || strstr(type, "optional")) {
@@ -87,10 +94,13 @@ static void show_ends(const host *h, json *j, const char *title, int count,
     if (j) json_end(j);
 }
 
-static void show_ops(const tn_graph *graph, const costs *c, json *j) {
-    int count;
+static void show_ops(const costs *c, json *j) {
     char a[32];
-    op_count *ops = count_ops(graph, c, &count);
+    op_list list = {0};
+    count_ops(c, &list);
+    op_count *ops = list.ops;
+    int count = list.count;
+    qsort(ops, (size_t)count, sizeof *ops, by_count);
     if (j) json_array(j, "operators");
     if (!j) printf("operators\n");
     for (int i = 0; i < count; i++) {
@@ -112,10 +122,14 @@ static void show_ops(const tn_graph *graph, const costs *c, json *j) {
     free(ops);
 }
 
-static void show_nodes(const tn_graph *graph, const costs *c, json *j) {
+/* Bodies come behind their node, a step further in. */
+static void show_nodes(const costs *c, int depth, json *j) {
+    const tn_graph *graph = c->graph;
+    const int indent = 4 * depth;
     char type[512], attributes[2048], a[32];
+    int body = 0;
     if (j) json_array(j, "node_list");
-    if (!j) printf("nodes\n");
+    if (!j && depth == 0) printf("nodes\n");
     for (int n = 0; n < tn_graph_node_count(graph); n++) {
         tn_node_info node;
         if (tn_graph_node_info(graph, n, &node) != TN_OK) continue;
@@ -128,7 +142,7 @@ static void show_nodes(const tn_graph *graph, const costs *c, json *j) {
             json_text(j, "attributes", attributes);
             json_number(j, "multiply_adds", c->multiplies[n] < 0 ? 0.0 / 0.0 : c->multiplies[n]);
         } else {
-            printf("  %4d %s %s%s%s\n", n, node.op, node.name, attributes[0] ? "  " : "", attributes);
+            printf("%*s  %4d %s %s%s%s\n", indent, "", n, node.op, node.name, attributes[0] ? "  " : "", attributes);
         }
         for (int side = 0; side < 2; side++) {
             int count = side ? node.out_count : node.in_count;
@@ -137,8 +151,9 @@ static void show_nodes(const tn_graph *graph, const costs *c, json *j) {
             for (int i = 0; i < count; i++) {
                 tn_value_info info;
                 bool there = list[i] >= 0 && tn_graph_value_info(graph, list[i], &info) == TN_OK;
-                if (there) value_text(graph, c, list[i], type, sizeof type);
-                if (!j && there) printf("       %s %s %s\n", side ? "->" : "  ", type, info.name ? info.name : "");
+                if (there) value_text(c, list[i], type, sizeof type);
+                if (!j && there)
+                    printf("%*s       %s %s %s\n", indent, "", side ? "->" : "  ", type, info.name ? info.name : "");
                 if (!j) continue;
                 json_object(j, NULL);
                 json_text(j, "name", there ? info.name : NULL);
@@ -147,8 +162,19 @@ static void show_nodes(const tn_graph *graph, const costs *c, json *j) {
             }
             if (j) json_end(j);
         }
+        if (!j && c->multiplies[n] > 0)
+            printf("%*s          %s multiply-adds\n", indent, "", amount(c->multiplies[n], a));
+        if (j && body < c->body_count && c->bodies[body].owner == n) json_array(j, "bodies");
+        bool listed = false;
+        for (; body < c->body_count && c->bodies[body].owner == n; body++, listed = true) {
+            if (!j) printf("%*s       %s\n", indent, "", c->bodies[body].name);
+            if (j) json_object(j, NULL);
+            if (j) json_text(j, "attribute", c->bodies[body].name);
+            show_nodes(&c->bodies[body], depth + 1, j);
+            if (j) json_end(j);
+        }
+        if (j && listed) json_end(j);
         if (j) json_end(j);
-        if (!j && c->multiplies[n] > 0) printf("          %s multiply-adds\n", amount(c->multiplies[n], a));
     }
     if (j) json_end(j);
 }
@@ -180,8 +206,7 @@ static void show_sizes(const host *h, const costs *c, bool prepared, json *j) {
         printf("parameters  %s in %sB\n", amount(c->parameters, a), amount(c->parameter_bytes, b));
         printf("work  %s multiply-adds", amount(c->total, a));
         if (c->unknown) printf(", without %d nodes of unknown shape", c->unknown);
-        if (c->bodies) printf(", without what is inside %d If, Loop and Scan", c->bodies);
-        putchar('\n');
+        printf("%s\n", c->body_count ? ", bodies of If, Loop and Scan counted once" : "");
         if (memory) printf("memory  arena %sB, ", amount((double)m.arena, a));
         if (memory) printf("%sB if no tensors shared memory\n", amount((double)m.sum, b));
         if (memory) printf("        packed weights %sB, ", amount((double)m.packed, a));
@@ -192,7 +217,7 @@ static void show_sizes(const host *h, const costs *c, bool prepared, json *j) {
     json_number(j, "parameter_bytes", c->parameter_bytes);
     json_number(j, "multiply_adds", c->total);
     json_int(j, "nodes_of_unknown_shape", c->unknown);
-    json_int(j, "nodes_with_graphs_inside", c->bodies);
+    json_int(j, "nodes_in_bodies", c->inner_nodes);
     if (!memory) return;
     json_object(j, "memory");
     json_int(j, "arena", (int64_t)m.arena);
@@ -213,14 +238,15 @@ static void show(const host *h, const settings *s, const costs *c, bool prepared
     } else {
         printf("%s: %d nodes", s->model, tn_graph_node_count(graph));
         if (h->node_count >= 0) printf(" (%d before the passes)", h->node_count);
+        if (c->inner_nodes) printf(" and %d in the bodies of If, Loop and Scan", c->inner_nodes);
         printf(", instruction set %s\n", tn_model_cpu(h->model));
     }
     show_ends(h, j, "inputs", tn_model_input_count(h->model), tn_model_input_info, tn_graph_input_value);
     show_ends(h, j, "outputs", tn_model_output_count(h->model), tn_model_output_info, tn_graph_output_value);
     show_sizes(h, c, prepared, j);
-    show_ops(graph, c, j);
+    show_ops(c, j);
     if (s->passes) show_passes(h, j);
-    if (s->nodes) show_nodes(graph, c, j);
+    if (s->nodes) show_nodes(c, 0, j);
     if (j) json_end(j);
 }
 
@@ -237,7 +263,7 @@ int inspect_command(const settings *s) {
     progress(s, NULL);
     costs_make(&h, &c);
     show(&h, s, &c, prepared, s->json ? &(json){.file = stdout} : NULL);
-    bool good = !s->svg || svg_write(&h, &c, s->svg);
+    bool good = !s->svg || svg_write(&c, s->svg);
     costs_free(&c);
     host_close(&h);
     return good ? EXIT_OK : EXIT_FAILED;

@@ -19,7 +19,8 @@ typedef struct row {
 
 #define AT(field) offsetof(settings, field)
 static const row rows[] = {
-    {"--input", "NAME=FILE", WORDS, AT(inputs), RUN | BENCH | CHECK, "contents of an input; may be repeated", 0},
+    {"--input", "NAME=FILE", WORDS, AT(inputs), LOADERS, "contents of an input; may be repeated", 0},
+    {"--value", "NAME=X", WORDS, AT(values), LOADERS, "number in all elements of an input; may be repeated", 0},
     {"--dim", "NAME=N", WORDS, AT(dims), LOADERS, "size of a symbolic dimension (default 1); may be repeated", 0},
     {"--shape", "INPUT=N,N,..", WORDS, AT(shapes), LOADERS, "shape of a random input; may be repeated", 0},
     {"--seed", "N", COUNT, AT(seed), LOADERS, "of random inputs and random operators (default 0)", 0},
@@ -79,12 +80,13 @@ static bool store(const row *r, const char *text, settings *out) {
 }
 
 bool options_parse(const command *c, int count, char **arguments, settings *out) {
-    /* One piece of memory for the four lists: each can take every word there is. */
-    const char **items = tool_alloc(4 * (size_t)count + 4, sizeof *items);
+    /* One piece of memory for the five lists: each can take every word there is. */
+    const char **items = tool_alloc(5 * (size_t)count + 5, sizeof *items);
     *out = (settings){.inputs.items = items,
                       .dims.items = items + count,
                       .shapes.items = items + 2 * count,
-                      .compares.items = items + 3 * count};
+                      .compares.items = items + 3 * count,
+                      .values.items = items + 4 * count};
     for (const row *r = rows; r < rows + ROWS; r++)
         if (r->kind == COUNT || r->kind == REAL) *(double *)((char *)out + r->offset) = r->fallback;
     bool good = true;

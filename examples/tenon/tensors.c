@@ -222,8 +222,8 @@ bool tensor_random(const settings *s, uint64_t *state, tn_dtype dtype, int rank,
     size_t bytes = tn_tensor_bytes(*out), bits = tn_dtype_bits(tn_tensor_dtype(*out));
     int64_t count = tn_tensor_count(*out);
     double low = s->low, high = s->high > s->low ? s->high : s->low;
-    /* Whole numbers are often indices, counts and masks: none are below 0. */
-    int64_t least = low > 0 ? (int64_t)low : 0, most = high > (double)least ? (int64_t)high : least;
+    /* Whole numbers are often indices, counts and masks: none are below 0, unless one number is asked for. */
+    int64_t least = low > 0 || low == high ? (int64_t)low : 0, most = high > (double)least ? (int64_t)high : least;
     for (int64_t i = 0; i < count; i++) {
         uint64_t random = next_random(state);
         double real = low + (double)(random >> 11) / (double)(1ull << 53) * (high - low);
@@ -239,7 +239,7 @@ bool tensor_random(const settings *s, uint64_t *state, tn_dtype dtype, int rank,
         case TN_COMPLEX64: ((float *)data)[2 * i] = single; break;
         case TN_COMPLEX128: ((double *)data)[2 * i] = real; break;
         case TN_STRING: ((tn_string *)data)[i] = (tn_string){"abcdefgh" + random % 8, 1}; break;
-        case TN_BOOL: ((uint8_t *)data)[i] = random & 1; break;
+        case TN_BOOL: ((uint8_t *)data)[i] = low == high ? low != 0 : random & 1; break;
         default:
             if (bits == 64) ((int64_t *)data)[i] = whole;
             if (bits == 32) ((int32_t *)data)[i] = (int32_t)whole;

@@ -19,7 +19,7 @@ typedef struct words {
 /* What the command line says; a row of the table in options.c fills each. */
 typedef struct settings {
     const char *model, *target, *output, *cpu, *skip_passes, *svg, *trace, *manifest;
-    words inputs, dims, shapes, compares;
+    words inputs, values, dims, shapes, compares;
     double threads, seed, runs, warmup, rtol, atol, low, high;
     bool help, json, quiet, nodes, passes, profile, compress, external;
 } settings;
@@ -105,24 +105,30 @@ bool file_commit(FILE *file, const char *path);
 /* compare.c */
 bool compare_outputs(host *h, const settings *s, json *j, bool *out_equal);
 
-/* cost.c: concrete shapes, and the multiply-adds of each node. */
+/* cost.c: concrete shapes, and the multiply-adds of each node. Totals are of a graph and all bodies in it, each counted
+ * once, however often a loop runs it and whichever branch is taken. */
 typedef struct cost_shape {
     int rank; /* -1: unknown */
     int64_t dims[TN_MAX_RANK];
 } cost_shape;
 typedef struct costs {
+    const tn_graph *graph;
     cost_shape *values; /* a row a value */
     double *multiplies; /* a row a node; < 0: unknown */
     double total;       /* of the known ones */
     double parameters, parameter_bytes;
-    int bodies;  /* nodes with graphs inside, whose work is not counted */
-    int unknown; /* nodes whose shapes are not known */
+    int unknown;          /* nodes whose shapes are not known */
+    int inner_nodes;      /* in bodies */
+    struct costs *bodies; /* in the order of their nodes */
+    int body_count;
+    int owner; /* of a body: the node that it belongs to, and its attribute's name */
+    const char *name;
 } costs;
-bool costs_make(host *h, costs *out);
+void costs_make(host *h, costs *out);
 void costs_free(costs *c);
 
 /* svg.c */
-bool svg_write(const host *h, const costs *c, const char *path);
+bool svg_write(const costs *c, const char *path);
 
 extern const command commands[];
 int run_command(const settings *s);

@@ -96,6 +96,10 @@ TN_API tn_status tn_graph_node_info(const tn_graph *graph, int node, tn_node_inf
 TN_API tn_status tn_graph_value_info(const tn_graph *graph, int value, tn_value_info *out_info);
 /* The attributes of a node as text, `kernel_shape=[3,3] strides=[1,1]`, cut to size; the length it would have. */
 TN_API size_t tn_graph_node_attributes(const tn_graph *graph, int node, char *text, size_t size);
+/* The graphs inside of a node, which If, Loop and Scan have: number `index` of them, and the name of its attribute
+ * ("then_branch"; out_name may be NULL). NULL past the last. What a body takes from the graphs around it are inputs of
+ * the node as well. */
+TN_API const tn_graph *tn_graph_node_body(const tn_graph *graph, int node, int index, const char **out_name);
 /* "float32[batch,3,?]", cut to size; the length it would have. */
 TN_API size_t tn_graph_value_text(const tn_graph *graph, int value, char *text, size_t size);
 

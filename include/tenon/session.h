@@ -73,16 +73,18 @@ typedef struct tn_session_memory {
 TN_API tn_status tn_session_memory_info(const tn_session *session, tn_session_memory *out_memory);
 
 /* One node of the plan in use, in the order of running. What is only another view of its input never runs: its runs stay
- * 0. */
+ * 0. The nodes in the bodies of If, Loop and Scan come right behind their node, whose time includes theirs. */
 typedef struct tn_profile_row {
     size_t struct_size; /* set by the caller */
-    int node;           /* in tn_model_graph, or -1 for work of the session itself */
+    int node;           /* its number in `graph`, or -1 for work of the session itself */
     const char *op, *name;
     char shape[96];         /* of output 0 */
     uint64_t runs;          /* since the start or the last reset */
     uint64_t nanoseconds;   /* in all */
     uint64_t last_start_ns; /* of the last run, since that run's start */
     uint64_t last_ns;
+    const tn_graph *graph; /* that the node is in: tn_model_graph's, or a body */
+    int depth;             /* 0; 1 in a body; 2 in a body's body... */
 } tn_profile_row;
 /* TN_E_NOT_FOUND past the last row. Needs options.profile. */
 TN_API tn_status tn_session_profile(const tn_session *session, int index, tn_profile_row *out_row);

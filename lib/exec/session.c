@@ -347,14 +347,28 @@ tn_status tn_session_memory_info(const tn_session *s, tn_session_memory *out) {
     return TN_OK;
 }
 
+/* The step at that place among those of the plan and its bodies, or NULL; counts *index down to it. */
+static const tn_step *step_at(const tn_plan *plan, int *index, tn_profile_row *row) {
+    for (int s = 0; s < plan->step_count; s++) {
+        const tn_step *step = &plan->steps[s];
+        row->graph = plan->graph;
+        if (--*index < 0) return step;
+        row->depth++;
+        for (int b = 0; b < 2; b++) {
+            const tn_step *inner = step->body[b] ? step_at(step->body[b], index, row) : NULL;
+            if (inner) return inner;
+        }
+        row->depth--;
+    }
+    return NULL;
+}
+
 tn_status tn_session_profile(const tn_session *s, int index, tn_profile_row *out) {
     tn_profile_row row = {.struct_size = TN_MIN(out->struct_size, sizeof row)};
     if (!s->exec.profile) return tn_fail(TN_E_STATE, "the session was created without profile");
-    const tn_plan *plan = s->current ? s->current->plan : NULL;
-    int count = plan ? plan->step_count : 0;
-    if (index < 0 || index >= count)
-        return tn_fail(TN_E_NOT_FOUND, "row %d does not exist; the plan has %d", index, count);
-    const tn_step *step = &plan->steps[index];
+    int at = index;
+    const tn_step *step = s->current && index >= 0 ? step_at(s->current->plan, &at, &row) : NULL;
+    if (!step) return tn_fail(TN_E_NOT_FOUND, "row %d does not exist", index);
     row.node = step->index;
     row.op = step->node->op->name;
     row.name = step->node->name;
@@ -370,7 +384,15 @@ tn_status tn_session_profile(const tn_session *s, int index, tn_profile_row *out
     return TN_OK;
 }
 
+static void reset_profile(tn_plan *plan) {
+    for (int s = 0; s < plan->step_count; s++) {
+        tn_step *step = &plan->steps[s];
+        step->runs = step->nanoseconds = 0;
+        for (int b = 0; b < 2; b++)
+            if (step->body[b]) reset_profile(step->body[b]);
+    }
+}
+
 void tn_session_profile_reset(tn_session *s) {
-    tn_plan *plan = s->current ? s->current->plan : NULL;
-    for (int i = 0; plan && i < plan->step_count; i++) plan->steps[i].runs = plan->steps[i].nanoseconds = 0;
+    if (s->current) reset_profile(s->current->plan);
 }

@@ -148,6 +148,16 @@ tn_status tn_graph_node_info(const tn_graph *graph, int index, tn_node_info *out
     return TN_OK;
 }
 
+const tn_graph *tn_graph_node_body(const tn_graph *graph, int node, int index, const char **out_name) {
+    const tn_node *n = node >= 0 && node < graph->node_count ? &graph->nodes[node] : NULL;
+    for (int a = 0; n && a < n->attr_count; a++) {
+        if (n->attrs[a].kind != TN_ATTR_GRAPH || index-- != 0) continue;
+        if (out_name) *out_name = n->attrs[a].name;
+        return n->attrs[a].g;
+    }
+    return NULL;
+}
+
 tn_status tn_graph_value_info(const tn_graph *graph, int index, tn_value_info *out_info) {
     TN_TRY(check_value(graph, index));
     const tn_graph_value *value = &graph->values[index];

@@ -173,6 +173,28 @@ class Command(unittest.TestCase):
         self.assertEqual({event["ph"] for event in events}, {"X"})
         self.assertIn("median", self.tenon("bench", self.model, "--runs", 3, "--threads", 2, "--nodes"))
 
+    def test_bodies_are_counted_drawn_and_measured_once_they_run(self):
+        path, drawing = str(self.folder / "if.onnx"), self.folder / "if.svg"
+        weights = numpy_helper.from_array(np.ones((3, 5), np.float32), "w")
+        out = [tensor("b", TensorProto.FLOAT, None)]
+        product = helper.make_graph([helper.make_node("MatMul", ["x", "w"], ["b"])], "t", [], out, [weights])
+        plain = helper.make_graph([helper.make_node("Neg", ["x"], ["b"])], "e", [], out)
+        nodes = [helper.make_node("If", ["go"], ["y"], then_branch=product, else_branch=plain)]
+        ends = [tensor("go", TensorProto.BOOL, []), tensor("x", TensorProto.FLOAT, [2, 3])]
+        save(path, nodes, ends, [tensor("y", TensorProto.FLOAT, None)])
+        seen = self.tell("inspect", path, "--value", "go=1", "--svg", drawing, "--nodes")
+        self.assertEqual((seen["nodes"], seen["nodes_in_bodies"], seen["parameters"]), (1, 2, 15))
+        self.assertEqual(seen["multiply_adds"], 30)
+        self.assertEqual({row["op"] for row in seen["operators"]}, {"If", "MatMul", "Neg"})
+        bodies = {b["attribute"]: b["node_list"][0]["op"] for b in seen["node_list"][0]["bodies"]}
+        self.assertEqual(bodies, {"then_branch": "MatMul", "else_branch": "Neg"})
+        self.assertIn("else_branch", drawing.read_text())
+        for go, runs in ((1, "MatMul"), (0, "Neg")):
+            profile = self.tell("bench", path, "--value", f"go={go}", "--runs", 5, "--profile")["profile"]
+            self.assertEqual({row["op"] for row in profile if row["ms"] > 0} - {"If"}, {runs})
+        self.tenon("run", path, "--value", "go=yes", code=1)
+        self.tenon("run", path, "--value", "stop=1", code=1)
+
     def test_check_says_where_a_model_fails(self):
         self.assertTrue(self.tell("check", self.model)["valid"])
         bad = self.folder / "bad.onnx"

@@ -141,6 +141,8 @@ class ProfileStruct(ctypes.Structure):
         ("nanoseconds", c_uint64),
         ("last_start_ns", c_uint64),
         ("last_ns", c_uint64),
+        ("graph", c_void_p),
+        ("depth", c_int),
     ]
 
 

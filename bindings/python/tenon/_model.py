@@ -60,6 +60,7 @@ class NodeTime(NamedTuple):
     seconds: float
     last_start: float  #: of the last run, in seconds since that run's start
     last: float
+    depth: int  #: 0; 1 in the body of an If, Loop or Scan, whose own time includes it; and so on
 
 
 def _text(raw: Optional[bytes]) -> str:
@@ -198,13 +199,13 @@ class Session:
         return Memory(raw.arena, raw.sum, raw.packed, raw.scratch)
 
     def profile(self) -> List[NodeTime]:
-        """The time of each node; the session must have been made with profile=True."""
+        """The time of each node, bodies right behind theirs; the session must have been made with profile=True."""
         raw, rows = ProfileStruct(ctypes.sizeof(ProfileStruct)), []
         try:
             while True:
                 lib.tn_session_profile(self._pointer, len(rows), byref(raw))
                 times = raw.nanoseconds / 1e9, raw.last_start_ns / 1e9, raw.last_ns / 1e9
-                rows.append(NodeTime(raw.node, _text(raw.op), _text(raw.name), _text(raw.shape), raw.runs, *times))
+                rows.append(NodeTime(raw.node, _text(raw.op), _text(raw.name), _text(raw.shape), raw.runs, *times, raw.depth))
         except NotFound:
             return rows
 
