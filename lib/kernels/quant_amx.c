@@ -1,0 +1,167 @@
+/* 8-bit product on AMX: a tile instruction multiplies 16 rows of a by 16 columns of b over 64 values of k, 16384
+ * multiplications in 16 cycles.
+ *
+ * Operands are packed as for VNNI (panels of 32 columns by groups of four are two tiles side by side), so the kernel of
+ * that level serves what is too low for tiles. Four tiles of sums, two by two, let each loaded tile be used twice: loads
+ * then take half of the multiplications' time (Intel's Optimization Reference Manual, 20.5). Rows are shared out evenly
+ * among the tiles, and k among the steps where it can be; else the last step reads a copy of b with zeros behind it. */
+#include "base/base.h"
+#include "kernels/amx.h"
+#include "kernels/kernels.h"
+#include <immintrin.h>
+
+enum { ROWS = 16, LANES = 16, COLUMNS = 2 * LANES, STEP = 64, LEAST_ROWS = 8, PANEL_STRIDE = COLUMNS * 4 };
+
+/* GCC does not tell its optimizer what memory a tile instruction reads. */
+#define MEMORY_IS_READ() __asm__ volatile("" ::: "memory")
+
+/* Rows of both tiles and bytes of k in a step. */
+typedef struct shape {
+    size_t upper, lower, step;
+} shape;
+
+static void configure(shape s) {
+    _Alignas(64) tn_tiles t = {.palette = 1};
+    for (int i = 0; i < 4; i++) { /* sums: upper left, upper right, lower left, lower right */
+        t.rows[i] = (uint8_t)(i < 2 ? s.upper : s.lower);
+        t.row_bytes[i] = t.rows[i] ? LANES * 4 : 0;
+    }
+    for (int i = 4; i < 6; i++) { /* a: upper, lower */
+        t.rows[i] = (uint8_t)(i == 4 ? s.upper : s.lower);
+        t.row_bytes[i] = t.rows[i] ? (uint16_t)s.step : 0;
+    }
+    for (int i = 6; i < 8; i++) { /* b: left, right */
+        t.rows[i] = (uint8_t)(s.step / 4);
+        t.row_bytes[i] = LANES * 4;
+    }
+    MEMORY_IS_READ();
+    _tile_loadconfig(&t);
+}
+
+typedef struct operands {
+    const uint8_t *a, *b;
+    const uint8_t *a_rest, *b_rest; /* of the step that is cut short; NULL if none is */
+    size_t k, steps, step, upper;
+} operands;
+
+/* Tiles are named by constants, so what takes one is a macro. */
+#define DOT(sums, a, b)                                                                                                \
+    do {                                                                                                               \
+        if (us)                                                                                                        \
+            _tile_dpbusd(sums, a, b);                                                                                  \
+        else                                                                                                           \
+            _tile_dpbsud(sums, a, b);                                                                                  \
+    } while (0)
+
+static inline __attribute__((always_inline)) void one_step(const uint8_t *a, size_t a_stride, size_t upper,
+                                                           const uint8_t *b, bool us, bool down, bool across) {
+    _tile_loadd(6, b, PANEL_STRIDE);
+    _tile_loadd(4, a, a_stride);
+    DOT(0, 4, 6);
+    if (across) {
+        _tile_loadd(7, b + STEP, PANEL_STRIDE);
+        DOT(1, 4, 7);
+    }
+    if (down) {
+        _tile_loadd(5, a + upper * a_stride, a_stride);
+        DOT(2, 5, 6);
+    }
+    if (down && across) DOT(3, 5, 7);
+}
+
+/* Up to 32 x 32 sums. */
+static inline __attribute__((always_inline)) void block(const operands *o, int32_t *c, size_t ldc, bool us, bool down,
+                                                        bool across) {
+    const uint8_t *a = o->a, *b = o->b;
+    const size_t bytes = ldc * sizeof *c;
+    _tile_zero(0);
+    if (across) _tile_zero(1);
+    if (down) _tile_zero(2);
+    if (down && across) _tile_zero(3);
+    for (size_t i = 0; i < o->steps; i++, a += o->step, b += o->step * COLUMNS)
+        one_step(a, o->k, o->upper, b, us, down, across);
+    if (o->b_rest) one_step(o->a_rest, STEP, o->upper, o->b_rest, us, down, across);
+    _tile_stored(0, c, bytes);
+    if (across) _tile_stored(1, c + LANES, bytes);
+    if (down) _tile_stored(2, c + o->upper * ldc, bytes);
+    if (down && across) _tile_stored(3, c + o->upper * ldc + LANES, bytes);
+}
+
+static inline __attribute__((always_inline)) void any_block(const operands *o, int32_t *c, size_t ldc, bool us,
+                                                            bool down, bool across) {
+    if (down && across)
+        block(o, c, ldc, us, true, true);
+    else if (down)
+        block(o, c, ldc, us, true, false);
+    else if (across)
+        block(o, c, ldc, us, false, true);
+    else
+        block(o, c, ldc, us, false, false);
+}
+
+/* The last values of `rows` rows, fewer than a step, with zeros behind them. */
+static void copy_rest(uint8_t *to, const uint8_t *from, size_t rows, size_t stride, size_t bytes) {
+    const __mmask64 mask = (__mmask64)-1 >> (64 - bytes);
+    for (size_t r = 0; r < rows; r++)
+        _mm512_store_si512((__m512i *)(to + r * STEP), _mm512_maskz_loadu_epi8(mask, from + r * stride));
+}
+
+static inline __attribute__((always_inline)) void product(bool us, size_t m, size_t n, size_t k, const uint8_t *a,
+                                                          const uint8_t *b, int32_t *c, size_t ldc) {
+    _Alignas(64) uint8_t a_rest[2 * ROWS * STEP], b_rest[STEP / 4 * PANEL_STRIDE];
+    _Alignas(64) int32_t edge[2 * ROWS * COLUMNS];
+    size_t step = STEP, rest = k % STEP, steps = k / STEP, tiles = (m + ROWS - 1) / ROWS;
+    size_t height = (m + tiles - 1) / tiles;
+    if (rest && k % (4 * (steps + 1)) == 0) {
+        steps++;
+        step = k / steps;
+        rest = 0;
+    }
+    operands o = {.k = k, .step = step, .steps = steps, .upper = height};
+    shape last = {0, 0, 0};
+    if (rest) memset(b_rest, 0, sizeof b_rest);
+    for (size_t i = 0; i < m; i += 2 * height) {
+        shape s = {TN_MIN(height, m - i), TN_MIN(height, m - i - TN_MIN(height, m - i)), step};
+        if (s.upper != last.upper || s.lower != last.lower) configure(s);
+        last = s;
+        o.a = a + i * k;
+        if (rest) copy_rest(a_rest, o.a + o.steps * step, s.upper + s.lower, k, rest);
+        for (size_t j = 0; j < n; j += COLUMNS) {
+            size_t width = TN_MIN(n - j, (size_t)COLUMNS);
+            o.b = b + j * k;
+            o.a_rest = a_rest;
+            if (rest) o.b_rest = memcpy(b_rest, o.b + o.steps * step * COLUMNS, rest * COLUMNS);
+            MEMORY_IS_READ();
+            if (width == COLUMNS) {
+                any_block(&o, c + i * ldc + j, ldc, us, s.lower > 0, true);
+                continue;
+            }
+            any_block(&o, edge, COLUMNS, us, s.lower > 0, width > LANES);
+            for (size_t r = 0; r < s.upper + s.lower; r++)
+                memcpy(c + (i + r) * ldc + j, edge + r * COLUMNS, width * sizeof *c);
+        }
+    }
+    _tile_release();
+}
+
+/* The kernels of the level below. */
+static void (*low_us)(size_t m, size_t n, size_t k, const void *a, const void *b, int32_t *c, size_t ldc);
+static void (*low_su)(size_t m, size_t n, size_t k, const void *a, const void *b, int32_t *c, size_t ldc);
+
+static bool worth_tiles(size_t m, size_t n, size_t k) {
+    return m >= LEAST_ROWS && n > 0 && k > 0;
+}
+
+static void qgemm_us(size_t m, size_t n, size_t k, const void *a, const void *b, int32_t *c, size_t ldc) {
+    worth_tiles(m, n, k) ? product(true, m, n, k, a, b, c, ldc) : low_us(m, n, k, a, b, c, ldc);
+}
+static void qgemm_su(size_t m, size_t n, size_t k, const void *a, const void *b, int32_t *c, size_t ldc) {
+    worth_tiles(m, n, k) ? product(false, m, n, k, a, b, c, ldc) : low_su(m, n, k, a, b, c, ldc);
+}
+
+void tn_quant_amx(tn_kernels *table) {
+    low_us = table->qgemm_us;
+    low_su = table->qgemm_su;
+    table->qgemm_us = qgemm_us;
+    table->qgemm_su = qgemm_su;
+}
