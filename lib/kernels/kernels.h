@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include "kernels/depthwise.h"
 #include "kernels/gemm.h"
+#include "kernels/winograd.h"
 
 /* In order: each level includes those before it that the machine has. */
 typedef enum tn_cpu_level {

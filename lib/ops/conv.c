@@ -2,7 +2,8 @@
  *
  * float32: kernels of one element are products of the weights with the image as it is; depthwise convolution has kernels
  * of its own; where there is one output position, weights lie as a product with a vector wants them; few positions are
- * rows of a product with packed weights (conv_few.c); all others are products with a copy of the image (conv_image.c). float64 takes plain loops. */
+ * rows of a product with packed weights (conv_few.c); 3x3 kernels go Winograd's way where that pays (conv_winograd.c);
+ * all others are products with a copy of the image (conv_image.c). float64 takes plain loops. */
 #include "ops/conv.h"
 #include "ops/data.h"
 #include "ops/fused_activation.h"
@@ -14,6 +15,7 @@ typedef enum conv_kind {
     CONV_DEPTHWISE,
     CONV_VECTOR,
     CONV_FEW,
+    CONV_WINOGRAD,
     CONV_POINTWISE,
     CONV_IMAGE,
     CONV_PLAIN
@@ -26,6 +28,7 @@ typedef struct conv_state {
     tn_conv_depthwise *depthwise;
     tn_conv_image *image;
     tn_conv_few *few;
+    tn_conv_winograd *winograd;
     const tn_product *product;     /* of one group */
     const float *weights;          /* packed, group after group; NULL: packed at each run */
     size_t group_a, buffer_floats; /* floats of a group's packed weights, of one thread's buffer */
@@ -201,6 +204,10 @@ static tn_status conv_prepare(tn_prepare *call) {
     } else if (call->value[1] && tn_conv_few_fits(s, call->kernels)) {
         c->kind = CONV_FEW;
         return tn_conv_few_prepare(call, s, &c->few);
+    } else if (tn_conv_winograd_fits(call, s)) {
+        c->kind = CONV_WINOGRAD;
+        TN_TRY(tn_conv_winograd_prepare(call, s, &c->winograd));
+        return tn_conv_winograd_pack(call, c->winograd, &c->weights);
     } else {
         c->kind = is_pointwise(s) ? CONV_POINTWISE : CONV_IMAGE;
         if (c->kind == CONV_POINTWISE)
@@ -311,6 +318,10 @@ static tn_status conv_run(tn_run *call) {
     }
     if (state->kind == CONV_FEW) {
         tn_conv_few_run(call, state->few, x->data, out->data, &e);
+        return TN_OK;
+    }
+    if (state->kind == CONV_WINOGRAD) {
+        tn_conv_winograd_run(call, state->winograd, x->data, state->weights, out->data, &e);
         return TN_OK;
     }
     run_call c = {state, call->kernels, x->data, w->data, out->data, NULL, &e};

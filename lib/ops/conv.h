@@ -38,6 +38,16 @@ tn_status tn_conv_few_prepare(tn_prepare *call, const tn_conv_shape *shape, tn_c
 /* epilogue: row_bias [outputs], residual like y. */
 void tn_conv_few_run(const tn_run *call, const tn_conv_few *few, const float *x, float *y, const tn_epilogue *epilogue);
 
+/* 3x3 kernels one element apart, by fewer multiplications. Whether that pays and the weights are known: */
+typedef struct tn_conv_winograd tn_conv_winograd;
+bool tn_conv_winograd_fits(const tn_prepare *call, const tn_conv_shape *shape);
+/* Adds to call->scratch what run needs; its own memory is the first of it. */
+tn_status tn_conv_winograd_prepare(tn_prepare *call, const tn_conv_shape *shape, tn_conv_winograd **out_winograd);
+tn_status tn_conv_winograd_pack(tn_prepare *call, const tn_conv_winograd *winograd, const float **out_weights);
+/* w: packed by it. epilogue: row_bias [outputs], residual like y. */
+void tn_conv_winograd_run(const tn_run *call, const tn_conv_winograd *winograd, const float *x, const float *w,
+                          float *y, const tn_epilogue *epilogue);
+
 /* Depthwise convolution, each channel with kernels of its own, of 1 or 2 spatial axes. */
 typedef struct tn_conv_depthwise tn_conv_depthwise;
 bool tn_conv_depthwise_fits(const tn_conv_shape *shape);

@@ -10,7 +10,7 @@
 #include "ops/scratch.h"
 #include <stdio.h>
 
-#define MOST_ROWS 48 /* positions: above, the table and the turning are no longer small beside the product */
+#define MOST_ROWS 64 /* positions: above, the table and the turning are no longer small beside the product */
 #define TAKE 256     /* indices that one call of the kernel takes, about: fewer channels' windows are taken together */
 
 struct tn_conv_few {

@@ -171,6 +171,19 @@ static void few_positions_match_plain_loops(void **state) {
     check_all(cases, TN_COUNT(cases));
 }
 
+/* 3x3 kernels with so many channels go by way of Winograd's transforms: blocks of rows, and of images. */
+static void winograd_matches_plain_loops(void **state) {
+    (void)state;
+    static const conv_case cases[] = {
+        {1, 1, 20, 24, 2, {29, 34}, {3, 3}, ONES, ONES, {1, 1, 1, 1}, "Relu", true, false},
+        {1, 1, 33, 17, 2, {18, 41}, {3, 3}, ONES, ONES, {0, 2, 1, 0}, "HardSwish", true, true},
+        {5, 1, 40, 36, 2, {11, 10}, {3, 3}, ONES, ONES, {1, 1, 1, 1}, "", true, true},
+        {2, 1, 24, 24, 2, {33, 65}, {3, 3}, ONES, ONES, {2, 0, 2, 0}, "Relu", false, true},
+        {1, 1, 20, 20, 2, {6, 300}, {3, 3}, ONES, ONES, {1, 1, 1, 1}, "", false, false},
+    };
+    check_all(cases, TN_COUNT(cases));
+}
+
 static void depthwise_kernels_match_plain_loops(void **state) {
     (void)state;
     static const conv_case cases[] = {
@@ -242,6 +255,7 @@ int main(void) {
         cmocka_unit_test(dense_kernels_match_plain_loops),
         cmocka_unit_test(pointwise_kernels_match_plain_loops),
         cmocka_unit_test(few_positions_match_plain_loops),
+        cmocka_unit_test(winograd_matches_plain_loops),
         cmocka_unit_test(depthwise_kernels_match_plain_loops),
         cmocka_unit_test(auto_pad_keeps_the_size_that_strides_give),
         cmocka_unit_test(hostile_attributes_are_refused),

@@ -1,0 +1,277 @@
+/* Winograd convolution F(4x4, 3x3) around the transforms of kernels/winograd.h and the product kernel; see conv.h.
+ *
+ * Tiles are done in blocks of whole rows of them (or of whole images, where these are small), so that what is
+ * transformed stays in the second cache. A block goes through three steps, each split over the threads:
+ *
+ *   input    V[36][channels][tiles] from the image, a channel a task
+ *   product  M[36][outputs][tiles] = U[36][outputs][channels] * V, one of the 36 and some rows a task
+ *   output   the block's part of Y from M, an output a task
+ *
+ * The weights U are transformed when they are packed. When it pays is counted in vectors of multiplications, in which a
+ * transform and a float that comes from beyond the second cache have their price as measured: see cost. */
+#include "ops/conv.h"
+#include "ops/scratch.h"
+#include <math.h>
+#include <stdio.h>
+
+#define BLOCK_BYTES (1536u << 10) /* of V and M */
+#define LEAST_TILES 64            /* of a block at least, lest weights are fetched too often */
+#define TASK_PANELS 8             /* panels of U's rows that a task of the product takes */
+#define TRANSFORM_COST 250        /* of a channel or output, for a vector of tiles */
+#define FETCH_COST 0.9            /* of a weight that comes from beyond the second cache */
+#define CACHED_WEIGHTS (256 << 10)
+
+struct tn_conv_winograd {
+    tn_conv_shape shape;
+    tn_product product;         /* one of the 36 */
+    int64_t rows, columns;      /* of tiles, of the image */
+    int64_t images, height;     /* of a block: images, and rows of tiles of each */
+    size_t lanes, tiles, pitch; /* of a block; floats from one row of V or M to the next */
+    size_t v_step, m_step;      /* from one of the 36 to the next */
+    size_t buffer, v_floats, m_floats;
+};
+
+/* Vectors of tiles, all in all, and how often the weights go by, when blocks have so many rows. */
+static int64_t count_vectors(const tn_conv_shape *s, int64_t rows, int64_t columns, int64_t images, int64_t height,
+                             int64_t lanes, int64_t *out_blocks) {
+    int64_t along = (s->batch + images - 1) / images, down = rows / height, rest = rows % height;
+    *out_blocks = along * (down + (rest > 0));
+    return along * (down * ((images * height * columns + lanes - 1) / lanes) + (rest * columns + lanes - 1) / lanes);
+}
+
+static bool plan_blocks(tn_conv_winograd *c, const tn_conv_shape *s, int64_t lanes, double *out_cost) {
+    int64_t most = BLOCK_BYTES / (TN_WINOGRAD_TERMS * sizeof(float)) / (s->channels + s->outputs), blocks;
+    int64_t side = TN_WINOGRAD_TILE, best = INT64_MAX;
+    c->rows = (s->window.out[0] + side - 1) / side;
+    c->columns = (s->window.out[1] + side - 1) / side;
+    most = TN_MAX(most, LEAST_TILES);
+    if (c->columns > INT64_MAX / c->rows / s->batch / TN_WINOGRAD_TERMS) return false;
+    c->images = TN_MIN(TN_MAX(most / (c->rows * c->columns), 1), s->batch);
+    for (int64_t height = c->images > 1 ? c->rows : 1; height <= c->rows; height++) {
+        if (height > 1 && c->images * height * c->columns > most) break;
+        int64_t vectors = count_vectors(s, c->rows, c->columns, c->images, height, lanes, &blocks);
+        if (vectors > best) continue;
+        best = vectors;
+        c->height = height;
+    }
+    best = count_vectors(s, c->rows, c->columns, c->images, c->height, lanes, &blocks);
+    double weights = (double)s->channels * (double)s->outputs, terms = TN_WINOGRAD_TERMS * weights;
+    *out_cost = terms * (double)best + TRANSFORM_COST * (double)(s->channels + s->outputs) * (double)best;
+    if (terms > CACHED_WEIGHTS) *out_cost += FETCH_COST * terms * (double)blocks;
+    return true;
+}
+
+/* Of the plain way, as conv_image.c goes. */
+static double plain_cost(const tn_conv_shape *s, int64_t lanes) {
+    int64_t wide = s->window.out[1], by_row = s->window.out[0] * ((wide + lanes - 1) / lanes);
+    int64_t through = (s->window.out[0] * (wide + 2) + lanes - 1) / lanes;
+    double terms = 9 * (double)s->channels * (double)s->outputs;
+    double cost = terms * (double)TN_MIN(by_row, through) * (double)s->batch;
+    if (terms > CACHED_WEIGHTS) cost += FETCH_COST * terms * (double)s->batch;
+    return cost;
+}
+
+bool tn_conv_winograd_fits(const tn_prepare *call, const tn_conv_shape *s) {
+    const tn_window *w = &s->window;
+    tn_conv_winograd c;
+    size_t rows, columns, lanes;
+    double cost;
+    if (!call->value[1] || s->group != 1 || w->spatial != 2 || s->channels == 0) return false;
+    for (int i = 0; i < 2; i++)
+        if (w->kernel[i] != 3 || w->stride[i] != 1 || w->dilation[i] != 1) return false;
+    call->kernels->gemm_f32_tile(&rows, &columns, &lanes);
+    return plan_blocks(&c, s, (int64_t)lanes, &cost) && cost < plain_cost(s, (int64_t)lanes);
+}
+
+tn_status tn_conv_winograd_prepare(tn_prepare *call, const tn_conv_shape *s, tn_conv_winograd **out_winograd) {
+    tn_conv_winograd *c = tn_prepare_alloc(call, sizeof *c);
+    size_t rows, columns;
+    double cost;
+    if (!c) return TN_E_MEMORY;
+    *out_winograd = c;
+    c->shape = *s;
+    call->kernels->gemm_f32_tile(&rows, &columns, &c->lanes);
+    plan_blocks(c, s, (int64_t)c->lanes, &cost);
+    c->tiles = (size_t)(c->images * c->height * c->columns);
+    /* An odd number of cache lines, so that rows do not fall on the same places of the cache. */
+    c->pitch = (c->tiles + TN_WINOGRAD_SLACK - 1) / TN_WINOGRAD_SLACK * TN_WINOGRAD_SLACK + TN_WINOGRAD_SLACK;
+    if (c->pitch / TN_WINOGRAD_SLACK % 2 == 0) c->pitch += TN_WINOGRAD_SLACK;
+    size_t channels = (size_t)s->channels, outputs = (size_t)s->outputs;
+    tn_product_plan(&c->product, call->kernels, outputs, c->tiles, channels, channels, TN_WINOGRAD_TERMS);
+    size_t tile_rows = (size_t)c->height, tile_columns = (size_t)c->columns;
+    c->buffer =
+        TN_MAX(tn_winograd_input_floats(tile_rows, tile_columns), tn_winograd_output_floats(tile_rows, tile_columns));
+    size_t v, m;
+    if (!tn_mul_size(c->pitch, channels, &c->v_step) || !tn_add_size(c->v_step, TN_WINOGRAD_SLACK, &c->v_step) ||
+        !tn_mul_size(c->v_step, TN_WINOGRAD_TERMS, &v) || !tn_add_size(v, 2 * TN_WINOGRAD_SLACK, &c->v_floats) ||
+        !tn_mul_size(c->pitch, outputs, &c->m_step) || !tn_add_size(c->m_step, TN_WINOGRAD_SLACK, &c->m_step) ||
+        !tn_mul_size(c->m_step, TN_WINOGRAD_TERMS, &m) || !tn_add_size(m, 2 * TN_WINOGRAD_SLACK, &c->m_floats) ||
+        !tn_scratch_add(&call->scratch, c->v_floats, sizeof(float)) ||
+        !tn_scratch_add(&call->scratch, c->m_floats, sizeof(float)) || !tn_mul_size(c->buffer, sizeof(float), &v) ||
+        !tn_scratch_add(&call->scratch, v, (size_t)call->threads))
+        return tn_fail(TN_E_LIMIT, "an image of %lld channels is too large", (long long)s->channels);
+    return TN_OK;
+}
+
+typedef struct pack_call {
+    const tn_product *product;
+    const float *weights;
+} pack_call;
+
+/* U = G g G' of one kernel; rows of G are the points' powers over the products of their differences. */
+static void transform_kernel(const float *g, double *u) {
+    static const double third = 1.0 / 3;
+    const double a = sqrt(0.5), b = sqrt(2);
+    const double matrix[TN_WINOGRAD_PATCH][3] = {{1, 0, 0},
+                                                 {-2 * third, -2 * third * a, -third},
+                                                 {-2 * third, 2 * third * a, -third},
+                                                 {third / 2, third / 2 * b, third},
+                                                 {third / 2, -third / 2 * b, third},
+                                                 {0, 0, 1}};
+    for (int i = 0; i < TN_WINOGRAD_PATCH; i++) {
+        double row[3] = {0};
+        for (int k = 0; k < 3; k++)
+            for (int j = 0; j < 3; j++) row[j] += matrix[i][k] * (double)g[k * 3 + j];
+        for (int j = 0; j < TN_WINOGRAD_PATCH; j++) {
+            double sum = 0;
+            for (int k = 0; k < 3; k++) sum += row[k] * matrix[j][k];
+            u[i * TN_WINOGRAD_PATCH + j] = sum;
+        }
+    }
+}
+
+static void pack_weights(void *dst, const void *context) {
+    const pack_call *c = context;
+    const tn_product *p = c->product;
+    double u[TN_WINOGRAD_TERMS];
+    for (size_t o = 0; o < p->m; o++) {
+        size_t panel = o / p->rows * p->rows, rows = TN_MIN(p->rows, p->m - panel);
+        for (size_t k = 0; k < p->k; k++) {
+            float *to = (float *)dst + panel * p->k + k * rows + (o - panel);
+            transform_kernel(c->weights + (o * p->k + k) * 9, u);
+            for (int i = 0; i < TN_WINOGRAD_TERMS; i++, to += p->m * p->k) *to = (float)u[i];
+        }
+    }
+}
+
+tn_status tn_conv_winograd_pack(tn_prepare *call, const tn_conv_winograd *c, const float **out_weights) {
+    const tn_product *p = &c->product;
+    pack_call context = {p, call->value[1]->data};
+    char layout[96];
+    const void *packed;
+    size_t bytes = tn_product_a_bytes(p);
+    if (bytes == SIZE_MAX || !tn_mul_size(bytes, TN_WINOGRAD_TERMS, &bytes))
+        return tn_fail(TN_E_LIMIT, "the weights are too large");
+    snprintf(layout, sizeof layout, "conv_winograd_f32 %zu %zux%zu", p->rows, p->m, p->k);
+    TN_TRY(tn_prepare_pack(call, 1, layout, bytes, pack_weights, &context, &packed));
+    *out_weights = packed;
+    return TN_OK;
+}
+
+typedef struct run_call {
+    const tn_conv_winograd *c;
+    const tn_kernels *kernels;
+    const float *x, *w;
+    float *y, *v, *m, *buffers;
+    const tn_epilogue *epilogue;
+    int64_t image, images, row, rows; /* of the block */
+} run_call;
+
+static float *own_buffer(const run_call *r) {
+    return r->buffers + (size_t)tn_worker_index() * r->c->buffer;
+}
+
+/* Images in falling order: each writes a little before its place. */
+static void input_task(void *context, int64_t channel) {
+    const run_call *r = context;
+    const tn_conv_winograd *c = r->c;
+    const tn_window *w = &c->shape.window;
+    size_t step = c->v_step, used = (size_t)(r->images * r->rows * c->columns);
+    float *v = r->v + TN_WINOGRAD_SLACK + (size_t)channel * c->pitch;
+    size_t whole = (used + c->lanes - 1) / c->lanes * c->lanes;
+    for (size_t i = 0; i < TN_WINOGRAD_TERMS; i++)
+        for (size_t t = used; t < whole; t++) v[i * step + t] = 0;
+    for (int64_t i = r->images - 1; i >= 0; i--) {
+        tn_winograd_input call = {
+            .x = r->x + ((r->image + i) * c->shape.channels + channel) * c->shape.in_plane,
+            .height = (size_t)w->in[0],
+            .width = (size_t)w->in[1],
+            .top = (ptrdiff_t)(r->row * TN_WINOGRAD_TILE - w->pad_begin[0]),
+            .left = (ptrdiff_t)-w->pad_begin[1],
+            .rows = (size_t)r->rows,
+            .columns = (size_t)c->columns,
+            .v = v + i * r->rows * c->columns,
+            .step = step,
+            .buffer = own_buffer(r),
+        };
+        r->kernels->winograd_input_f32(&call);
+    }
+}
+
+static size_t product_parts(const tn_product *p) {
+    return (p->row_panels + TASK_PANELS - 1) / TASK_PANELS;
+}
+
+static void product_task(void *context, int64_t index) {
+    const run_call *r = context;
+    const tn_conv_winograd *c = r->c;
+    const tn_product *p = &c->product;
+    size_t part = (size_t)index % product_parts(p), term = (size_t)index / product_parts(p);
+    size_t row = part * TASK_PANELS * p->rows, used = (size_t)(r->images * r->rows * c->columns);
+    tn_gemm_f32 g = {.m = TN_MIN(TASK_PANELS * p->rows, p->m - row),
+                     .n = (used + c->lanes - 1) / c->lanes * c->lanes,
+                     .k = p->k,
+                     .rows = p->rows,
+                     .a = r->w + (term * p->m + row) * p->k,
+                     .a_panel = p->rows * p->k,
+                     .b = r->v + TN_WINOGRAD_SLACK + term * c->v_step,
+                     .b_stride = c->pitch,
+                     .b_panel = p->columns,
+                     .c = r->m + term * c->m_step + row * c->pitch,
+                     .c_stride = c->pitch,
+                     .first = true,
+                     .last = true};
+    r->kernels->gemm_f32(&g);
+}
+
+static void output_task(void *context, int64_t output) {
+    const run_call *r = context;
+    const tn_conv_winograd *c = r->c;
+    const tn_conv_shape *s = &c->shape;
+    int64_t wide = s->window.out[1], first = r->row * TN_WINOGRAD_TILE;
+    for (int64_t i = 0; i < r->images; i++) {
+        int64_t at = ((r->image + i) * s->outputs + output) * s->out_plane + first * wide;
+        tn_winograd_output call = {
+            .m = r->m + (size_t)output * c->pitch + i * r->rows * c->columns,
+            .step = c->m_step,
+            .rows = (size_t)r->rows,
+            .columns = (size_t)c->columns,
+            .y = r->y + at,
+            .height = (size_t)TN_MIN(r->rows * TN_WINOGRAD_TILE, s->window.out[0] - first),
+            .width = (size_t)wide,
+            .bias = r->epilogue->row_bias ? r->epilogue->row_bias[output] : 0,
+            .epilogue = *r->epilogue,
+            .buffer = own_buffer(r),
+        };
+        if (call.epilogue.residual) call.epilogue.residual += at;
+        r->kernels->winograd_output_f32(&call);
+    }
+}
+
+void tn_conv_winograd_run(const tn_run *call, const tn_conv_winograd *c, const float *x, const float *w, float *y,
+                          const tn_epilogue *epilogue) {
+    uint8_t *memory = call->scratch;
+    run_call r = {.c = c, .kernels = call->kernels, .x = x, .w = w, .y = y, .epilogue = epilogue};
+    r.v = tn_scratch_take(&memory, c->v_floats, sizeof(float));
+    r.m = tn_scratch_take(&memory, c->m_floats, sizeof(float));
+    r.buffers = (float *)(void *)memory;
+    for (r.image = 0; r.image < c->shape.batch; r.image += r.images) {
+        r.images = TN_MIN(c->images, c->shape.batch - r.image);
+        for (r.row = 0; r.row < c->rows; r.row += r.rows) {
+            r.rows = TN_MIN(c->height, c->rows - r.row);
+            tn_parallel(call->pool, c->shape.channels, input_task, &r);
+            tn_parallel(call->pool, (int64_t)(TN_WINOGRAD_TERMS * product_parts(&c->product)), product_task, &r);
+            tn_parallel(call->pool, c->shape.outputs, output_task, &r);
+        }
+    }
+}
