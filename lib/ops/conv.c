@@ -18,7 +18,7 @@ typedef enum conv_kind {
     CONV_WINOGRAD,
     CONV_POINTWISE,
     CONV_IMAGE,
-    CONV_PLAIN
+    CONV_WIDE
 } conv_kind;
 
 typedef struct conv_state {
@@ -29,6 +29,7 @@ typedef struct conv_state {
     tn_conv_image *image;
     tn_conv_few *few;
     tn_conv_winograd *winograd;
+    tn_conv_f64 *wide;
     const tn_product *product;     /* of one group */
     const float *weights;          /* packed, group after group; NULL: packed at each run */
     size_t group_a, buffer_floats; /* floats of a group's packed weights, of one thread's buffer */
@@ -192,7 +193,8 @@ static tn_status conv_prepare(tn_prepare *call) {
     const tn_conv_shape *s = &c->shape;
     if (tn_type_count(&call->out[0]) == 0) return TN_OK;
     if (call->in[0]->dtype != TN_FLOAT32) {
-        c->kind = CONV_PLAIN;
+        c->kind = CONV_WIDE;
+        return tn_conv_f64_prepare(call, s, &c->wide);
     } else if (tn_conv_depthwise_fits(s)) {
         c->kind = CONV_DEPTHWISE;
         return tn_conv_depthwise_prepare(call, s, &c->depthwise);
@@ -259,54 +261,14 @@ static void vector_task(void *context, int64_t index) {
     c->kernels->activate_f32((size_t)rows, y, e);
 }
 
-/* One output channel in float64: the sums of all taps, a tap at a time. */
-static void plain_task(const tn_conv_shape *s, const tn_epilogue *e, const double *x, const double *w,
-                       const double *bias, const double *z, double *y) {
-    const tn_window *win = &s->window;
-    int64_t channels = s->channels / s->group;
-    for (int64_t at = 0; at < s->out_plane; at++) {
-        double sum = bias ? *bias : 0;
-        for (int64_t tap = 0; tap < s->taps; tap++) {
-            int64_t from = 0, step = 1, position = at, rest = tap;
-            for (int axis = win->spatial - 1; axis >= 0 && from >= 0; axis--) {
-                int64_t i = position % win->out[axis] * win->stride[axis] - win->pad_begin[axis] +
-                            rest % win->kernel[axis] * win->dilation[axis];
-                position /= win->out[axis];
-                rest /= win->kernel[axis];
-                from = i < 0 || i >= win->in[axis] ? -1 : from + i * step;
-                step *= win->in[axis];
-            }
-            for (int64_t c = 0; from >= 0 && c < channels; c++) sum += x[c * s->in_plane + from] * w[c * s->taps + tap];
-        }
-        y[at] = tn_activation_f64(sum + (z ? z[at] : 0), e);
-    }
-}
-
-typedef struct plain_call {
-    const conv_state *state;
-    const double *x, *w, *b, *z;
-    double *y;
-} plain_call;
-
-static void plain_channel(void *context, int64_t index) {
-    const plain_call *c = context;
-    const tn_conv_shape *s = &c->state->shape;
-    int64_t image = index / s->outputs, m = index % s->outputs, channels = s->channels / s->group;
-    int64_t group = m / (s->outputs / s->group);
-    plain_task(s, &c->state->epilogue, c->x + (image * s->channels + group * channels) * s->in_plane,
-               c->w + m * channels * s->taps, c->b ? c->b + m : NULL, c->z ? c->z + index * s->out_plane : NULL,
-               c->y + index * s->out_plane);
-}
-
 static tn_status conv_run(tn_run *call) {
     const conv_state *state = call->state;
     const tn_conv_shape *s = &state->shape;
     const tn_tensor *x = tn_in(call, 0), *w = tn_in(call, 1), *b = tn_in(call, 2), *z = tn_in(call, 3);
     tn_tensor *out = tn_out(call, 0);
     if (!out || state->kind == CONV_EMPTY) return TN_OK;
-    if (state->kind == CONV_PLAIN) {
-        plain_call c = {state, x->data, w->data, b ? b->data : NULL, z ? z->data : NULL, out->data};
-        tn_parallel(call->pool, s->batch * s->outputs, plain_channel, &c);
+    if (state->kind == CONV_WIDE) {
+        tn_conv_f64_run(call, state->wide, &state->epilogue);
         return TN_OK;
     }
     tn_epilogue e = state->epilogue;

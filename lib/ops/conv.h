@@ -57,4 +57,9 @@ tn_status tn_conv_depthwise_prepare(tn_prepare *call, const tn_conv_shape *shape
 void tn_conv_depthwise_run(const tn_run *call, const tn_conv_depthwise *depthwise, const float *x, const float *w,
                            float *y, const tn_epilogue *epilogue);
 
+/* Convolution in float64 of inputs 0 and 1, with input 2 as bias and input 3 as residual if they are there. */
+typedef struct tn_conv_f64 tn_conv_f64;
+tn_status tn_conv_f64_prepare(tn_prepare *call, const tn_conv_shape *shape, tn_conv_f64 **out);
+void tn_conv_f64_run(const tn_run *call, const tn_conv_f64 *conv, const tn_epilogue *epilogue);
+
 #endif

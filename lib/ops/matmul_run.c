@@ -2,13 +2,16 @@
  *
  * float32 goes through the packed kernels: weights are packed when the plan is made, the other side at each run. A
  * stack on the left whose right side is one matrix is one tall matrix. Single rows and columns are products with a
- * vector, which read the matrix where it lies. Other types take plain loops. */
+ * vector, which read the matrix where it lies. float64 has blocks of its own; integers take plain loops. */
+#include "kernels/product_f64.h"
 #include "ops/matmul.h"
 #include <stdio.h>
 
 #define SERIAL_PACK 16384 /* elements of A below which packing is not worth other threads' help */
 #define DOT_WORK 65536    /* multiplications of a task of products with a vector */
 #define PLAIN_COLUMNS 64
+#define WIDE_ROWS 96 /* of a task in float64 */
+#define WIDE_COLUMNS 256
 
 struct tn_matmul {
     tn_dtype dtype;
@@ -25,6 +28,7 @@ struct tn_matmul {
     size_t a_bytes, buffer_bytes;     /* of one batch's packed A, of one thread's buffer: of the scratch memory */
     size_t row_tasks;                 /* of the plain loops and of `column`: rows a task */
     int64_t task_rows;
+    int64_t column_tasks; /* of float64 */
 };
 
 void tn_operand_view(tn_operand *o, const tn_type *type, bool left, bool trans, bool trans_batch) {
@@ -186,6 +190,14 @@ tn_status tn_matmul_prepare(tn_prepare *call, const tn_operand *a, const tn_oper
         return TN_OK;
     }
     if (p->dtype == TN_FLOAT32) return prepare_f32(call, p);
+    if (p->dtype == TN_FLOAT64) {
+        p->buffer_bytes = (tn_product_f64_buffer(call->kernels) * sizeof(double) + 63) & ~(size_t)63;
+        p->task_rows = TN_MIN(p->a.rows, WIDE_ROWS);
+        p->row_tasks = (size_t)((p->a.rows + p->task_rows - 1) / p->task_rows);
+        p->column_tasks = (p->b.columns + WIDE_COLUMNS - 1) / WIDE_COLUMNS;
+        bool fits = tn_add_size(call->scratch, (size_t)call->threads * p->buffer_bytes, &call->scratch);
+        return fits ? TN_OK : tn_fail(TN_E_SHAPE, "the product is too large");
+    }
     double row_work = (double)p->b.columns * (double)TN_MAX(p->a.columns, 1);
     p->task_rows = (int64_t)TN_MAX(TN_MIN(DOT_WORK / row_work, (double)p->a.rows), 1.0);
     p->row_tasks = (size_t)((p->a.rows + p->task_rows - 1) / p->task_rows);
@@ -248,7 +260,6 @@ static void column_task(void *context, int64_t index) {
 }
 
 /* Integers are added modulo 2^n. */
-#define ADD_double(s, a, b) ((s) + (a) * (b))
 #define ADD_int32_t(s, a, b) ((int32_t)((uint32_t)(s) + (uint32_t)(a) * (uint32_t)(b)))
 #define ADD_uint32_t(s, a, b) ((s) + (a) * (b))
 #define ADD_int64_t(s, a, b) ((int64_t)((uint64_t)(s) + (uint64_t)(a) * (uint64_t)(b)))
@@ -270,11 +281,27 @@ static void column_task(void *context, int64_t index) {
             for (int64_t i = 0; i < n; i++) y[j + i] = p->alpha == 1 ? sum[i] : (type)(scaled);                        \
         }                                                                                                              \
     }
-PLAIN(double, sum[i] * (double)p->alpha)
 PLAIN(int32_t, tn_scale_integer((double)sum[i], p->alpha))
 PLAIN(uint32_t, tn_scale_integer((double)sum[i], p->alpha))
 PLAIN(int64_t, tn_scale_integer((double)sum[i], p->alpha))
 PLAIN(uint64_t, tn_scale_integer((double)sum[i], p->alpha))
+
+static void wide_task(void *context, int64_t index) {
+    const run_call *c = context;
+    const tn_matmul *p = c->p;
+    int64_t column = index % p->column_tasks * WIDE_COLUMNS, rest = index / p->column_tasks;
+    int64_t batch = rest / (int64_t)p->row_tasks, row = rest % (int64_t)p->row_tasks * p->task_rows;
+    int64_t m = TN_MIN(p->task_rows, p->a.rows - row), n = TN_MIN(WIDE_COLUMNS, p->b.columns - column);
+    const double *from_a = (const double *)(const void *)c->a + batch_offset(p, &p->a, batch) + row * p->a.row_stride;
+    const double *from_b = (const double *)(const void *)c->b + batch_offset(p, &p->b, batch);
+    const tn_matrix_f64 a = {from_a, (size_t)p->a.row_stride, (size_t)p->a.column_stride};
+    const tn_matrix_f64 b = {from_b + column * p->b.column_stride, (size_t)p->b.row_stride, (size_t)p->b.column_stride};
+    double *y = (double *)(void *)c->y + (batch * p->a.rows + row) * p->b.columns + column;
+    void *buffer = c->buffers + (size_t)tn_worker_index() * p->buffer_bytes;
+    tn_product_f64(c->kernels, (size_t)m, (size_t)n, (size_t)p->a.columns, &a, &b, y, (size_t)p->b.columns, buffer);
+    for (int64_t i = 0; p->alpha != 1 && i < m; i++, y += p->b.columns)
+        for (int64_t j = 0; j < n; j++) y[j] *= (double)p->alpha;
+}
 
 static void plain_task(void *context, int64_t index) {
     const run_call *c = context;
@@ -282,7 +309,6 @@ static void plain_task(void *context, int64_t index) {
     int64_t batch = index / (int64_t)p->row_tasks, row = index % (int64_t)p->row_tasks * p->task_rows;
     for (int64_t end = TN_MIN(row + p->task_rows, p->a.rows); row < end; row++) {
         switch (p->dtype) {
-        case TN_FLOAT64: plain_double(c, batch, row); break;
         case TN_INT32: plain_int32_t(c, batch, row); break;
         case TN_UINT32: plain_uint32_t(c, batch, row); break;
         case TN_INT64: plain_int64_t(c, batch, row); break;
@@ -296,6 +322,13 @@ void tn_matmul_run(const tn_run *call, const tn_matmul *p, const void *a, const 
     static const tn_epilogue none;
     run_call c = {.p = p, .kernels = call->kernels, .a = a, .b = b, .y = y, .epilogue = epilogue ? epilogue : &none};
     if (p->batches == 0) return;
+    if (p->dtype == TN_FLOAT64) {
+        double work = (double)p->a.rows * (double)p->b.columns * (double)p->a.columns * (double)p->batches;
+        c.buffers = call->scratch;
+        tn_parallel(work < DOT_WORK ? NULL : call->pool, p->batches * (int64_t)p->row_tasks * p->column_tasks,
+                    wide_task, &c);
+        return;
+    }
     if (p->dtype != TN_FLOAT32) {
         tn_parallel(call->pool, p->batches * (int64_t)p->row_tasks, plain_task, &c);
         return;

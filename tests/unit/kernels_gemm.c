@@ -1,6 +1,7 @@
 /* Matrix product kernels and their cutting into tasks, at every CPU level, against sums in double. */
 #include "unit.h"
 #include "kernels/product.h"
+#include "kernels/product_f64.h"
 #include <math.h>
 #include <stdlib.h>
 
@@ -176,12 +177,48 @@ static void rows_are_gathered_at_any_stride(void **state) {
     release(src);
 }
 
+/* A[m,k] and B[k,n], or the transposed of each; C keeps what is beside it. */
+static void check_f64(const tn_kernels *kernels, size_t m, size_t n, size_t k, bool a_turned, bool b_turned) {
+    size_t stride = n + 3;
+    double *a = calloc(m * k + 1, sizeof *a), *b = calloc(k * n + 1, sizeof *b), *c = calloc(m * stride, sizeof *c);
+    double *buffer = malloc(tn_product_f64_buffer(kernels) * sizeof *buffer);
+    for (size_t i = 0; i < m * k; i++) a[i] = (double)random_float();
+    for (size_t i = 0; i < k * n; i++) b[i] = (double)random_float();
+    for (size_t i = 0; i < m * stride; i++) c[i] = 9;
+    const tn_matrix_f64 left = {a, a_turned ? 1 : k, a_turned ? m : 1}, right = {b, b_turned ? 1 : n, b_turned ? k : 1};
+    tn_product_f64(kernels, m, n, k, &left, &right, c, stride, buffer);
+    for (size_t i = 0; i < m; i++)
+        for (size_t j = 0; j < stride; j++) {
+            double sum = 0;
+            for (size_t l = 0; j < n && l < k; l++)
+                sum += a[a_turned ? l * m + i : i * k + l] * b[b_turned ? j * k + l : l * n + j];
+            if (!(fabs(c[i * stride + j] - (j < n ? sum : 9)) <= 1e-15 * (double)(k + 1) * 4))
+                fail_msg("%s: %zu x %zu x %zu, [%zu,%zu]: %.17g, expected %.17g", tn_cpu_level_name(kernels->level), m,
+                         n, k, i, j, c[i * stride + j], sum);
+        }
+    free(a), free(b), free(c), free(buffer);
+}
+
+static void products_in_float64_match_at_every_cpu_level(void **state) {
+    (void)state;
+    static const size_t sizes[][3] = {{1, 1, 1},     {3, 5, 2},  {6, 8, 256}, {12, 16, 257}, {13, 17, 30},
+                                      {25, 40, 600}, {2, 70, 9}, {7, 3, 0},   {31, 33, 1}};
+    for (int level = 0; level < TN_CPU_LEVELS; level++) {
+        const tn_kernels *kernels = tn_kernels_at((tn_cpu_level)level);
+        if (!kernels) continue;
+        for (size_t i = 0; i < TN_COUNT(sizes); i++)
+            for (int turned = 0; turned < 4; turned++)
+                check_f64(kernels, sizes[i][0], sizes[i][1], sizes[i][2], turned & 1, turned & 2);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(products_match_at_every_cpu_level),
         cmocka_unit_test(epilogues_match_at_every_cpu_level),
         cmocka_unit_test(a_residual_may_be_the_result_itself),
         cmocka_unit_test(rows_are_gathered_at_any_stride),
+        cmocka_unit_test(products_in_float64_match_at_every_cpu_level),
     };
     return cmocka_run_group_tests_name("kernels_gemm", tests, NULL, NULL);
 }
