@@ -14,6 +14,7 @@
 #include "kernels/depthwise.h"
 #include "kernels/gemm.h"
 #include "kernels/winograd.h"
+#include "kernels/recurrent.h"
 
 /* In order: each level includes those before it that the machine has. */
 typedef enum tn_cpu_level {

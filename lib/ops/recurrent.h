@@ -1,5 +1,6 @@
 /* Recurrent layers: what RNN, GRU and LSTM share. recurrent.c reads nodes and lays memory out, recurrent_run.c walks the
- * time steps, recurrent_cell.c has the cells, recurrent_product.c the products in float32, lstm_quantized.c those in 8 bits.
+ * time steps, recurrent_cell.c has the cells, recurrent_product.c the products in float32, lstm_quantized.c those in 8 bits,
+ * recurrent_fused.c whole steps of the layers that most models have.
  *
  * Names: a direction's gates are G * H numbers for each batch row; rows of X and of its product with W are numbered
  * seq * batch or (layout 1) batch * seq. */
@@ -41,7 +42,9 @@ struct tn_recurrent {
     const float *w_packed, *r_packed; /* NULL: at each run. r: for each direction hr's, then hh's */
     size_t r_bytes, hh_bytes;         /* of a direction's hr and hh */
     size_t direction_bytes, buffer_bytes;
-    const void *extra; /* of other products */
+    const void *extra;  /* of other products */
+    const float *fused; /* recurrent weights as the kernels of whole steps have them; NULL: cells apart from products */
+    size_t fused_bytes, fused_blocks, fused_tasks; /* of a direction */
 };
 
 /* Memory of one direction in a run. */
@@ -78,6 +81,10 @@ tn_status tn_recurrent_run(tn_recurrent_job *job);
 /* Products in float32. */
 tn_status tn_recurrent_prepare_products(tn_prepare *call, tn_recurrent *r);
 void tn_recurrent_take_products(tn_recurrent_job *job, uint8_t **scratch);
+
+/* Whole steps, where the layer is of that kind: then the recurrent weights are packed for them, and r->fused is set. */
+tn_status tn_recurrent_prepare_fused(tn_prepare *call, tn_recurrent *r);
+void tn_recurrent_run_fused(const tn_recurrent_job *job, size_t direction);
 
 /* One batch row of a step, whose products are in `gates`; new state to h and c. GRU: two parts, see recurrent_cell.c. */
 void tn_cell_rnn(const tn_recurrent_job *job, int direction, size_t row);

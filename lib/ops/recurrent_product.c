@@ -51,7 +51,7 @@ static void input_product(const tn_recurrent_job *job) {
         w.w = tn_in(job->call, 1)->data;
         pack_w(job->w_pack, &w);
     }
-    if (!r->r_packed) {
+    if (!r->r_packed && !r->fused) {
         tn_recurrent_job w = *job;
         w.w = tn_in(job->call, 2)->data;
         pack_r(job->r_pack, &w);
@@ -126,9 +126,11 @@ tn_status tn_recurrent_prepare_products(tn_prepare *call, tn_recurrent *r) {
     r->buffer_bytes = round_up(TN_MAX(tn_product_buffer_bytes(&r->xw), tn_product_buffer_bytes(&r->hr)));
     bool fits = w_bytes < SIZE_MAX / 4 && r->r_bytes < SIZE_MAX / 8 && r->hh_bytes < SIZE_MAX / 8;
     if (fits && call->value[1]) TN_TRY(pack_constant(call, 1, r, w_bytes, pack_w, &r->w_packed));
-    if (fits && call->value[2]) TN_TRY(pack_constant(call, 2, r, r_bytes, pack_r, &r->r_packed));
+    TN_TRY(tn_recurrent_prepare_fused(call, r));
+    if (r->fused) r_bytes = 0;
+    if (fits && call->value[2] && !r->fused) TN_TRY(pack_constant(call, 2, r, r_bytes, pack_r, &r->r_packed));
     if (!r->w_packed) fits = fits && tn_scratch_add(&call->scratch, w_bytes, 1);
-    if (!r->r_packed) fits = fits && tn_scratch_add(&call->scratch, r_bytes, 1);
+    if (!r->r_packed && !r->fused) fits = fits && tn_scratch_add(&call->scratch, r_bytes, 1);
     size_t x_bytes = r->xw.m > 1 ? tn_product_a_bytes(&r->xw) : 0;
     fits = fits && tn_scratch_add(&call->scratch, x_bytes, 1) &&
            tn_scratch_add(&call->scratch, (size_t)call->threads, r->buffer_bytes);
@@ -141,7 +143,7 @@ void tn_recurrent_take_products(tn_recurrent_job *job, uint8_t **scratch) {
     job->w_packed = r->w_packed;
     job->r_packed = r->r_packed;
     if (!r->w_packed) job->w_packed = job->w_pack = tn_scratch_take(scratch, round_up(tn_product_b_bytes(&r->xw)), 1);
-    if (!r->r_packed)
+    if (!r->r_packed && !r->fused)
         job->r_packed = job->r_pack = tn_scratch_take(scratch, r->directions * (r->r_bytes + r->hh_bytes), 1);
     job->packed_x = tn_scratch_take(scratch, r->xw.m > 1 ? tn_product_a_bytes(&r->xw) : 0, 1);
     job->buffers = *scratch; /* one for each thread, to the end */

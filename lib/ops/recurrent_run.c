@@ -134,6 +134,10 @@ static void run_step(const tn_recurrent_job *job, size_t direction, size_t step)
 static void run_direction(void *context, int64_t direction) {
     const tn_recurrent_job *job = context;
     size_t steps = 0;
+    if (job->r->fused) {
+        tn_recurrent_run_fused(job, (size_t)direction);
+        return;
+    }
     for (size_t row = 0; row < job->r->batch; row++) steps = TN_MAX(steps, length_of(job, row));
     for (size_t step = 0; step < steps; step++) run_step(job, (size_t)direction, step);
 }
@@ -192,7 +196,8 @@ tn_status tn_recurrent_run(tn_recurrent_job *job) {
         add_biases(job);
         r->products->input(job);
         /* Small products leave the threads to the directions. */
-        bool side_by_side = r->directions > 1 && r->hr.tasks <= 1;
+        bool small = r->fused ? r->fused_tasks <= 1 || tn_pool_threads(call->pool) <= 2 : r->hr.tasks <= 1;
+        bool side_by_side = r->directions > 1 && small;
         job->pool = side_by_side ? NULL : call->pool;
         tn_parallel(side_by_side ? call->pool : NULL, (int64_t)r->directions, run_direction, job);
     }

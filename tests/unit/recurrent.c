@@ -110,6 +110,66 @@ static void bits_do_not_depend_on_threads(void **state) {
     destroy(3, in), destroy(3, one), destroy(3, three);
 }
 
+/* Given the lengths, even if all are the same, a layer computes cells apart from products. */
+static void whole_steps_match_cells_apart(void **state) {
+    (void)state;
+    static const struct {
+        const char *op;
+        int64_t gates, hidden, batch, seq, layout;
+        const char *direction;
+    } cases[] = {
+        {"LSTM", 4, 1, 1, 3, 0, "forward"},        {"LSTM", 4, 37, 1, 4, 0, "bidirectional"},
+        {"LSTM", 4, 64, 1, 1, 0, "reverse"},       {"LSTM", 4, 40, 13, 3, 0, "bidirectional"},
+        {"LSTM", 4, 16, 4, 3, 1, "bidirectional"}, {"GRU", 3, 37, 1, 4, 0, "bidirectional"},
+        {"GRU", 3, 130, 5, 3, 1, "bidirectional"}, {"GRU", 3, 300, 1, 2, 0, "forward"},
+    };
+    uint32_t seed = 1;
+    for (size_t i = 0; i < TN_COUNT(cases); i++) {
+        int64_t d = cases[i].direction[0] == 'b' ? 2 : 1, n = cases[i].hidden, g = cases[i].gates, b = cases[i].batch;
+        bool major = cases[i].layout;
+        const tn_attr attrs[] = {direction(cases[i].direction),
+                                 {.name = "layout", .kind = TN_ATTR_INT, .i = cases[i].layout},
+                                 {.name = "linear_before_reset", .kind = TN_ATTR_INT, .i = 1}};
+        int attr_count = g == 3 ? 3 : 2, outs = g == 3 ? 2 : 3, ins = g == 3 ? 6 : 7;
+        const int64_t *state_dims = major ? DIMS(b, d, n) : DIMS(d, b, n);
+        tn_tensor *in[7] = {floats(3, major ? DIMS(b, cases[i].seq, 9) : DIMS(cases[i].seq, b, 9), NULL),
+                            floats(3, DIMS(d, g * n, 9), NULL),
+                            floats(3, DIMS(d, g * n, n), NULL),
+                            floats(2, DIMS(d, 2 * g * n), NULL),
+                            tensor(TN_INT32, 1, &b, NULL),
+                            floats(3, state_dims, NULL),
+                            floats(3, state_dims, NULL)};
+        for (int k = 0; k < 7; k++)
+            for (int64_t j = 0; j < tn_count(in[k]); j++) {
+                seed = seed * 1664525 + 1013904223;
+                if (k == 4)
+                    ((int32_t *)in[k]->data)[j] = (int32_t)cases[i].seq;
+                else
+                    ((float *)in[k]->data)[j] = (float)(seed >> 8) / (1 << 24) - 0.5f;
+            }
+        for (int level = 0; level < TN_CPU_LEVELS; level++) {
+            const tn_eager options = {NULL, tn_kernels_at((tn_cpu_level)level), NULL};
+            const tn_tensor *whole[7];
+            tn_tensor *a[3], *c[3];
+            if (!options.kernels) continue;
+            memcpy(whole, in, sizeof in);
+            whole[4] = NULL;
+            const tn_op *op = tn_op_find("", cases[i].op);
+            assert_ok(tn_eager_run(&options, op, attr_count, attrs, ins, (const tn_tensor *const *)in, outs, a));
+            assert_ok(tn_eager_run(&options, op, attr_count, attrs, ins, whole, outs, c));
+            for (int k = 0; k < outs; k++)
+                for (int64_t j = 0; j < tn_count(a[k]); j++) {
+                    float x = ((const float *)a[k]->data)[j], y = ((const float *)c[k]->data)[j];
+                    if (!(fabsf(x - y) < 4e-6f))
+                        fail_msg("case %d, %s, output %d: [%d] is %f, not %f", (int)i,
+                                 tn_cpu_level_name(options.kernels->level), k, (int)j, (double)y, (double)x);
+                }
+            destroy(outs, a), destroy(outs, c);
+        }
+        destroy(7, in);
+    }
+}
+
 static void what_does_not_fit_is_refused(void **state) {
     (void)state;
     const tn_attr sideways = direction("sideways");
@@ -133,6 +193,7 @@ int main(void) {
         cmocka_unit_test(a_gru_mixes_old_and_new_by_its_update_gate),
         cmocka_unit_test(an_lstm_has_gates_in_the_order_input_output_forget_cell),
         cmocka_unit_test(bits_do_not_depend_on_threads),
+        cmocka_unit_test(whole_steps_match_cells_apart),
         cmocka_unit_test(what_does_not_fit_is_refused),
     };
     return cmocka_run_group_tests_name("recurrent", tests, NULL, NULL);
