@@ -19,7 +19,7 @@ CFLAGS_ALL = -std=c11 -D_GNU_SOURCE -DTN_BUILD_SHARED -DTN_VERSION=\"$(VERSION)\
 HOST_FLAGS = -std=c11 -D_GNU_SOURCE $(WARN) $(OPT) $(SANITIZE) -Iinclude $(CFLAGS)
 LIBS := -lm -lpthread
 # Libraries that are used where pkg-config finds them; WITH_<NAME>=0 leaves one out.
-OPTIONAL := OPENBLAS:openblas ZLIB:zlib JPEG:libjpeg JPEG2000:libopenjp2 WEBP:libwebp
+OPTIONAL := OPENBLAS:openblas ZLIB:zlib JPEG:libjpeg JPEG2000:libopenjp2 WEBP:libwebp SODIUM:libsodium JANSSON:jansson
 define optional
 WITH_$(1) ?= $$(shell pkg-config --exists $(2) 2>/dev/null && echo 1 || echo 0)
 CFLAGS_ALL += -DTN_WITH_$(1)=$$(WITH_$(1))
@@ -55,11 +55,13 @@ KERNELS := $(foreach l,$(LEVELS),$(sort $(wildcard lib/kernels/*_$(l).c)))
 OTHER_KERNELS := $(foreach l,$(ALL_LEVELS),$(wildcard lib/kernels/*_$(l).c))
 # Files of operators have a table of them; others there are helpers that several share.
 OPS := $(sort $(shell grep -ls 'tn_op tn_ops_' lib/ops/*.c))
-SOURCES := $(filter-out $(OTHER_KERNELS),$(sort $(wildcard lib/*/*.c))) $(KERNELS)
+# Without its libraries a store has one file, whose functions say so.
+LEFT_OUT := $(if $(filter 11,$(WITH_SODIUM)$(WITH_JANSSON)),lib/store/absent.c,$(filter-out lib/store/absent.c,$(wildcard lib/store/*.c)))
+SOURCES := $(filter-out $(OTHER_KERNELS) $(LEFT_OUT),$(sort $(wildcard lib/*/*.c))) $(KERNELS)
 GENERATED := $(BUILD)/gen/ops.c $(BUILD)/gen/kernels.c
 OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o) $(GENERATED:.c=.o)
 TESTS := $(sort $(wildcard tests/unit/*.c))
-TEST_PROGRAMS := $(TESTS:%.c=$(BUILD)/%)
+TEST_PROGRAMS := $(TESTS:%.c=$(BUILD)/%) $(BUILD)/tests/faults/store
 CONFORMANCE := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/conformance/*.c))
 FUZZERS := $(filter-out $(addprefix $(BUILD)/tests/fuzz/,replay variants),$(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/*.c)))
 EXAMPLES := $(patsubst examples/%.c,$(BUILD)/examples/%,$(wildcard examples/*.c))
@@ -135,6 +137,9 @@ $(BUILD)/examples/demo/%.o: examples/demo/%.c
 $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(BUILD)/libtenon.a
 	$(SAY) LD $@
 	$(Q)$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $< $(BUILD)/libtenon.a -lcmocka $(LIBS)
+$(BUILD)/tests/faults/%: $(BUILD)/tests/faults/%.o $(BUILD)/tests/faults/disk.o $(BUILD)/libtenon.a
+	$(SAY) LD $@
+	$(Q)$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS)
 $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(BUILD)/libtenon.a
 	$(SAY) LD $@
 	$(Q)$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $< $(BUILD)/libtenon.a $(LIBS)
@@ -188,13 +193,6 @@ format:
 	clang-format -i $(shell git ls-files '*.c' '*.h')
 lint:
 	clang-format --dry-run -Werror $(shell git ls-files '*.c' '*.h')
-# Some minutes. Kernels of other machines, and what uses intrinsics, are the compilers' to look at.
-PORTABLE := $(filter-out $(foreach l,$(filter-out scalar,$(ALL_LEVELS)),%_$(l).c),$(wildcard lib/*/*.c))
-analyze:
-	cppcheck --quiet -j $(shell nproc) --std=c11 --enable=warning,performance,portability --error-exitcode=1 \
-	    --suppressions-list=tests/setup/cppcheck.txt $(filter -D% -I%,$(CFLAGS_ALL)) lib examples
-	@printf '%s\n' $(PORTABLE) | xargs -P $(shell nproc) -n 8 sh -c \
-	    'clang-tidy -quiet "$$@" -- $(filter -std% -D% -I%,$(CFLAGS_ALL)) 2>/dev/null' tidy
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/include/tenon $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/bin
@@ -216,8 +214,7 @@ help:
 	@echo 'make check    everything that proves the library; installs what it needs'
 	@echo 'make install  PREFIX=/usr/local DESTDIR='
 	@echo 'make format lint clean'
-	@echo 'make analyze  cppcheck and clang-tidy'
 
-.PHONY: all lib examples setup demo test unit conformance fuzz fuzzers check format lint analyze install clean help
+.PHONY: all lib examples setup demo test unit conformance fuzz fuzzers check format lint install clean help
 .SECONDARY:
 -include $(wildcard $(OBJECTS:.o=.d) $(BUILD)/tests/*/*.d $(BUILD)/examples/*/*.d)

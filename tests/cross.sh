@@ -17,4 +17,5 @@ fi
 libraries=$root/usr/lib/aarch64-linux-gnu
 export TEST_WRAPPER="qemu-aarch64 -L /usr/aarch64-linux-gnu -E LD_LIBRARY_PATH=$libraries"
 make --no-print-directory -j"$(nproc)" unit BUILD=build/aarch64 CC=aarch64-linux-gnu-gcc AR=aarch64-linux-gnu-ar \
-    WITH_OPENBLAS=0 WITH_ZLIB=0 WITH_JPEG=0 WITH_JPEG2000=0 WITH_WEBP=0 CFLAGS="-I$root/usr/include" LDFLAGS="-L$libraries"
+    WITH_OPENBLAS=0 WITH_ZLIB=0 WITH_JPEG=0 WITH_JPEG2000=0 WITH_WEBP=0 WITH_SODIUM=0 WITH_JANSSON=0 \
+    CFLAGS="-I$root/usr/include" LDFLAGS="-L$libraries"

@@ -77,7 +77,7 @@ static op_time *collect(const host *h, const settings *s, int runs, tn_profile_r
 static void print_profile(const settings *s, json *j, const op_time *times, int count) {
     double total = 0;
     for (int i = 0; i < count; i++) total += times[i].ms;
-    if (j) json_array(j, "profile");
+    if (j) emit_array(j, "profile");
     if (!j) printf("\n%10s %6s %6s  %s\n", "ms", "%", "nodes", s->nodes ? "operator, shape, node" : "operator");
     for (int i = 0; i < count; i++) {
         const op_time *t = &times[i];
@@ -88,16 +88,16 @@ static void print_profile(const settings *s, json *j, const op_time *times, int 
             putchar('\n');
             continue;
         }
-        json_object(j, NULL);
-        json_text(j, "op", t->op);
-        if (s->nodes) json_text(j, "node", t->name);
-        if (s->nodes) json_text(j, "shape", t->shape);
-        json_number(j, "ms", t->ms);
-        json_number(j, "percent", share);
-        json_int(j, "nodes", t->nodes);
-        json_end(j);
+        emit_object(j, NULL);
+        emit_text(j, "op", t->op);
+        if (s->nodes) emit_text(j, "node", t->name);
+        if (s->nodes) emit_text(j, "shape", t->shape);
+        emit_number(j, "ms", t->ms);
+        emit_number(j, "percent", share);
+        emit_int(j, "nodes", t->nodes);
+        emit_end(j);
     }
-    if (j) json_end(j);
+    if (j) emit_end(j);
 }
 
 /* Chrome's trace event format: one complete ("X") event a node, in microseconds. */
@@ -105,28 +105,28 @@ static bool write_trace(const char *path, const tn_profile_row *rows, int count)
     FILE *file = file_create(path);
     if (!file) return false;
     json j = json_open(file);
-    json_object(&j, NULL);
-    json_text(&j, "displayTimeUnit", "ns");
-    json_array(&j, "traceEvents");
+    emit_object(&j, NULL);
+    emit_text(&j, "displayTimeUnit", "ns");
+    emit_array(&j, "traceEvents");
     for (int i = 0; i < count; i++) {
         const tn_profile_row *r = &rows[i];
         if (!r->runs) continue;
-        json_object(&j, NULL);
-        json_text(&j, "name", r->name && r->name[0] ? r->name : r->op);
-        json_text(&j, "cat", r->op);
-        json_text(&j, "ph", "X");
-        json_number(&j, "ts", (double)r->last_start_ns / 1e3);
-        json_number(&j, "dur", (double)r->last_ns / 1e3);
-        json_int(&j, "pid", 1);
-        json_int(&j, "tid", 1);
-        json_object(&j, "args");
-        json_text(&j, "op", r->op);
-        json_text(&j, "shape", r->shape);
-        json_end(&j);
-        json_end(&j);
+        emit_object(&j, NULL);
+        emit_text(&j, "name", r->name && r->name[0] ? r->name : r->op);
+        emit_text(&j, "cat", r->op);
+        emit_text(&j, "ph", "X");
+        emit_number(&j, "ts", (double)r->last_start_ns / 1e3);
+        emit_number(&j, "dur", (double)r->last_ns / 1e3);
+        emit_int(&j, "pid", 1);
+        emit_int(&j, "tid", 1);
+        emit_object(&j, "args");
+        emit_text(&j, "op", r->op);
+        emit_text(&j, "shape", r->shape);
+        emit_end(&j);
+        emit_end(&j);
     }
-    json_end(&j);
-    json_end(&j);
+    emit_end(&j);
+    emit_end(&j);
     return file_commit(file, path);
 }
 
@@ -162,17 +162,17 @@ static void print_times(const host *h, const settings *s, json *j, const double 
                 {"p99", times[(int)(0.99 * n + 0.999999) - 1]},
                 {"max", times[n - 1]}};
     if (j) {
-        json_text(j, "model", s->model);
-        json_text(j, "cpu", tn_model_cpu(h->model));
-        json_int(j, "threads", (int)s->threads);
-        json_int(j, "runs", n);
-        json_int(j, "warmup", (int)s->warmup);
-        json_number(j, "load_ms", h->load_ms);
-        json_number(j, "prepare_ms", h->prepare_ms);
-        json_number(j, "runs_per_second", sum > 0 ? 1e3 * n / sum : 0);
-        json_object(j, "latency_ms");
-        for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) json_number(j, rows[i].name, rows[i].ms);
-        json_end(j);
+        emit_text(j, "model", s->model);
+        emit_text(j, "cpu", tn_model_cpu(h->model));
+        emit_int(j, "threads", (int)s->threads);
+        emit_int(j, "runs", n);
+        emit_int(j, "warmup", (int)s->warmup);
+        emit_number(j, "load_ms", h->load_ms);
+        emit_number(j, "prepare_ms", h->prepare_ms);
+        emit_number(j, "runs_per_second", sum > 0 ? 1e3 * n / sum : 0);
+        emit_object(j, "latency_ms");
+        for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) emit_number(j, rows[i].name, rows[i].ms);
+        emit_end(j);
         return;
     }
     double scale = times[n - 1] < 1 ? 1e3 : 1;
@@ -194,10 +194,10 @@ int bench_command(const settings *s) {
     bool good = host_load(&h, s) && host_start(&h, false) && measure(&h, s, times);
     progress(s, NULL);
     if (good) {
-        if (out) json_object(out, NULL);
+        if (out) emit_object(out, NULL);
         print_times(&h, s, out, times);
         if (s->profile || s->nodes || s->trace) good = profile(&h, s, out);
-        if (out) json_end(out);
+        if (out) emit_end(out);
     }
     free(times);
     host_close(&h);

@@ -7,13 +7,13 @@ int check_command(const settings *s) {
     progress(s, NULL);
     if (s->json) {
         json j = json_open(stdout);
-        json_object(&j, NULL);
-        json_text(&j, "model", s->model);
-        json_bool(&j, "valid", good);
-        json_text(&j, "stage", good ? NULL : h.stage);
-        json_text(&j, "status", h.status ? tn_status_text(h.status) : NULL);
-        json_text(&j, "error", h.status ? tn_last_error() : NULL);
-        json_end(&j);
+        emit_object(&j, NULL);
+        emit_text(&j, "model", s->model);
+        emit_bool(&j, "valid", good);
+        emit_text(&j, "stage", good ? NULL : h.stage);
+        emit_text(&j, "status", h.status ? tn_status_text(h.status) : NULL);
+        emit_text(&j, "error", h.status ? tn_last_error() : NULL);
+        emit_end(&j);
     } else if (good) {
         printf("%s is valid and runs: %d nodes", s->model, tn_graph_node_count(tn_model_graph(h.model)));
         if (h.node_count >= 0) printf(" (%d before the passes)", h.node_count);

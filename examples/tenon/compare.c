@@ -66,15 +66,15 @@ static void expected_path(const settings *s, const char *name, int index, size_t
 
 static void report(json *j, const char *name, const char *path, const tn_tensor *is, const difference *d) {
     if (j) {
-        json_object(j, NULL);
-        json_text(j, "output", name);
-        json_text(j, "file", path);
-        json_bool(j, "equal", !d->reason && !d->wrong);
-        json_text(j, "reason", d->reason);
-        json_int(j, "wrong", d->wrong);
-        json_number(j, "max_absolute", d->absolute);
-        json_number(j, "max_relative", d->relative);
-        json_end(j);
+        emit_object(j, NULL);
+        emit_text(j, "output", name);
+        emit_text(j, "file", path);
+        emit_bool(j, "equal", !d->reason && !d->wrong);
+        emit_text(j, "reason", d->reason);
+        emit_int(j, "wrong", d->wrong);
+        emit_number(j, "max_absolute", d->absolute);
+        emit_number(j, "max_relative", d->relative);
+        emit_end(j);
     } else if (d->reason) {
         printf("%s: not as in %s: %s\n", name, path, d->reason);
     } else {

@@ -66,7 +66,7 @@ static void show_ends(const host *h, json *j, const char *title, int count,
                       tn_status (*get)(const tn_model *model, int index, tn_value_info *out_info),
                       int (*value_of)(const tn_graph *graph, int index)) {
     const tn_graph *graph = tn_model_graph(h->model);
-    if (j) json_array(j, title);
+    if (j) emit_array(j, title);
     if (!j) printf("%s\n", title);
     for (int i = 0; i < count; i++) {
         tn_value_info info;
@@ -77,21 +77,21 @@ static void show_ends(const host *h, json *j, const char *title, int count,
             printf("  %s: %s\n", info.name, text);
             continue;
         }
-        json_object(j, NULL);
-        json_text(j, "name", info.name);
-        json_text(j, "type", text);
-        json_text(j, "kind", info.kind);
-        json_text(j, "dtype", tn_dtype_name(info.dtype));
-        json_array(j, "dims");
+        emit_object(j, NULL);
+        emit_text(j, "name", info.name);
+        emit_text(j, "type", text);
+        emit_text(j, "kind", info.kind);
+        emit_text(j, "dtype", tn_dtype_name(info.dtype));
+        emit_array(j, "dims");
         for (int d = 0; d < info.rank; d++)
             if (info.symbols[d])
-                json_text(j, NULL, info.symbols[d]);
+                emit_text(j, NULL, info.symbols[d]);
             else
-                json_int(j, NULL, info.dims[d]);
-        json_end(j);
-        json_end(j);
+                emit_int(j, NULL, info.dims[d]);
+        emit_end(j);
+        emit_end(j);
     }
-    if (j) json_end(j);
+    if (j) emit_end(j);
 }
 
 static void show_ops(const costs *c, json *j) {
@@ -101,24 +101,24 @@ static void show_ops(const costs *c, json *j) {
     op_count *ops = list.ops;
     int count = list.count;
     qsort(ops, (size_t)count, sizeof *ops, by_count);
-    if (j) json_array(j, "operators");
+    if (j) emit_array(j, "operators");
     if (!j) printf("operators\n");
     for (int i = 0; i < count; i++) {
         const char *colon = ops[i].domain[0] ? ":" : "";
         if (j) {
-            json_object(j, NULL);
-            json_text(j, "domain", ops[i].domain);
-            json_text(j, "op", ops[i].op);
-            json_int(j, "nodes", ops[i].nodes);
-            json_number(j, "multiply_adds", ops[i].multiplies);
-            json_end(j);
+            emit_object(j, NULL);
+            emit_text(j, "domain", ops[i].domain);
+            emit_text(j, "op", ops[i].op);
+            emit_int(j, "nodes", ops[i].nodes);
+            emit_number(j, "multiply_adds", ops[i].multiplies);
+            emit_end(j);
         } else {
             printf("  %6d  %s%s%s", ops[i].nodes, ops[i].domain, colon, ops[i].op);
             if (ops[i].multiplies > 0) printf("  (%s multiply-adds)", amount(ops[i].multiplies, a));
             putchar('\n');
         }
     }
-    if (j) json_end(j);
+    if (j) emit_end(j);
     free(ops);
 }
 
@@ -128,26 +128,26 @@ static void show_nodes(const costs *c, int depth, json *j) {
     const int indent = 4 * depth;
     char type[512], attributes[2048], a[32];
     int body = 0;
-    if (j) json_array(j, "node_list");
+    if (j) emit_array(j, "node_list");
     if (!j && depth == 0) printf("nodes\n");
     for (int n = 0; n < tn_graph_node_count(graph); n++) {
         tn_node_info node;
         if (tn_graph_node_info(graph, n, &node) != TN_OK) continue;
         tn_graph_node_attributes(graph, n, attributes, sizeof attributes);
         if (j) {
-            json_object(j, NULL);
-            json_text(j, "domain", node.domain);
-            json_text(j, "op", node.op);
-            json_text(j, "name", node.name);
-            json_text(j, "attributes", attributes);
-            json_number(j, "multiply_adds", c->multiplies[n] < 0 ? 0.0 / 0.0 : c->multiplies[n]);
+            emit_object(j, NULL);
+            emit_text(j, "domain", node.domain);
+            emit_text(j, "op", node.op);
+            emit_text(j, "name", node.name);
+            emit_text(j, "attributes", attributes);
+            emit_number(j, "multiply_adds", c->multiplies[n] < 0 ? 0.0 / 0.0 : c->multiplies[n]);
         } else {
             printf("%*s  %4d %s %s%s%s\n", indent, "", n, node.op, node.name, attributes[0] ? "  " : "", attributes);
         }
         for (int side = 0; side < 2; side++) {
             int count = side ? node.out_count : node.in_count;
             const int *list = side ? node.out : node.in;
-            if (j) json_array(j, side ? "outputs" : "inputs");
+            if (j) emit_array(j, side ? "outputs" : "inputs");
             for (int i = 0; i < count; i++) {
                 tn_value_info info;
                 bool there = list[i] >= 0 && tn_graph_value_info(graph, list[i], &info) == TN_OK;
@@ -155,32 +155,32 @@ static void show_nodes(const costs *c, int depth, json *j) {
                 if (!j && there)
                     printf("%*s       %s %s %s\n", indent, "", side ? "->" : "  ", type, info.name ? info.name : "");
                 if (!j) continue;
-                json_object(j, NULL);
-                json_text(j, "name", there ? info.name : NULL);
-                json_text(j, "type", there ? type : NULL);
-                json_end(j);
+                emit_object(j, NULL);
+                emit_text(j, "name", there ? info.name : NULL);
+                emit_text(j, "type", there ? type : NULL);
+                emit_end(j);
             }
-            if (j) json_end(j);
+            if (j) emit_end(j);
         }
         if (!j && c->multiplies[n] > 0)
             printf("%*s          %s multiply-adds\n", indent, "", amount(c->multiplies[n], a));
-        if (j && body < c->body_count && c->bodies[body].owner == n) json_array(j, "bodies");
+        if (j && body < c->body_count && c->bodies[body].owner == n) emit_array(j, "bodies");
         bool listed = false;
         for (; body < c->body_count && c->bodies[body].owner == n; body++, listed = true) {
             if (!j) printf("%*s       %s\n", indent, "", c->bodies[body].name);
-            if (j) json_object(j, NULL);
-            if (j) json_text(j, "attribute", c->bodies[body].name);
+            if (j) emit_object(j, NULL);
+            if (j) emit_text(j, "attribute", c->bodies[body].name);
             show_nodes(&c->bodies[body], depth + 1, j);
-            if (j) json_end(j);
+            if (j) emit_end(j);
         }
-        if (j && listed) json_end(j);
-        if (j) json_end(j);
+        if (j && listed) emit_end(j);
+        if (j) emit_end(j);
     }
-    if (j) json_end(j);
+    if (j) emit_end(j);
 }
 
 static void show_passes(const host *h, json *j) {
-    if (j) json_array(j, "passes");
+    if (j) emit_array(j, "passes");
     if (!j) printf("passes\n");
     for (int i = 0; i < h->pass_count; i++) {
         const pass_row *p = &h->passes[i];
@@ -188,14 +188,14 @@ static void show_passes(const host *h, json *j) {
             printf("  %-28s %5d nodes -> %5d, applied %d times\n", p->name, p->before, p->after, p->changes);
             continue;
         }
-        json_object(j, NULL);
-        json_text(j, "pass", p->name);
-        json_int(j, "nodes_before", p->before);
-        json_int(j, "nodes_after", p->after);
-        json_int(j, "changes", p->changes);
-        json_end(j);
+        emit_object(j, NULL);
+        emit_text(j, "pass", p->name);
+        emit_int(j, "nodes_before", p->before);
+        emit_int(j, "nodes_after", p->after);
+        emit_int(j, "changes", p->changes);
+        emit_end(j);
     }
-    if (j) json_end(j);
+    if (j) emit_end(j);
 }
 
 static void show_sizes(const host *h, const costs *c, bool prepared, json *j) {
@@ -213,28 +213,28 @@ static void show_sizes(const host *h, const costs *c, bool prepared, json *j) {
         if (memory) printf("scratch %sB\n", amount((double)m.scratch, b));
         return;
     }
-    json_number(j, "parameters", c->parameters);
-    json_number(j, "parameter_bytes", c->parameter_bytes);
-    json_number(j, "multiply_adds", c->total);
-    json_int(j, "nodes_of_unknown_shape", c->unknown);
-    json_int(j, "nodes_in_bodies", c->inner_nodes);
+    emit_number(j, "parameters", c->parameters);
+    emit_number(j, "parameter_bytes", c->parameter_bytes);
+    emit_number(j, "multiply_adds", c->total);
+    emit_int(j, "nodes_of_unknown_shape", c->unknown);
+    emit_int(j, "nodes_in_bodies", c->inner_nodes);
     if (!memory) return;
-    json_object(j, "memory");
-    json_int(j, "arena", (int64_t)m.arena);
-    json_int(j, "sum_without_reuse", (int64_t)m.sum);
-    json_int(j, "packed_weights", (int64_t)m.packed);
-    json_int(j, "scratch", (int64_t)m.scratch);
-    json_end(j);
+    emit_object(j, "memory");
+    emit_int(j, "arena", (int64_t)m.arena);
+    emit_int(j, "sum_without_reuse", (int64_t)m.sum);
+    emit_int(j, "packed_weights", (int64_t)m.packed);
+    emit_int(j, "scratch", (int64_t)m.scratch);
+    emit_end(j);
 }
 
 static void show(const host *h, const settings *s, const costs *c, bool prepared, json *j) {
     const tn_graph *graph = tn_model_graph(h->model);
     if (j) {
-        json_object(j, NULL);
-        json_text(j, "model", s->model);
-        json_text(j, "cpu", tn_model_cpu(h->model));
-        json_int(j, "nodes", tn_graph_node_count(graph));
-        json_int(j, "nodes_before_passes", h->node_count < 0 ? tn_graph_node_count(graph) : h->node_count);
+        emit_object(j, NULL);
+        emit_text(j, "model", s->model);
+        emit_text(j, "cpu", tn_model_cpu(h->model));
+        emit_int(j, "nodes", tn_graph_node_count(graph));
+        emit_int(j, "nodes_before_passes", h->node_count < 0 ? tn_graph_node_count(graph) : h->node_count);
     } else {
         printf("%s: %d nodes", s->model, tn_graph_node_count(graph));
         if (h->node_count >= 0) printf(" (%d before the passes)", h->node_count);
@@ -247,7 +247,7 @@ static void show(const host *h, const settings *s, const costs *c, bool prepared
     show_ops(c, j);
     if (s->passes) show_passes(h, j);
     if (s->nodes) show_nodes(c, 0, j);
-    if (j) json_end(j);
+    if (j) emit_end(j);
 }
 
 int inspect_command(const settings *s) {

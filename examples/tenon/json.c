@@ -62,15 +62,15 @@ static void nest(json *j, const char *key, const char *brackets) {
     j->closing[j->depth] = brackets[1];
 }
 
-void json_object(json *j, const char *key) {
+void emit_object(json *j, const char *key) {
     nest(j, key, "{}");
 }
 
-void json_array(json *j, const char *key) {
+void emit_array(json *j, const char *key) {
     nest(j, key, "[]");
 }
 
-void json_end(json *j) {
+void emit_end(json *j) {
     char bracket = j->closing[j->depth];
     bool lines = j->lines[j->depth];
     j->depth--;
@@ -79,7 +79,7 @@ void json_end(json *j) {
     if (!j->depth) fputc('\n', j->file);
 }
 
-void json_text(json *j, const char *key, const char *text) {
+void emit_text(json *j, const char *key, const char *text) {
     begin(j, key, false);
     if (text)
         write_string(j->file, text);
@@ -87,12 +87,12 @@ void json_text(json *j, const char *key, const char *text) {
         fputs("null", j->file);
 }
 
-void json_int(json *j, const char *key, int64_t value) {
+void emit_int(json *j, const char *key, int64_t value) {
     begin(j, key, false);
     fprintf(j->file, "%lld", (long long)value);
 }
 
-void json_number(json *j, const char *key, double value) {
+void emit_number(json *j, const char *key, double value) {
     begin(j, key, false);
     if (isfinite(value))
         fprintf(j->file, "%.9g", value);
@@ -100,7 +100,7 @@ void json_number(json *j, const char *key, double value) {
         fputs("null", j->file);
 }
 
-void json_bool(json *j, const char *key, bool value) {
+void emit_bool(json *j, const char *key, bool value) {
     begin(j, key, false);
     fputs(value ? "true" : "false", j->file);
 }

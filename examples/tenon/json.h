@@ -1,10 +1,11 @@
-/* JSON, written as it is known. Calls nest as the text does; `key` is NULL inside arrays and at the top.
+/* JSON, written as it is known. Calls nest as the text does; `key` is NULL inside arrays and at the top. (Functions are not
+ * named json_...: libjansson, which the library links, has these.)
  *
  *     json j = json_open(stdout);
- *     json_object(&j, NULL);
- *     json_text(&j, "name", "press");
- *     json_array(&j, "dims");  json_int(&j, NULL, 3);  json_end(&j);
- *     json_end(&j);
+ *     emit_object(&j, NULL);
+ *     emit_text(&j, "name", "press");
+ *     emit_array(&j, "dims");  emit_int(&j, NULL, 3);  emit_end(&j);
+ *     emit_end(&j);
  */
 #ifndef TENON_JSON_H
 #define TENON_JSON_H
@@ -22,12 +23,12 @@ typedef struct json {
 } json;
 
 json json_open(FILE *file);
-void json_object(json *j, const char *key);
-void json_array(json *j, const char *key);
-void json_end(json *j);
-void json_text(json *j, const char *key, const char *text); /* bytes that are no UTF-8 become U+FFFD; NULL: null */
-void json_int(json *j, const char *key, int64_t value);
-void json_number(json *j, const char *key, double value); /* null if it is not finite */
-void json_bool(json *j, const char *key, bool value);
+void emit_object(json *j, const char *key);
+void emit_array(json *j, const char *key);
+void emit_end(json *j);
+void emit_text(json *j, const char *key, const char *text); /* bytes that are no UTF-8 become U+FFFD; NULL: null */
+void emit_int(json *j, const char *key, int64_t value);
+void emit_number(json *j, const char *key, double value); /* null if it is not finite */
+void emit_bool(json *j, const char *key, bool value);
 
 #endif

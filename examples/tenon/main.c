@@ -22,6 +22,19 @@ const command commands[] = {
      "The model is loaded, prepared and run on random input; the exit code is 0 if all of that works.\n"},
     {"convert", CONVERT, convert_command, "IN OUT", "write a model in another form",
      "The form is that of OUT's name: .onnx. What is there is replaced by the complete new file, or stays.\n"},
+    {"store", STORE, store_command, "VERB FOLDER ...", "keep versions of models in a folder",
+     "tenon store create FOLDER              a new, empty store\n"
+     "tenon store put FOLDER FILE NAME:1.2.0 a new version; --parent, --licence, --description say more of it\n"
+     "tenon store get FOLDER REFERENCE FILE  a version's file, checked\n"
+     "tenon store find FOLDER REFERENCE      which version that is\n"
+     "tenon store list FOLDER                all versions\n"
+     "tenon store log FOLDER                 who changed what, and when\n"
+     "tenon store remove FOLDER REFERENCE    it is no version any more\n"
+     "tenon store collect FOLDER             free what no version needs\n"
+     "tenon store verify FOLDER              read and check every byte; the exit code is 0 if all is whole\n"
+     "tenon store repair FOLDER [MIRROR]     bring back what is damaged, from another store\n\n"
+     "A REFERENCE is NAME (the newest that is no pre-release), NAME:1.2.0, a range NAME:^1.2 or NAME:~1.2, or "
+     "sha256:HEX.\n"},
     {0},
 };
 
@@ -95,7 +108,7 @@ bool interrupted(void) {
 }
 
 static void usage(FILE *file) {
-    fprintf(file, "tenon %s: run, inspect and measure ONNX models\n\nusage: tenon COMMAND MODEL [OPTIONS]\n\n",
+    fprintf(file, "tenon %s: run, inspect, measure and keep models\n\nusage: tenon COMMAND ... [OPTIONS]\n\n",
             tn_version());
     for (const command *c = commands; c->name; c++) fprintf(file, "  %-9s%s\n", c->name, c->summary);
     fprintf(file, "\ntenon COMMAND --help lists its options. Exit codes: 0 success, 1 the model, the run or the "

@@ -42,6 +42,9 @@ static const row rows[] = {
     {"--cpu", "LEVEL", TEXT, AT(cpu), LOADERS,
      "instruction set to stay within: scalar, avx2, avx512, vnni, amx, neon...", 0},
     {"--external-data", NULL, FLAG, AT(external), CONVERT, "weights in a file beside the .onnx", 0},
+    {"--parent", "REFERENCE", TEXT, AT(parent), STORE, "put: the version that this one was made from", 0},
+    {"--licence", "SPDX", TEXT, AT(licence), STORE, "put: such as Apache-2.0", 0},
+    {"--description", "TEXT", TEXT, AT(description), STORE, "put: what the model is for", 0},
     {"--json", NULL, FLAG, AT(json), ALL, "the result as JSON", 0},
     {"--quiet", NULL, FLAG, AT(quiet), ALL, "no progress on the terminal", 0},
     {"--help", NULL, FLAG, AT(help), ALL, "this text", 0},
@@ -80,18 +83,23 @@ static bool store(const row *r, const char *text, settings *out) {
 }
 
 bool options_parse(const command *c, int count, char **arguments, settings *out) {
-    /* One piece of memory for the five lists: each can take every word there is. */
-    const char **items = tool_alloc(5 * (size_t)count + 5, sizeof *items);
+    /* One piece of memory for the six lists: each can take every word there is. */
+    const char **items = tool_alloc(6 * (size_t)count + 6, sizeof *items);
     *out = (settings){.inputs.items = items,
                       .dims.items = items + count,
                       .shapes.items = items + 2 * count,
                       .compares.items = items + 3 * count,
-                      .values.items = items + 4 * count};
+                      .values.items = items + 4 * count,
+                      .operands.items = items + 5 * count};
     for (const row *r = rows; r < rows + ROWS; r++)
         if (r->kind == COUNT || r->kind == REAL) *(double *)((char *)out + r->offset) = r->fallback;
     bool good = true;
     for (int i = 0; good && i < count; i++) {
         const char *word = arguments[i];
+        if ((word[0] != '-' || !word[1]) && c->bit == STORE) {
+            out->operands.items[out->operands.count++] = word;
+            continue;
+        }
         if (word[0] != '-' || !word[1]) {
             const char **place = out->model && c->bit == CONVERT ? &out->target : &out->model;
             good = !*place;
@@ -110,7 +118,10 @@ bool options_parse(const command *c, int count, char **arguments, settings *out)
         else
             good = store(r, !r->value ? NULL : equals ? equals + 1 : arguments[++i], out);
     }
-    if (good && !out->help && (!out->model || (c->bit == CONVERT && !out->target))) {
+    if (good && !out->help && c->bit == STORE) {
+        good = out->operands.count > 0;
+        if (!good) complain("tenon store %s; tenon store --help lists the verbs", c->arguments);
+    } else if (good && !out->help && (!out->model || (c->bit == CONVERT && !out->target))) {
         complain("which model? tenon %s %s", c->name, c->arguments);
         good = false;
     }

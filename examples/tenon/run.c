@@ -46,10 +46,10 @@ static bool each_output(host *h, const settings *s, json *j) {
         for (size_t k = 0; k < count && good; k++) {
             element_name(name, sizeof name, info.name, count, k);
             if (j) {
-                json_object(j, NULL);
-                json_text(j, "name", name);
+                emit_object(j, NULL);
+                emit_text(j, "name", name);
                 tensor_json(j, outputs[k]);
-                json_end(j);
+                emit_end(j);
             } else {
                 tensor_print(name, outputs[k]);
             }
@@ -70,20 +70,20 @@ static int run_all(host *h, const settings *s, json *j) {
     double run_ms = now_ms() - start;
     progress(s, NULL);
     if (j) {
-        json_object(j, NULL);
-        json_text(j, "model", s->model);
-        json_text(j, "cpu", tn_model_cpu(h->model));
-        json_number(j, "load_ms", h->load_ms);
-        json_number(j, "prepare_ms", h->prepare_ms);
-        json_number(j, "run_ms", run_ms);
-        json_array(j, "outputs");
+        emit_object(j, NULL);
+        emit_text(j, "model", s->model);
+        emit_text(j, "cpu", tn_model_cpu(h->model));
+        emit_number(j, "load_ms", h->load_ms);
+        emit_number(j, "prepare_ms", h->prepare_ms);
+        emit_number(j, "run_ms", run_ms);
+        emit_array(j, "outputs");
     }
     bool good = each_output(h, s, j);
-    if (j) json_end(j);
-    if (j && s->compares.count) json_array(j, "compared");
+    if (j) emit_end(j);
+    if (j && s->compares.count) emit_array(j, "compared");
     if (good && s->compares.count) good = compare_outputs(h, s, j, &equal);
-    if (j && s->compares.count) json_end(j);
-    if (j) json_end(j);
+    if (j && s->compares.count) emit_end(j);
+    if (j) emit_end(j);
     return good && equal ? EXIT_OK : EXIT_FAILED;
 }
 

@@ -80,16 +80,16 @@ static summary summarise(const tn_tensor *t) {
 }
 
 void tensor_json(json *j, const tn_tensor *t) {
-    json_text(j, "dtype", tn_dtype_name(tn_tensor_dtype(t)));
-    json_array(j, "dims");
-    for (int i = 0; i < tn_tensor_rank(t); i++) json_int(j, NULL, tn_tensor_dims(t)[i]);
-    json_end(j);
+    emit_text(j, "dtype", tn_dtype_name(tn_tensor_dtype(t)));
+    emit_array(j, "dims");
+    for (int i = 0; i < tn_tensor_rank(t); i++) emit_int(j, NULL, tn_tensor_dims(t)[i]);
+    emit_end(j);
     if (tn_tensor_dtype(t) == TN_STRING) return;
     summary r = summarise(t);
-    json_number(j, "min", r.least);
-    json_number(j, "max", r.most);
-    json_number(j, "mean", r.mean);
-    json_int(j, "not_finite", r.other);
+    emit_number(j, "min", r.least);
+    emit_number(j, "max", r.most);
+    emit_number(j, "mean", r.mean);
+    emit_int(j, "not_finite", r.other);
 }
 
 void tensor_print(const char *name, const tn_tensor *t) {

@@ -18,8 +18,8 @@ typedef struct words {
 
 /* What the command line says; a row of the table in options.c fills each. */
 typedef struct settings {
-    const char *model, *target, *output, *cpu, *skip_passes, *svg, *trace, *manifest;
-    words inputs, values, dims, shapes, compares;
+    const char *model, *target, *output, *cpu, *skip_passes, *svg, *trace, *manifest, *parent, *licence, *description;
+    words inputs, values, dims, shapes, compares, operands;
     double threads, seed, runs, warmup, rtol, atol, low, high;
     bool help, json, quiet, nodes, passes, profile, compress, external;
 } settings;
@@ -32,7 +32,7 @@ typedef struct command {
     const char *notes; /* the end of its help */
 } command;
 
-enum { RUN = 1, INSPECT = 2, BENCH = 4, CHECK = 8, LOADERS = 15, CONVERT = 16, ALL = 31 };
+enum { RUN = 1, INSPECT = 2, BENCH = 4, CHECK = 8, LOADERS = 15, CONVERT = 16, STORE = 32, ALL = 63 };
 
 /* options.c: false if the words do not make sense. */
 bool options_parse(const command *c, int count, char **words, settings *out);
@@ -136,5 +136,6 @@ int convert_command(const settings *s);
 int inspect_command(const settings *s);
 int bench_command(const settings *s);
 int check_command(const settings *s);
+int store_command(const settings *s);
 
 #endif

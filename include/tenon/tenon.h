@@ -5,5 +5,6 @@
 #include <tenon/onnx.h>
 #include <tenon/operators.h>
 #include <tenon/session.h>
+#include <tenon/store.h>
 
 #endif

@@ -1,10 +1,11 @@
 #!/bin/sh
 # Installs the Debian packages that building and checking need, where they are missing. Silent if all are there.
 set -eu
-packages="gcc make pkg-config libc6-dev libopenblas-dev zlib1g-dev libjpeg-dev libopenjp2-7-dev libwebp-dev libyaml-dev libcmocka-dev ca-certificates python3 python3-venv"
+packages="gcc make pkg-config libc6-dev libopenblas-dev zlib1g-dev libjpeg-dev libopenjp2-7-dev libwebp-dev
+    libyaml-dev libsodium-dev libjansson-dev libcmocka-dev ca-certificates python3 python3-venv"
 case "${1:-}" in
     demo) packages="$packages pocketsphinx-testdata" ;;
-    full) packages="$packages pocketsphinx-testdata g++ clang clang-tidy cppcheck libclang-rt-dev valgrind qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross clang-format git" ;;
+    full) packages="$packages pocketsphinx-testdata skopeo g++ clang libclang-rt-dev valgrind qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross clang-format git" ;;
 esac
 missing=
 for p in $packages; do

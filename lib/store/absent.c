@@ -1,0 +1,25 @@
+/* A library without libsodium or jansson has no stores, and says so. */
+#include "base/base.h"
+#include <tenon/store.h>
+
+#define ABSENT(name, ...)                                                                                              \
+    tn_status name(__VA_ARGS__) {                                                                                      \
+        return tn_fail(TN_E_UNSUPPORTED,                                                                               \
+                       "this library was built without stores; build it with libsodium and jansson");                  \
+    }
+
+#pragma GCC diagnostic ignored "-Wunused-parameter"
+ABSENT(tn_store_create, const char *path)
+ABSENT(tn_store_open, const char *path, tn_store **out_store)
+void tn_store_close(tn_store *store) {}
+ABSENT(tn_store_put, tn_store *s, const char *file, const tn_store_put_options *options, tn_store_version *out_version)
+ABSENT(tn_store_find, tn_store *s, const char *reference, tn_store_version *out_version)
+ABSENT(tn_store_at, tn_store *s, int index, tn_store_version *out_version)
+ABSENT(tn_store_get, tn_store *s, const char *reference, const char *path)
+ABSENT(tn_store_load, tn_store *s, const char *reference, const tn_model_options *options, tn_model **out_model)
+ABSENT(tn_store_remove, tn_store *s, const char *reference)
+ABSENT(tn_store_collect, tn_store *s, uint64_t *out_bytes)
+ABSENT(tn_store_verify, tn_store *s, void (*on_fault)(void *context, const char *sentence), void *context,
+       int *out_faults)
+ABSENT(tn_store_repair, const char *path, const char *mirror, int *out_mended)
+ABSENT(tn_store_audit, tn_store *s, int index, tn_store_event *out_event)

@@ -1,0 +1,75 @@
+/* Model files out of the store. */
+#include "store/store.h"
+#include "base/output.h"
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#define PIECE_BYTES (1u << 20)
+#define TRIES 3 /* a version may be removed, and its file collected, between the index and the file */
+
+static tn_status open_file(tn_store *s, const char *reference, tn_store_version *v, int *out_file) {
+    tn_status status = TN_E_NOT_FOUND;
+    uint64_t size;
+    for (int i = 0; i < TRIES && status == TN_E_NOT_FOUND; i++) {
+        TN_TRY(tn_store_find(s, reference, v));
+        status = tn_blob_open(s, v->file_digest, out_file, &size);
+    }
+    return status;
+}
+
+static tn_status copy(const tn_store *s, const tn_store_version *v, int file, tn_output *o) {
+    char found[TN_STORE_DIGEST];
+    tn_digester *digester = NULL;
+    char *piece = tn_alloc(NULL, PIECE_BYTES);
+    tn_status status = piece ? tn_digester_create(&digester) : TN_E_MEMORY;
+    while (status == TN_OK) {
+        ssize_t n = read(file, piece, PIECE_BYTES);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) status = tn_store_io_error(s, "read", v->file_digest);
+        if (n <= 0) break;
+        tn_digester_add(digester, piece, (size_t)n);
+        tn_output_write(o, piece, (size_t)n);
+        status = o->status;
+    }
+    if (digester) tn_digester_end(digester, found);
+    if (piece) tn_free(NULL, piece, PIECE_BYTES);
+    if (status == TN_OK && strcmp(found, v->file_digest) != 0)
+        status = tn_fail(TN_E_FORMAT,
+                         "the file of '%s:%s' in the store '%s' is damaged: its bytes have the digest %s, not %s; "
+                         "tn_store_repair brings it back from another store",
+                         v->name, v->version, s->path, found, v->file_digest);
+    return status;
+}
+
+tn_status tn_store_get(tn_store *s, const char *reference, const char *path) {
+    tn_store_version v;
+    tn_output output;
+    int file;
+    TN_TRY(open_file(s, reference, &v, &file));
+    tn_status status = tn_output_open(&output, path);
+    if (status == TN_OK) {
+        status = copy(s, &v, file, &output);
+        if (status == TN_OK)
+            status = tn_output_commit(&output);
+        else
+            tn_output_abort(&output);
+    }
+    close(file);
+    return status;
+}
+
+tn_status tn_store_load(tn_store *s, const char *reference, const tn_model_options *options, tn_model **out_model) {
+    tn_store_version v;
+    int file;
+    *out_model = NULL;
+    TN_TRY(open_file(s, reference, &v, &file));
+    tn_status status = tn_blob_check(s, v.file_digest, file);
+    char path[64];
+    /* The very file that was checked, whatever becomes of its name. */
+    snprintf(path, sizeof path, "/proc/self/fd/%d", file);
+    if (status == TN_OK) status = tn_model_load(path, options, out_model);
+    if (status != TN_OK) status = tn_fail_context(status, "'%s:%s' of the store '%s'", v.name, v.version, s->path);
+    close(file);
+    return status;
+}

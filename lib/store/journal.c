@@ -1,0 +1,127 @@
+/* Files on their way into the store. A staged file is whole and on the disk before it gets a name that means anything. */
+#include "store/store.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define PIECE_BYTES (1u << 20)
+
+/* The cleaner takes an unlocked file for one whose writer is gone. Between creating and locking it may be right. */
+static bool still_there(int file) {
+    struct stat info;
+    return fstat(file, &info) == 0 && info.st_nlink > 0;
+}
+
+static tn_status open_staged(const tn_store *s, tn_staged *out) {
+    static atomic_uint number;
+    *out = (tn_staged){.file = -1};
+    for (int tries = 0; tries < 100; tries++) {
+        snprintf(out->name, sizeof out->name, "journal/%ld-%u.new", (long)getpid(), atomic_fetch_add(&number, 1));
+        out->file = openat(s->folder, out->name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666);
+        if (out->file < 0 && errno == EEXIST) continue;
+        if (out->file >= 0 && flock(out->file, LOCK_SH) == 0 && still_there(out->file)) return TN_OK;
+        if (out->file < 0) break;
+        close(out->file);
+        out->file = -1;
+    }
+    tn_status status = tn_store_io_error(s, "create", out->name);
+    out->name[0] = 0;
+    return status;
+}
+
+static tn_status write_staged(const tn_store *s, tn_staged *staged, const char *data, size_t size) {
+    staged->size += size;
+    while (size) {
+        ssize_t n = write(staged->file, data, TN_MIN(size, (size_t)1 << 30));
+        if (n < 0 && errno == EINTR) continue;
+        if (n == 0) errno = ENOSPC;
+        if (n <= 0) return tn_store_io_error(s, "write", staged->name);
+        data += n;
+        size -= (size_t)n;
+    }
+    return TN_OK;
+}
+
+static tn_status end_staged(const tn_store *s, tn_staged *staged, tn_status status) {
+    if (status == TN_OK && fsync(staged->file) != 0) status = tn_store_io_error(s, "flush", staged->name);
+    if (status != TN_OK) tn_staged_drop(s, staged);
+    return status;
+}
+
+tn_status tn_stage_bytes(const tn_store *s, const void *data, size_t size, tn_staged *out) {
+    TN_TRY(open_staged(s, out));
+    tn_digest_of(data, size, out->digest);
+    return end_staged(s, out, write_staged(s, out, data, size));
+}
+
+tn_status tn_stage_file(const tn_store *s, int file, const char *what, tn_staged *out) {
+    tn_digester *digester = NULL;
+    TN_TRY(open_staged(s, out));
+    char *piece = tn_alloc(NULL, PIECE_BYTES);
+    tn_status status = piece ? tn_digester_create(&digester) : TN_E_MEMORY;
+    for (uint64_t at = 0; status == TN_OK;) {
+        ssize_t n = pread(file, piece, PIECE_BYTES, (off_t)at);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) status = tn_fail(TN_E_IO, "cannot read '%s': %s", what, strerror(errno));
+        if (n <= 0) break;
+        tn_digester_add(digester, piece, (size_t)n);
+        status = write_staged(s, out, piece, (size_t)n);
+        at += (uint64_t)n;
+    }
+    if (digester) tn_digester_end(digester, out->digest);
+    if (piece) tn_free(NULL, piece, PIECE_BYTES);
+    return end_staged(s, out, status);
+}
+
+tn_status tn_staged_place(const tn_store *s, tn_staged *staged) {
+    char name[96];
+    int there;
+    uint64_t size;
+    tn_blob_name(staged->digest, name);
+    if (tn_blob_open(s, staged->digest, &there, &size) == TN_OK) {
+        bool sound = size == staged->size && tn_blob_check(s, staged->digest, there) == TN_OK;
+        close(there);
+        if (sound) {
+            tn_staged_drop(s, staged);
+            return TN_OK;
+        }
+    }
+    if (renameat(s->folder, staged->name, s->folder, name) != 0) return tn_store_io_error(s, "write", name);
+    staged->name[0] = 0;
+    tn_staged_drop(s, staged);
+    return TN_OK;
+}
+
+tn_status tn_staged_replace(const tn_store *s, tn_staged *staged, const char *name) {
+    if (renameat(s->folder, staged->name, s->folder, name) != 0) return tn_store_io_error(s, "write", name);
+    staged->name[0] = 0;
+    tn_staged_drop(s, staged);
+    return tn_store_flush_folder(s, ".");
+}
+
+void tn_staged_drop(const tn_store *s, tn_staged *staged) {
+    if (staged->name[0]) unlinkat(s->folder, staged->name, 0);
+    if (staged->file >= 0) close(staged->file);
+    *staged = (tn_staged){.file = -1};
+}
+
+static tn_status clean_one(const tn_store *s, const char *entry, void *context) {
+    uint64_t *bytes = context;
+    char name[300];
+    struct stat info;
+    snprintf(name, sizeof name, "journal/%s", entry);
+    int file = openat(s->folder, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (file < 0) return TN_OK; /* renamed meanwhile, or nothing of ours */
+    if (flock(file, LOCK_EX | LOCK_NB) == 0 && fstat(file, &info) == 0 && unlinkat(s->folder, name, 0) == 0)
+        *bytes += (uint64_t)info.st_size;
+    close(file);
+    return TN_OK;
+}
+
+tn_status tn_journal_clean(const tn_store *s, uint64_t *bytes) {
+    return tn_store_each_file(s, "journal", clean_one, bytes);
+}

@@ -1,0 +1,133 @@
+/* New versions, and their removal. */
+#include "store/store.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+/* What of a version is on its way: the model's file, its configuration, its manifest. */
+typedef struct parcel {
+    tn_store_version version;
+    tn_staged file, config, manifest;
+} parcel;
+
+static tn_status stage_json(const tn_store *s, const json_t *json, tn_staged *out) {
+    char *text = tn_json_dump(json);
+    if (!text) return TN_E_MEMORY;
+    tn_status status = tn_stage_bytes(s, text, strlen(text), out);
+    free(text);
+    return status;
+}
+
+static tn_status stage_manifest(const tn_store *s, const tn_store_put_options *options, const char *file, parcel *p) {
+    json_t *config, *manifest;
+    const char *slash = strrchr(file, '/');
+    TN_TRY(tn_manifest_make(options, &p->version, slash ? slash + 1 : file, &config, &manifest));
+    tn_status status = stage_json(s, config, &p->config);
+    if (status == TN_OK) status = tn_manifest_set_config(manifest, p->config.digest, p->config.size);
+    if (status == TN_OK) status = stage_json(s, manifest, &p->manifest);
+    json_decref(config);
+    json_decref(manifest);
+    memcpy(p->version.digest, p->manifest.digest, sizeof p->version.digest);
+    return status;
+}
+
+static tn_status describe(tn_store *s, const tn_store_put_options *o, tn_store_version *v) {
+    TN_TRY(tn_store_check_name(o->name));
+    TN_TRY(tn_store_check_version(o->version));
+    memcpy(v->name, o->name, strlen(o->name) + 1);
+    memcpy(v->version, o->version, strlen(o->version) + 1);
+    if (o->created) {
+        TN_TRY(tn_store_check_time(o->created));
+        memcpy(v->created, o->created, strlen(o->created) + 1);
+    } else {
+        time_t now = time(NULL);
+        struct tm parts;
+        gmtime_r(&now, &parts);
+        strftime(v->created, sizeof v->created, "%Y-%m-%dT%H:%M:%SZ", &parts);
+    }
+    if (!o->parent) return TN_OK;
+    tn_store_version parent;
+    TN_TRY(tn_store_find(s, o->parent, &parent));
+    memcpy(v->parent, parent.digest, sizeof v->parent);
+    return TN_OK;
+}
+
+/* What is there under this name and version already: *out_same if it is of the same file. */
+static tn_status look_for(const tn_store *s, const tn_store_version *v, tn_store_version *out_same, bool *out_there) {
+    *out_there = false;
+    for (int i = 0; i < s->count; i++) {
+        const tn_store_version *other = &s->all[i];
+        if (strcmp(other->name, v->name) != 0 || strcmp(other->version, v->version) != 0) continue;
+        if (strcmp(other->file_digest, v->file_digest) != 0)
+            return tn_fail(TN_E_STATE,
+                           "'%s:%s' is in the store '%s' already, with another file; versions do not change: give this "
+                           "one a new version",
+                           v->name, v->version, s->path);
+        *out_same = *other;
+        *out_there = true;
+        return TN_OK;
+    }
+    char digest[TN_STORE_DIGEST];
+    bool removed;
+    TN_TRY(tn_audit_history(s, v->name, v->version, digest, &removed));
+    if (!removed || strcmp(digest, v->digest) == 0) return TN_OK;
+    return tn_fail(TN_E_STATE, "'%s:%s' was removed from the store '%s' and was another model; take a new version",
+                   v->name, v->version, s->path);
+}
+
+static tn_status publish(tn_store *s, parcel *p) {
+    tn_staged *parts[] = {&p->file, &p->config, &p->manifest};
+    bool there;
+    uint64_t manifest_size = p->manifest.size;
+    TN_TRY(tn_change_begin(s));
+    tn_status status = look_for(s, &p->version, &p->version, &there);
+    for (size_t i = 0; i < TN_COUNT(parts) && status == TN_OK && !there; i++) status = tn_staged_place(s, parts[i]);
+    if (status == TN_OK && !there) {
+        status = tn_store_flush_folder(s, "blobs/sha256");
+        if (status == TN_OK) status = tn_index_add(s, &p->version, manifest_size);
+        if (status == TN_OK) status = tn_change_commit(s, "put", &p->version);
+    }
+    tn_change_end(s);
+    return status;
+}
+
+tn_status tn_store_put(tn_store *s, const char *file, const tn_store_put_options *options,
+                       tn_store_version *out_version) {
+    tn_store_put_options o = {0};
+    if (!options || !options->struct_size) return tn_fail(TN_E_INVALID, "options need struct_size, name and version");
+    memcpy(&o, options, TN_MIN(options->struct_size, sizeof o));
+    if (!o.name || !o.version) return tn_fail(TN_E_INVALID, "options need a name and a version");
+    parcel p = {.file = {.file = -1}, .config = {.file = -1}, .manifest = {.file = -1}};
+    TN_TRY(describe(s, &o, &p.version));
+    int from = open(file, O_RDONLY | O_CLOEXEC);
+    if (from < 0)
+        return tn_fail(errno == ENOENT ? TN_E_NOT_FOUND : TN_E_IO, "cannot open '%s': %s", file, strerror(errno));
+    tn_status status = tn_stage_file(s, from, file, &p.file);
+    close(from);
+    if (status == TN_OK) {
+        memcpy(p.version.file_digest, p.file.digest, sizeof p.version.file_digest);
+        p.version.file_bytes = p.file.size;
+        status = stage_manifest(s, &o, file, &p);
+    }
+    if (status == TN_OK) status = publish(s, &p);
+    if (status == TN_OK && out_version) *out_version = p.version;
+    tn_staged_drop(s, &p.file);
+    tn_staged_drop(s, &p.config);
+    tn_staged_drop(s, &p.manifest);
+    return status;
+}
+
+tn_status tn_store_remove(tn_store *s, const char *reference) {
+    TN_TRY(tn_change_begin(s));
+    const tn_store_version *found;
+    tn_status status = tn_reference_find(reference, s->all, s->count, &found);
+    if (status == TN_OK) {
+        tn_store_version v = *found;
+        tn_index_drop(s, v.digest);
+        status = tn_change_commit(s, "remove", &v);
+    }
+    tn_change_end(s);
+    return status;
+}
