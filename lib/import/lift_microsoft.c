@@ -168,6 +168,55 @@ static tn_status fused_gemm(tn_lift *lift) {
     return tn_lift_add_to(lift, "Mul", 2, (int[]){outer, tn_lift_scalar(lift, dtype, (double)a)}, result, 0, NULL);
 }
 
+/* ---- quantized ---- */
+
+/* Input `in` of the draft as numbers; -1 if it is absent. Columns of a matrix may have a scale each. */
+static int dequantize(tn_lift *lift, int in, int scale, int zero) {
+    int parts[3] = {tn_lift_input(lift, in), tn_lift_input(lift, scale), tn_lift_input(lift, zero)};
+    tn_attr axis = {.name = "axis", .kind = TN_ATTR_INT, .i = -1};
+    if (parts[0] < 0) return -1;
+    if (parts[1] < 0) {
+        if (lift->status == TN_OK) lift->status = tn_fail(TN_E_INVALID, "input %d has no scale, input %d", in, scale);
+        return -1;
+    }
+    bool single = tn_lift_rank(lift, scale) == 0; /* one of a tensor, in a list, counts as such too */
+    const tn_type *type = &lift->graph->values[parts[1]].type;
+    if (type->rank == 1 && type->dims[0] == 1) {
+        for (int i = 1; i < 3; i++)
+            if (parts[i] >= 0) parts[i] = tn_lift_two(lift, "Reshape", parts[i], tn_lift_ints(lift, 0, NULL));
+        single = true;
+    }
+    return tn_lift_add(lift, "DequantizeLinear", parts[2] < 0 ? 2 : 3, parts, single ? 0 : 1, &axis);
+}
+
+/* Gives the draft other inputs. */
+static tn_status set_inputs(tn_lift *lift, int count, const int *in) {
+    int *list = tn_region_array(lift->scratch, (size_t)count, sizeof *list);
+    if (!list) return TN_E_MEMORY;
+    memcpy(list, in, (size_t)count * sizeof *list);
+    while (count > 0 && list[count - 1] < 0) count--;
+    lift->node.in = list;
+    lift->node.in_count = count;
+    return lift->status;
+}
+
+/* input, weights, bias, scales of the first two, mask, zero points of the first two, past: Attention of numbers. */
+static tn_status q_attention(tn_lift *lift) {
+    int x = dequantize(lift, 0, 3, 6), weights = dequantize(lift, 1, 4, 7);
+    lift->op = "Attention";
+    return set_inputs(lift, 5,
+                      (int[]){x, weights, tn_lift_input(lift, 2), tn_lift_input(lift, 5), tn_lift_input(lift, 8)});
+}
+
+/* ids, segments, five tables and parameters, mask, five scales, five zero points: EmbedLayerNormalization of numbers. */
+static tn_status q_embed(tn_lift *lift) {
+    int in[8] = {tn_lift_input(lift, 0), tn_lift_input(lift, 1)};
+    for (int i = 0; i < 5; i++) in[2 + i] = dequantize(lift, 2 + i, 8 + i, 13 + i);
+    in[7] = tn_lift_input(lift, 7);
+    lift->op = "EmbedLayerNormalization";
+    return set_inputs(lift, 8, in);
+}
+
 const tn_lift_rule tn_lift_microsoft[] = {
     {"TransposeMatMul", INT_MAX, transpose_matmul},
     {"Trilu", INT_MAX, same},
@@ -181,5 +230,7 @@ const tn_lift_rule tn_lift_microsoft[] = {
     {"QLinearConv", INT_MAX, qlinear_conv},
     {"NhwcMaxPool", INT_MAX, nhwc_max_pool},
     {"FusedGemm", INT_MAX, fused_gemm},
+    {"QAttention", INT_MAX, q_attention},
+    {"QEmbedLayerNormalization", INT_MAX, q_embed},
     {0},
 };

@@ -238,6 +238,18 @@ gqa("positions", 3, 0, 3, [2, 2], do_rotary=1, extra=[at(3, 4, 5, 3, 4, 5).resha
 gqa("bias", 3, 0, 3, [2, 2], extra=[None, f32(2, 1, 3, 3)])
 gqa("bias_token", 1, 6, 7, [6, 6], extra=[None, f32(1, 4, 1, 7)])
 
+for dtype in (u8, i8):
+    t = np.dtype(dtype).name
+    quantized = [integers(u8, 2, 5, 16), integers(dtype, 16, 48), f32(48), one(0.02), one(0.01), None, one(120, u8), one(3, dtype)]
+    case(f"qattention_{t}", "QAttention", quantized, weights=[1, 2], num_heads=4)
+    case(f"qattention_{t}_mask", "QAttention", [*quantized[:5], np.array([5, 3], i32), *quantized[6:]], weights=[1, 2], num_heads=4)
+    columns = [*quantized[:4], np.abs(f32(48, scale=0.01)), None, one(120, u8), integers(dtype, 48, low=0, high=9)]
+    case(f"qattention_{t}_columns", "QAttention", columns, weights=[1, 2, 4, 7], num_heads=4, unidirectional=1)
+case("qattention_past", "QAttention", [*quantized, f32(2, 2, 4, 6, 4)], outputs=2, weights=[1, 2], num_heads=4, unidirectional=1)
+tables = [integers(u8, *shape) for shape in ((20, 32), (16, 32), (2, 32), (32,), (32,))]
+scales = [*[one(0.01 + 0.002 * k) for k in range(5)], *[one(100 + k, u8) for k in range(5)]]
+case("qembed_norm", "QEmbedLayerNormalization", [ids(2, 6), ids(2, 6, high=2), *tables, np.array([[1] * 6, [1] * 4 + [0] * 2], i32), *scales], outputs=2, weights=[2, 3, 4, 5, 6])
+
 # ---- text ----
 words = np.array([["The quick-brown fox, naïve: über"], ["a b  cc"], ["x"]], dtype=object)
 case("tokenizer_words", "Tokenizer", [words], mark=0, mincharnum=1, pad_value="#", tokenexp="[a-zA-Z0-9_]+")
