@@ -61,6 +61,10 @@ TN_API tn_status tn_session_output_by_name(const tn_session *session, const char
 TN_API tn_status tn_session_output_length(const tn_session *session, int index, size_t *out_count);
 TN_API tn_status tn_session_output_element(const tn_session *session, int index, size_t element,
                                            const tn_tensor **out_tensor);
+/* A number that changes when a run leaves an output elsewhere, or of another type or shape, than the run before it; with
+ * outputs that are sequences, at each run. While it stays, what was asked of the outputs' tensors stays true. 0: no run yet.
+ */
+TN_API uint64_t tn_session_outputs_version(const tn_session *session);
 
 /* Memory of the plan in use; all 0 before the first preparation. */
 typedef struct tn_session_memory {

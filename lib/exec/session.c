@@ -23,11 +23,19 @@ typedef struct {
     uint64_t used;  /* larger: later */
 } prepared;
 
+/* An output as the last run left it. */
+typedef struct {
+    const void *data;
+    tn_type type;
+} seen;
+
 struct tn_session {
     const tn_model *model;
     const tn_allocator *allocator;
     tn_exec exec;
     input *inputs;
+    seen *outputs;
+    uint64_t outputs_version;
     prepared *cache;
     int cached, max_shapes;
     prepared *current; /* of the last run */
@@ -48,8 +56,9 @@ static tn_status fill_session(tn_session *s, const tn_session_options *options) 
     s->exec.host.strings = tn_region_create(s->allocator);
     s->exec.late = tn_region_create(s->allocator);
     s->inputs = tn_alloc_zero(s->allocator, ((size_t)model->graph->input_count + 1) * sizeof *s->inputs);
+    s->outputs = tn_alloc_zero(s->allocator, ((size_t)model->graph->output_count + 1) * sizeof *s->outputs);
     s->cache = tn_alloc_zero(s->allocator, (size_t)s->max_shapes * sizeof *s->cache);
-    if (!s->exec.host.strings || !s->exec.late || !s->inputs || !s->cache) return TN_E_MEMORY;
+    if (!s->exec.host.strings || !s->exec.late || !s->inputs || !s->outputs || !s->cache) return TN_E_MEMORY;
     return options->threads > 1 ? tn_pool_create(options->threads, s->allocator, &s->exec.pool) : TN_OK;
 }
 
@@ -89,6 +98,7 @@ void tn_session_destroy(tn_session *s) {
     tn_region_destroy(s->exec.host.strings);
     tn_region_destroy(s->exec.late);
     tn_free(s->allocator, s->inputs, ((size_t)s->model->graph->input_count + 1) * sizeof *s->inputs);
+    tn_free(s->allocator, s->outputs, ((size_t)s->model->graph->output_count + 1) * sizeof *s->outputs);
     tn_free(s->allocator, s->cache, (size_t)s->max_shapes * sizeof *s->cache);
     tn_free(s->allocator, s->arena, s->arena_bytes);
     tn_free(s->allocator, s, sizeof *s);
@@ -269,6 +279,20 @@ tn_status tn_session_prepare(tn_session *s) {
     return TN_OK;
 }
 
+static void see_outputs(tn_session *s) {
+    const tn_graph *graph = s->model->graph;
+    bool same = s->outputs_version > 0;
+    for (int i = 0; i < graph->output_count; i++) {
+        const tn_value *value = &s->current->plan->values[graph->outputs[i]];
+        seen now = {.data = value->tensor.data};
+        tn_value_type(value, &now.type);
+        same &= now.data == s->outputs[i].data && same_type(&now.type, &s->outputs[i].type) && !value->sequence &&
+                tn_tensor_is_dense(&value->tensor);
+        s->outputs[i] = now;
+    }
+    s->outputs_version += !same;
+}
+
 tn_status tn_session_run(tn_session *s) {
     const tn_graph *graph = s->model->graph;
     TN_TRY(tn_session_prepare(s));
@@ -282,7 +306,12 @@ tn_status tn_session_run(tn_session *s) {
     s->exec.run_start = s->exec.profile ? tn_now() : 0;
     tn_status status = tn_plan_run(&s->exec, plan);
     if (status == TN_E_INTERRUPTED) atomic_store(&s->exec.interrupt, false);
+    if (status == TN_OK) see_outputs(s);
     return status;
+}
+
+uint64_t tn_session_outputs_version(const tn_session *s) {
+    return s->outputs_version;
 }
 
 void tn_session_interrupt(tn_session *s) {

@@ -81,6 +81,11 @@ static void runs_on_prepared_shapes_allocate_nothing(void **state) {
     check_rows(session, 2);
     check_rows(session, 5);
     size_t calls = c.calls;
+    uint64_t version = tn_session_outputs_version(session);
+    check_rows(session, 5);
+    assert_int_equal(tn_session_outputs_version(session), version);
+    check_rows(session, 2);
+    assert_int_not_equal(tn_session_outputs_version(session), version);
     for (int i = 0; i < 10; i++) check_rows(session, i & 1 ? 2 : 5);
     assert_int_equal(c.calls, calls);
     check_rows(session, 7); /* drops the plan for 5 or 2 rows */

@@ -188,11 +188,12 @@ _FUNCTIONS = {
     "tn_session_set_input_sequence": (_STATUS, (_HANDLE, c_int, c_int, c_size_t, _OUT)),
     "tn_session_set_input_none": (_STATUS, (_HANDLE, c_int)),
     "tn_session_prepare": (_STATUS, (_HANDLE,)),
-    "tn_session_run": (_STATUS, (_HANDLE,)),
+    "tn_session_run": (c_int, (_HANDLE,)),  # whoever calls it looks at the status: it is called often
     "tn_session_interrupt": (type(None), (_HANDLE,)),
     "tn_session_output": (_STATUS, (_HANDLE, c_int, _OUT)),
     "tn_session_output_length": (_STATUS, (_HANDLE, c_int, POINTER(c_size_t))),
     "tn_session_output_element": (_STATUS, (_HANDLE, c_int, c_size_t, _OUT)),
+    "tn_session_outputs_version": (c_uint64, (_HANDLE,)),
     "tn_session_memory_info": (_STATUS, (_HANDLE, POINTER(MemoryStruct))),
     "tn_session_profile": (_STATUS, (_HANDLE, c_int, POINTER(ProfileStruct))),
     "tn_session_profile_reset": (type(None), (_HANDLE,)),

@@ -21,6 +21,7 @@ from ._library import (
     SessionOptions,
     ValueInfoStruct,
     create,
+    error,
     lib,
 )
 from ._tensor import Views, as_array, numpy_dtype, wrap
@@ -101,6 +102,7 @@ class Session:
         self._pointer = self._handle.pointer
         self._lock = threading.Lock()
         self._views = Views(self._handle)
+        self._shown: Tuple[int, Any, List[Value]] = (0, None, [])  # version of the outputs, those wanted, views of them
         self._held: List[Any] = [None] * len(model.inputs)  # what the session borrows: (array, shape, tensor)
 
     def _set_sequence(self, index: int, info: ValueInfo, values: Sequence[Any]) -> None:
@@ -111,12 +113,10 @@ class Session:
         self._held[index] = None
 
     def _set(self, index: int, value: Any) -> None:
-        info, held = self.model.inputs[index], self._held[index]
+        info = self.model.inputs[index]
         if value is None:
             lib.tn_session_set_input_none(self._pointer, index)
             self._held[index] = None
-        elif held is not None and value is held[0] and value.shape == held[1] and value.flags.c_contiguous:
-            pass  # the session has it already
         elif "sequence of" in info.type:
             self._set_sequence(index, info, value)
         else:
@@ -125,16 +125,16 @@ class Session:
             lib.tn_session_set_input(self._pointer, index, tensor.pointer)
             # Only memory that the array shares with the tensor may be refilled and used again without a word.
             shared = array is value and array.ctypes.data == lib.tn_tensor_const_data(tensor.pointer)
-            self._held[index] = (array if shared else None, array.shape, tensor)
+            self._held[index] = (array if shared else tensor, array.shape, tensor)
 
     def _set_all(self, inputs: Any) -> bool:
         infos = self.model.inputs
-        named = isinstance(inputs, Mapping)
+        named = type(inputs) is dict or isinstance(inputs, Mapping)
         if not named and isinstance(inputs, np.ndarray):
             inputs = [inputs]
         if named:
-            unknown = [name for name in inputs if name not in self.model._input_names]
-            if unknown:
+            if not self.model._input_names.issuperset(inputs):
+                unknown = [name for name in inputs if name not in self.model._input_names]
                 known = ", ".join(repr(info.name) for info in infos)
                 raise NotFound(f"the model has no input {unknown[0]!r}; it has {known}")
         elif len(inputs) > len(infos):
@@ -143,7 +143,10 @@ class Session:
             given = info.name in inputs if named else i < len(inputs)
             if not given and info.kind != "optional":
                 raise InvalidArgument(f"input {info.name!r} is missing; it is {info.type}")
-            self._set(i, (inputs[info.name] if named else inputs[i]) if given else None)
+            value = (inputs[info.name] if named else inputs[i]) if given else None
+            held = self._held[i]
+            if held is None or value is not held[0] or value.shape != held[1] or not value.flags.c_contiguous:
+                self._set(i, value)  # else the session has it already
         return named
 
     def _output(self, index: int, copy: bool) -> Value:
@@ -174,12 +177,21 @@ class Session:
         outputs: names of those wanted; None: all.
         copy: False gives read-only views of the session's memory, valid until the session runs again.
         """
-        wanted = range(len(self.model.outputs)) if outputs is None else [self.model._output_index(n) for n in outputs]
+        names = self.model._output_names if outputs is None else outputs
+        wanted = None if outputs is None else [self.model._output_index(name) for name in outputs]
         with self._lock:
             named = self._set_all(inputs)
-            lib.tn_session_run(self._pointer)
-            results = [self._output(i, copy) for i in wanted]
-        return {self.model.outputs[i].name: r for i, r in zip(wanted, results)} if named else results
+            status = lib.tn_session_run(self._pointer)
+            if status:
+                raise error(status)
+            version = lib.tn_session_outputs_version(self._pointer)
+            if not copy and self._shown[0] == version and self._shown[1] == wanted:
+                results = self._shown[2]
+            else:
+                results = [self._output(i, copy) for i in (range(len(names)) if wanted is None else wanted)]
+                if not copy and all(isinstance(r, np.ndarray) and not r.flags.owndata for r in results):
+                    self._shown = version, wanted, results
+        return dict(zip(names, results)) if named else list(results)
 
     def prepare(self, inputs: Any = ()) -> None:
         """Prepares for inputs like these, so that the first run is as quick as the others."""
@@ -226,6 +238,7 @@ class Model:
         self.inputs = _infos(pointer, lib.tn_model_input_count, lib.tn_model_input_info, lib.tn_graph_input_value)
         self.outputs = _infos(pointer, lib.tn_model_output_count, lib.tn_model_output_info, lib.tn_graph_output_value)
         self._input_names = frozenset(info.name for info in self.inputs)
+        self._output_names = [info.name for info in self.outputs]
 
     @property
     def cpu(self) -> str:
@@ -249,9 +262,9 @@ class Model:
 
     def run(self, inputs: Any = (), outputs: Optional[Sequence[str]] = None, *, copy: bool = True) -> Results:
         """Session.run on a session that the model keeps for this."""
-        with self._lock:
-            if self._default is None:
-                self._default = self.session()
+        if self._default is None:
+            with self._lock:
+                self._default = self._default or self.session()
         return self._default.run(inputs, outputs, copy=copy)
 
     def __repr__(self) -> str:
