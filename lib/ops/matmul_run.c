@@ -7,8 +7,9 @@
 #include "ops/matmul.h"
 #include <stdio.h>
 
-#define SERIAL_PACK 16384 /* elements of A below which packing is not worth other threads' help */
-#define DOT_WORK 65536    /* multiplications of a task of products with a vector */
+#define SERIAL_PACK 16384   /* elements of A below which packing is not worth other threads' help */
+#define ROW_PACK (1u << 18) /* elements of B up to which it stays in a near cache: one row reads it faster packed */
+#define DOT_WORK 65536      /* multiplications of a task of products with a vector */
 #define PLAIN_COLUMNS 64
 #define WIDE_ROWS 96 /* of a task in float64 */
 #define WIDE_COLUMNS 256
@@ -161,7 +162,8 @@ static tn_status prepare_f32(tn_prepare *call, tn_matmul *p) {
     p->a_shared = batch_count(&p->a) == 1;
     p->a_as_it_is = m == 1 && (p->a.column_stride == 1 || k == 1) && p->alpha == 1;
     if (call->value[0] && p->a_shared && !p->a_as_it_is) TN_TRY(pack_weights(call, 0, &p->a, p, &p->packed_a));
-    if (call->value[1] && batch_count(&p->b) == 1 && m > 1) TN_TRY(pack_weights(call, 1, &p->b, p, &p->packed_b));
+    if (call->value[1] && batch_count(&p->b) == 1 && (m > 1 || k <= ROW_PACK / n))
+        TN_TRY(pack_weights(call, 1, &p->b, p, &p->packed_b));
     size_t bytes = tn_product_a_bytes(&p->product);
     if (bytes > SIZE_MAX / 2) return tn_fail(TN_E_SHAPE, "a product of %zu x %zu is too large", m, k);
     p->a_bytes = (bytes + 63) & ~(size_t)63;
