@@ -9,15 +9,13 @@
  *
  * The exit status is 0 if nothing failed that is not in the table, nothing crashed, and at least 95 % passed. */
 #include <dirent.h>
-#include <math.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <tenon/session.h>
 #include <unistd.h>
-#include "base/element.h"
-#include "import/onnx.h"
+#include "compare.h"
 
 #define SECONDS 20
 #define PATH 2048
@@ -65,194 +63,6 @@ static bool is_random(const char *test) {
     return false;
 }
 
-/* ---- what a test expects ---- */
-
-typedef struct value {
-    bool sequence, present;
-    tn_dtype dtype; /* of an empty sequence */
-    size_t count;
-    tn_tensor **tensors;
-} value;
-
-static void clear(value *v) {
-    for (size_t i = 0; i < v->count; i++) tn_tensor_destroy(v->tensors[i]);
-    free(v->tensors);
-    *v = (value){0};
-}
-
-static tn_status add_tensor(value *v, tn_string message) {
-    tn_tensor *tensor;
-    TN_TRY(tn_tensor_read_pb(message, &tensor));
-    v->tensors = realloc(v->tensors, (v->count + 1) * sizeof(tn_tensor *));
-    v->tensors[v->count++] = tensor;
-    return TN_OK;
-}
-
-/* SequenceProto */
-static tn_status read_sequence(value *v, tn_string message) {
-    tn_pb r = tn_pb_over(message);
-    tn_pb_field f;
-    v->sequence = true;
-    while (tn_pb_next(&r, &f)) {
-        if (f.number == 3) TN_TRY(add_tensor(v, tn_pb_bytes(&r, &f)));
-        if (f.number > 3) return tn_fail(TN_E_UNSUPPORTED, "a sequence of other things than tensors");
-    }
-    return tn_pb_done(&r, "SequenceProto");
-}
-
-/* OptionalProto */
-static tn_status read_optional(value *v, tn_string message) {
-    tn_pb r = tn_pb_over(message);
-    tn_pb_field f;
-    v->present = false;
-    while (tn_pb_next(&r, &f)) {
-        if (f.number < 3) continue;
-        v->present = true;
-        if (f.number == 3) TN_TRY(add_tensor(v, tn_pb_bytes(&r, &f)));
-        if (f.number == 5) TN_TRY(read_sequence(v, tn_pb_bytes(&r, &f)));
-    }
-    return tn_pb_done(&r, "OptionalProto");
-}
-
-static tn_status read_value(const char *path, const tn_type *type, value *v) {
-    tn_string bytes;
-    *v = (value){.present = true, .dtype = type->dtype};
-    TN_TRY(tn_map_file(path, &bytes));
-    tn_status status = type->optional ? read_optional(v, bytes)
-                       : type->kind == TN_KIND_SEQUENCE
-                           ? read_sequence(v, bytes)
-                           : add_tensor(v, bytes); /* maps are the tensor of their values */
-    tn_unmap_contents(bytes);
-    return status == TN_OK ? TN_OK : tn_fail_context(status, "%s", path);
-}
-
-/* The model's inputs or outputs as the file declares them. */
-typedef struct port {
-    char name[256];
-    tn_type type;
-} port;
-
-static tn_status read_ports(const char *path, port **inputs, int *input_count, port **outputs, int *output_count) {
-    tn_graph *graph;
-    tn_string file, message = {0}, *list;
-    TN_TRY(tn_graph_create_root(NULL, 0, &graph));
-    TN_TRY(tn_map_file(path, &file));
-    tn_pb r = tn_pb_over(file);
-    tn_pb_field f;
-    while (tn_pb_next(&r, &f))
-        if (f.number == 7) message = tn_pb_bytes(&r, &f);
-    for (int pass = 0; pass < 2; pass++) {
-        int *count = pass ? output_count : input_count;
-        port **ports = pass ? outputs : inputs;
-        TN_TRY(tn_pb_collect(graph->region, message, pass ? 12 : 11, &list, count));
-        *ports = calloc((size_t)*count + 1, sizeof **ports);
-        for (int i = 0; i < *count; i++) {
-            tn_string name;
-            TN_TRY(tn_onnx_value_info(graph, graph->region, list[i], &name, &(*ports)[i].type));
-            snprintf((*ports)[i].name, sizeof(*ports)[i].name, "%.*s", (int)name.size, name.data);
-        }
-    }
-    tn_unmap_contents(file);
-    tn_graph_destroy(graph);
-    return TN_OK;
-}
-
-/* ---- comparing ---- */
-
-typedef struct {
-    double absolute, relative;
-} tolerance;
-
-/* ONNX's own; or, of the real models' outputs, a share of the largest element, and no less than 1e-7: of small sigmoids
- * ONNX Runtime computes no more places. */
-static tolerance tolerance_of(tn_dtype dtype, const void *data, int64_t count) {
-    double largest = 0;
-    if (settings.relative <= 0) return (tolerance){1e-7, 1e-3};
-    for (int64_t i = 0; i < count; i++) {
-        double x = fabs(tn_get_double(dtype, data, i));
-        if (isfinite(x) && x > largest) largest = x;
-    }
-    /* Half-precision outputs are rounded where ONNX Runtime rounds them, or one place off. */
-    double least = dtype == TN_FLOAT16 ? 0x1p-9 : dtype == TN_BFLOAT16 ? 0x1p-6 : 0;
-    return (tolerance){fmax(fmax(settings.relative, least) * largest, 1e-7), 0};
-}
-
-static bool close_enough(tolerance t, double expected, double found) {
-    if (isnan(expected) || isnan(found)) return isnan(expected) && isnan(found);
-    if (isinf(expected) || isinf(found)) return expected == found;
-    return fabs(expected - found) <= t.absolute + t.relative * fabs(expected);
-}
-
-static tn_status differs(const tn_tensor *expected, int64_t at, int64_t wrong, double e, double f) {
-    return tn_fail(TN_E_INVALID, "%lld of %lld elements differ, the first at %lld: expected %.9g, found %.9g",
-                   (long long)wrong, (long long)tn_tensor_count(expected), (long long)at, e, f);
-}
-
-static tn_status compare_floats(const tn_tensor *expected, const tn_tensor *found) {
-    tn_dtype dtype = tn_tensor_dtype(expected);
-    int64_t wrong = 0, first = 0, n = tn_tensor_count(expected);
-    const void *a = tn_tensor_const_data(expected), *b = tn_tensor_const_data(found);
-    bool complex = dtype == TN_COMPLEX64 || dtype == TN_COMPLEX128;
-    if (complex) dtype = dtype == TN_COMPLEX64 ? TN_FLOAT32 : TN_FLOAT64, n *= 2;
-    tolerance t = tolerance_of(dtype, a, n);
-    for (int64_t i = 0; i < n; i++)
-        if (!close_enough(t, tn_get_double(dtype, a, i), tn_get_double(dtype, b, i)) && wrong++ == 0) first = i;
-    return wrong ? differs(expected, first, wrong, tn_get_double(dtype, a, first), tn_get_double(dtype, b, first))
-                 : TN_OK;
-}
-
-static tn_status compare_strings(const tn_tensor *expected, const tn_tensor *found) {
-    const tn_string *a = tn_tensor_const_data(expected), *b = tn_tensor_const_data(found);
-    for (int64_t i = 0; i < tn_tensor_count(expected); i++)
-        if (!tn_string_equal(a[i], b[i]))
-            return tn_fail(TN_E_INVALID, "element %lld is '%.*s', expected '%.*s'", (long long)i,
-                           (int)TN_MIN(b[i].size, 50u), b[i].data, (int)TN_MIN(a[i].size, 50u), a[i].data);
-    return TN_OK;
-}
-
-static tn_status compare_tensors(const tn_tensor *expected, const tn_tensor *found, bool values_too) {
-    tn_dtype dtype = tn_tensor_dtype(expected);
-    if (dtype != tn_tensor_dtype(found) || tn_tensor_rank(expected) != tn_tensor_rank(found) ||
-        (tn_tensor_rank(found) &&
-         memcmp(tn_tensor_dims(expected), tn_tensor_dims(found), (size_t)tn_tensor_rank(found) * sizeof(int64_t)))) {
-        char a[160], b[160];
-        return tn_fail(
-            TN_E_SHAPE, "expected %s, found %s",
-            tn_shape_text(a, sizeof a, dtype, tn_tensor_rank(expected), tn_tensor_dims(expected)),
-            tn_shape_text(b, sizeof b, tn_tensor_dtype(found), tn_tensor_rank(found), tn_tensor_dims(found)));
-    }
-    if (!values_too) return TN_OK;
-    if (dtype == TN_STRING) return compare_strings(expected, found);
-    if (tn_dtype_is_float(dtype) || dtype == TN_COMPLEX64 || dtype == TN_COMPLEX128)
-        return compare_floats(expected, found);
-    const void *a = tn_tensor_const_data(expected), *b = tn_tensor_const_data(found);
-    int64_t wrong = 0, first = 0;
-    for (int64_t i = 0; i < tn_tensor_count(expected); i++)
-        if (tn_get_int(dtype, a, i) != tn_get_int(dtype, b, i) && wrong++ == 0) first = i;
-    return wrong ? differs(expected, first, wrong, tn_get_double(dtype, a, first), tn_get_double(dtype, b, first))
-                 : TN_OK;
-}
-
-static tn_status compare_output(const tn_session *session, int output, const value *expected, bool values_too) {
-    const tn_tensor *found;
-    if (!expected->sequence) {
-        TN_TRY(tn_session_output(session, output, &found));
-        if (!found != !expected->present)
-            return tn_fail(TN_E_INVALID, found ? "expected an empty optional" : "found an empty optional");
-        return found ? compare_tensors(expected->tensors[0], found, values_too) : TN_OK;
-    }
-    size_t count;
-    TN_TRY(tn_session_output_length(session, output, &count));
-    if (count != expected->count)
-        return tn_fail(TN_E_INVALID, "expected a sequence of %zu, found one of %zu", expected->count, count);
-    for (size_t i = 0; i < count; i++) {
-        TN_TRY(tn_session_output_element(session, output, i, &found));
-        tn_status status = compare_tensors(expected->tensors[i], found, values_too);
-        if (status != TN_OK) return tn_fail_context(status, "element %zu", i);
-    }
-    return TN_OK;
-}
-
 /* ---- running ---- */
 
 static tn_status give(tn_session *session, int index, const value *v) {
@@ -279,7 +89,7 @@ static tn_status run_set(const tn_model *model, tn_session *session, const char 
         value expected;
         set_path(path, "%s/output_%d.pb", folder, i);
         status = read_value(path, &outputs[i].type, &expected);
-        if (status == TN_OK) status = compare_output(session, i, &expected, values_too);
+        if (status == TN_OK) status = compare_output(session, i, &expected, values_too, settings.relative);
         if (status != TN_OK) tn_fail_context(status, "output %d", i);
         clear(&expected);
     }
