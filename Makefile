@@ -182,7 +182,7 @@ conformance: $(CONFORMANCE)
 fuzzers: $(FUZZERS)
 fuzz: $(FUZZERS) # kept inputs, and FUZZ_RUNS mutations of each
 	@for f in $(notdir $(FUZZERS)); do \
-	    echo "fuzz $$f"; $(BUILD)/tests/fuzz/$$f -n $${FUZZ_RUNS:-200} tests/fuzz/corpus/$$f || exit 1; done
+	    echo "fuzz $$f"; $(BUILD)/tests/fuzz/$$f -n $${FUZZ_RUNS:-50} tests/fuzz/corpus/$$f || exit 1; done
 demo: # real models on real input, beside ONNX Runtime
 	tests/setup/packages.sh demo
 	BUILD=$(BUILD) tests/models/real_inputs.sh

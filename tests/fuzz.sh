@@ -2,19 +2,18 @@
 # The fuzz targets under libFuzzer, side by side, for FUZZ_SECONDS (300) each, with address and undefined-behaviour
 # sanitizers: no crash, no input that takes 10 s, no leak, no single allocation above 512 MiB. They start from
 # tests/fuzz/corpus and what earlier runs left in build/fuzz/corpus. What fails is kept in build/fuzz/found.
-# `tests/fuzz.sh minimize` then writes to tests/fuzz/corpus what reaches code that it did not reach before.
+# `tests/fuzz.sh minimize TARGET` then adds to tests/fuzz/corpus the small inputs that reach code which none there does.
 set -eu
 cd "$(dirname "$0")/.."
 make --no-print-directory -j"$(nproc)" fuzzers BUILD=build/fuzz CC="${CLANG:-clang}" OPT="-O1 -g" \
     SANITIZE="-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all" FUZZ_ENGINE=-fsanitize=fuzzer
 mkdir -p build/fuzz/found build/fuzz/log
 targets=$(ls tests/fuzz/corpus)
+export ASAN_OPTIONS=detect_stack_use_after_return=1
 
 if [ "${1:-}" = minimize ]; then
-    for target in $targets; do
-        build/fuzz/tests/fuzz/$target -merge=1 -max_len=4096 "tests/fuzz/corpus/$target" "build/fuzz/corpus/$target" \
-            2>&1 | tail -1
-    done
+    build/fuzz/tests/fuzz/$2 -merge=1 -use_counters=0 -max_len=1024 "tests/fuzz/corpus/$2" "build/fuzz/corpus/$2" 2>&1 |
+        tail -1
     exit
 fi
 pids=
