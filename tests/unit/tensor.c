@@ -59,12 +59,22 @@ static void copies_broadcast(void **state) {
     tn_tensor_destroy(dst);
 }
 
+static void names_of_dtypes_lead_back_to_them(void **state) {
+    (void)state;
+    for (int dtype = TN_FLOAT32; dtype <= TN_INT2; dtype++)
+        assert_int_equal(tn_dtype_from_name(tn_dtype_name((tn_dtype)dtype)), dtype);
+    assert_int_equal(tn_dtype_from_name("float"), TN_UNDEFINED);
+    assert_int_equal(tn_dtype_from_name(""), TN_UNDEFINED);
+    assert_string_equal(tn_dtype_name((tn_dtype)99), "undefined");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(views_share_memory_and_outlive_the_parent),
         cmocka_unit_test(views_outside_the_parent_are_refused),
         cmocka_unit_test(absurd_shapes_are_refused),
         cmocka_unit_test(copies_broadcast),
+        cmocka_unit_test(names_of_dtypes_lead_back_to_them),
     };
     return cmocka_run_group_tests_name("tensor", tests, NULL, NULL);
 }
