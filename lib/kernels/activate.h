@@ -51,6 +51,8 @@ static __attribute__((noinline, unused)) void activate(size_t rows, size_t n, fl
     case TN_ACT_NONE: break;
     case TN_ACT_CLIP: ACTIVATE_ALL(vf_min(beta, vf_max(alpha, v)));
     case TN_ACT_HARD_SWISH: ACTIVATE_ALL(vf_mul(v, activate_hard(v, vf_set(1.0f / 6), vf_set(0.5f))));
+    case TN_ACT_SIGMOID: ACTIVATE_ALL(vf_sigmoid(v));
+    case TN_ACT_SWISH: ACTIVATE_ALL(vf_swish(v, alpha));
     default: ACTIVATE_ALL(activate_vector(v, e));
     }
 }

@@ -2,19 +2,20 @@
  * second cache at the latest, and so does A's part of a task. */
 #include "kernels/product.h"
 
-#define K_BLOCK 1024
+#define K_BLOCK 512
 #define A_BLOCK (256u << 10) /* floats of A that a task goes over for each panel of B */
 #define GROUP_FLOATS 4096    /* of the panels that a kernel's call takes: rows of C are written in longer pieces */
 #define TASK_WORK 131072.0   /* multiplications: some microseconds */
-#define MOST_TASKS 64.0
-#define DIRECT_USES 2 /* a panel of B that is used at most so often is read where it lies */
+#define THREAD_TASKS 4.0     /* tasks of a thread, so that none waits long for the last */
+#define MOST_TASKS 64.0      /* where the number of threads is not told */
+#define DIRECT_USES 2        /* a panel of B that is used at most so often is read where it lies */
 
 static size_t divide_up(size_t a, size_t b) {
     return a / b + (a % b != 0);
 }
 
-void tn_product_plan(tn_product *p, const tn_kernels *kernels, size_t m, size_t n, size_t k, size_t k_unit,
-                     size_t batch) {
+static void plan(tn_product *p, const tn_kernels *kernels, size_t m, size_t n, size_t k, size_t k_unit, size_t batch,
+                 double most_tasks) {
     size_t most_rows, columns, lanes;
     kernels->gemm_f32_tile(&most_rows, &columns, &lanes);
     *p = (tn_product){.kernels = kernels, .m = m, .n = n, .k = k, .columns = columns};
@@ -28,7 +29,7 @@ void tn_product_plan(tn_product *p, const tn_kernels *kernels, size_t m, size_t 
     p->group = TN_MIN(TN_MAX(GROUP_FLOATS / (p->k_block * columns), (size_t)1), (size_t)8) * columns;
 
     double work = (double)m * (double)n * (double)k / TASK_WORK;
-    size_t want = (size_t)TN_MAX(TN_MIN(work, MOST_TASKS / (double)TN_MAX(batch, (size_t)1)), 1.0);
+    size_t want = (size_t)TN_MAX(TN_MIN(work, most_tasks / (double)TN_MAX(batch, (size_t)1)), 1.0);
     size_t a_panels = TN_MAX(A_BLOCK / (p->k_block * p->rows), (size_t)4);
     size_t m_tasks = divide_up(p->row_panels, a_panels);
     size_t n_tasks = TN_MIN(p->column_panels, divide_up(want, m_tasks));
@@ -40,6 +41,16 @@ void tn_product_plan(tn_product *p, const tn_kernels *kernels, size_t m, size_t 
     p->n_tasks = divide_up(n, p->n_task);
     p->tasks = p->m_tasks * p->n_tasks;
     p->rows_first = n >= m;
+}
+
+void tn_product_plan(tn_product *p, const tn_kernels *kernels, size_t m, size_t n, size_t k, size_t k_unit,
+                     size_t batch) {
+    plan(p, kernels, m, n, k, k_unit, batch, MOST_TASKS);
+}
+
+void tn_product_plan_threads(tn_product *p, const tn_kernels *kernels, int threads, size_t m, size_t n, size_t k,
+                             size_t k_unit, size_t batch) {
+    plan(p, kernels, m, n, k, k_unit, batch, threads > 1 ? THREAD_TASKS * threads : 1);
 }
 
 static size_t float_bytes(size_t a, size_t b) {

@@ -1,8 +1,9 @@
 /* Matrix products of any size in float32: C[m,n] = epilogue(A[m,k] * B[k,n]), cut into tasks, blocks and panels for the
  * kernels of gemm.h.
  *
- * A plan is made once for a shape; it says how A is packed and into how many tasks the work falls. Tasks depend on
- * the shape alone, and each writes its own part of C, so results are equal bit for bit at any number of threads. B
+ * A plan is made once for a shape; it says how A is packed and into how many tasks the work falls. Each
+ * task writes its own part of C, and how an element's terms are added depends on the shape alone, so results are equal
+ * bit for bit at any number of threads. B
  * comes in panels of `columns` columns: packed beforehand (weights), or made for each task in a buffer of its own that
  * stays in the nearest caches.
  *
@@ -46,6 +47,9 @@ tn_panels tn_panels_matrix(const float *b, size_t k_stride, size_t column_stride
 /* batch: how many such products are done side by side. k_unit: k is cut at multiples of it. */
 void tn_product_plan(tn_product *p, const tn_kernels *kernels, size_t m, size_t n, size_t k, size_t k_unit,
                      size_t batch);
+/* The same where the number of threads is known: as many tasks as they need. Packing and results do not depend on it. */
+void tn_product_plan_threads(tn_product *p, const tn_kernels *kernels, int threads, size_t m, size_t n, size_t k,
+                             size_t k_unit, size_t batch);
 /* Bytes of packed operands, and of the buffer that each thread needs; SIZE_MAX if that overflows. */
 size_t tn_product_a_bytes(const tn_product *p);
 size_t tn_product_b_bytes(const tn_product *p);

@@ -167,8 +167,8 @@ static tn_status prepare_pointwise(tn_prepare *call, conv_state *c) {
     tn_product *p = tn_prepare_alloc(call, sizeof *p);
     if (!p) return TN_E_MEMORY;
     c->product = p;
-    tn_product_plan(p, call->kernels, (size_t)(s->outputs / s->group), (size_t)s->out_plane,
-                    (size_t)(s->channels / s->group), 1, (size_t)(s->batch * s->group));
+    tn_product_plan_threads(p, call->kernels, call->threads, (size_t)(s->outputs / s->group), (size_t)s->out_plane,
+                            (size_t)(s->channels / s->group), 1, (size_t)(s->batch * s->group));
     size_t bytes = tn_product_buffer_bytes(p);
     c->buffer_floats = (bytes + 63) / 64 * 16;
     if (bytes == SIZE_MAX || !tn_scratch_add(&call->scratch, (size_t)call->threads, c->buffer_floats * sizeof(float)))

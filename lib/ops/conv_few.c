@@ -138,7 +138,7 @@ tn_status tn_conv_few_prepare(tn_prepare *call, const tn_conv_shape *shape, tn_c
     c->shape = *shape;
     TN_TRY(find_taps(call, c));
     size_t m = (size_t)(shape->batch * shape->out_plane), k = (size_t)(shape->channels * c->live);
-    tn_product_plan(&c->product, call->kernels, m, (size_t)shape->outputs, k, 1, 1);
+    tn_product_plan_threads(&c->product, call->kernels, call->threads, m, (size_t)shape->outputs, k, 1, 1);
     c->together = TN_MIN(TN_MAX(TAKE / TN_MAX(c->live * (int64_t)c->product.rows, 1), 1), shape->channels);
     TN_TRY(make_index(call, c));
     size_t a_bytes = tn_product_a_bytes(&c->product), buffer = tn_product_buffer_bytes(&c->product);

@@ -130,8 +130,8 @@ tn_status tn_conv_image_prepare(tn_prepare *call, const tn_conv_shape *shape, tn
     TN_TRY(make_offsets(call, c));
     count_panels(c, (int64_t)columns, (int64_t)lanes);
     size_t k = (size_t)(shape->channels / shape->group * shape->taps);
-    tn_product_plan(&c->product, call->kernels, (size_t)(shape->outputs / shape->group), (size_t)c->panels * columns, k,
-                    TN_MAX(k, 1u), (size_t)(shape->group));
+    tn_product_plan_threads(&c->product, call->kernels, call->threads, (size_t)(shape->outputs / shape->group),
+                            (size_t)c->panels * columns, k, TN_MAX(k, 1u), (size_t)(shape->group));
     c->tile_floats = c->product.rows * columns;
     if (!tn_scratch_add(&call->scratch, c->copy_floats, sizeof(float)) ||
         !tn_scratch_add(&call->scratch, c->tile_floats * (size_t)call->threads, sizeof(float)))

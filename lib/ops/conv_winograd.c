@@ -14,7 +14,7 @@
 #include <math.h>
 #include <stdio.h>
 
-#define BLOCK_BYTES (1536u << 10) /* of V and M */
+#define BLOCK_BYTES (1024u << 10) /* of V and M */
 #define LEAST_TILES 64            /* of a block at least, lest weights are fetched too often */
 #define TASK_PANELS 8             /* panels of U's rows that a task of the product takes */
 #define TRANSFORM_COST 250        /* of a channel or output, for a vector of tiles */
