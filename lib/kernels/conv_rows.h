@@ -1,4 +1,4 @@
-/* The depthwise convolution kernel, once for all instruction sets; see depthwise.h. Include after vec_<level>.h, with
+/* The depthwise convolution kernels, once for all instruction sets; see depthwise.h. Include after vec_<level>.h, with
  * CONV_OVERLAY defined.
  *
  * Usual kernels (3x3 and 5x5, rows 1 or 2 apart) take several output rows at once: a vector of the input is loaded once
@@ -116,7 +116,48 @@ static void depthwise_f32(const tn_depthwise_f32 *d) {
         any_kernel(d);
 }
 
+/* `count` positions of one vector of lanes from `at` on. taps 0: any number, else a constant, of weights in registers. */
+ALWAYS_INLINE void lanes(const tn_depthwise_lanes_f32 *d, size_t at, size_t lane, const vf *w, int taps, int count) {
+    vf acc[4], bias = vf_load(d->bias + lane);
+    const float *x = d->x + lane, *weights = d->weights + lane;
+    const uint32_t *offset = d->offset + at * d->taps;
+    size_t all = taps ? (size_t)taps : d->taps;
+#pragma GCC unroll 4
+    for (int p = 0; p < count; p++) acc[p] = bias;
+    for (size_t t = 0; t < all; t++) {
+        vf s = taps ? w[t] : vf_load(weights + t * TN_DEPTHWISE_LANES);
+#pragma GCC unroll 4
+        for (int p = 0; p < count; p++) acc[p] = MULTIPLY_ADD(vf_load(x + offset[(size_t)p * all + t]), s, acc[p]);
+    }
+    if (d->epilogue.activation == TN_ACT_CLIP)
+#pragma GCC unroll 4
+        for (int p = 0; p < count; p++)
+            acc[p] = vf_min(vf_set(d->epilogue.beta), vf_max(vf_set(d->epilogue.alpha), acc[p]));
+#pragma GCC unroll 4
+    for (int p = 0; p < count; p++) vf_store(d->y + (at + (size_t)p) * TN_DEPTHWISE_LANES + lane, acc[p]);
+}
+
+ALWAYS_INLINE void lanes_of(const tn_depthwise_lanes_f32 *d, int taps) {
+    for (size_t lane = 0; lane < TN_DEPTHWISE_LANES; lane += VF_WIDTH) {
+        vf w[9];
+        size_t at = 0;
+#pragma GCC unroll 9
+        for (int t = 0; t < taps; t++) w[t] = vf_load(d->weights + t * TN_DEPTHWISE_LANES + lane);
+        for (; at + 4 <= d->positions; at += 4) lanes(d, at, lane, w, taps, 4);
+        for (; at < d->positions; at++) lanes(d, at, lane, w, taps, 1);
+    }
+}
+
+static void depthwise_lanes_f32(const tn_depthwise_lanes_f32 *d) {
+    if (d->taps == 9)
+        lanes_of(d, 9);
+    else
+        lanes_of(d, 0);
+    if (d->epilogue.activation != TN_ACT_CLIP) activate(1, d->positions * TN_DEPTHWISE_LANES, d->y, 0, &d->epilogue);
+}
+
 void CONV_OVERLAY(tn_kernels *table);
 void CONV_OVERLAY(tn_kernels *table) {
     table->depthwise_f32 = depthwise_f32;
+    table->depthwise_lanes_f32 = depthwise_lanes_f32;
 }

@@ -24,4 +24,18 @@ typedef struct tn_depthwise_f32 {
     tn_epilogue epilogue; /* its residual and activation */
 } tn_depthwise_f32;
 
+/* The same where planes are small: lanes are 16 channels, elements of a plane lie one after the other. What a tap of a
+ * position meets is told by a table, so that padding, strides and dilations cost nothing. */
+#define TN_DEPTHWISE_LANES 16
+
+typedef struct tn_depthwise_lanes_f32 {
+    size_t positions, taps;
+    const uint32_t *offset; /* [positions][taps]: floats from x on; padding is a place of zeros */
+    const float *x;         /* [elements][16] */
+    const float *weights;   /* [taps][16] */
+    const float *bias;      /* [16] */
+    float *y;               /* [positions][16] */
+    tn_epilogue epilogue;   /* its activation */
+} tn_depthwise_lanes_f32;
+
 #endif

@@ -1,7 +1,7 @@
 /* Conv, and com.microsoft's FusedConv with what is added and the activation inside.
  *
  * float32: kernels of one element are products of the weights with the image as it is; depthwise convolution has kernels
- * of its own; where there is one output position, weights lie as a product with a vector wants them; few positions are
+ * of its own (conv_depthwise.c, conv_lanes.c); where there is one output position, weights lie as a product with a vector wants them; few positions are
  * rows of a product with packed weights (conv_few.c); 3x3 kernels go Winograd's way where that pays (conv_winograd.c);
  * all others are products with a copy of the image (conv_image.c). float64 takes plain loops. */
 #include "ops/conv.h"
@@ -13,6 +13,7 @@
 typedef enum conv_kind {
     CONV_EMPTY,
     CONV_DEPTHWISE,
+    CONV_LANES,
     CONV_VECTOR,
     CONV_FEW,
     CONV_WINOGRAD,
@@ -26,6 +27,7 @@ typedef struct conv_state {
     tn_conv_shape shape;
     tn_epilogue epilogue;
     tn_conv_depthwise *depthwise;
+    tn_conv_lanes *lanes;
     tn_conv_image *image;
     tn_conv_few *few;
     tn_conv_winograd *winograd;
@@ -195,6 +197,9 @@ static tn_status conv_prepare(tn_prepare *call) {
     if (call->in[0]->dtype != TN_FLOAT32) {
         c->kind = CONV_WIDE;
         return tn_conv_f64_prepare(call, s, &c->wide);
+    } else if (tn_conv_lanes_fits(call, s)) {
+        c->kind = CONV_LANES;
+        return tn_conv_lanes_prepare(call, s, &c->lanes);
     } else if (tn_conv_depthwise_fits(s)) {
         c->kind = CONV_DEPTHWISE;
         return tn_conv_depthwise_prepare(call, s, &c->depthwise);
@@ -274,6 +279,10 @@ static tn_status conv_run(tn_run *call) {
     tn_epilogue e = state->epilogue;
     e.row_bias = b ? b->data : NULL;
     e.residual = z ? z->data : NULL;
+    if (state->kind == CONV_LANES) {
+        tn_conv_lanes_run(call, state->lanes, x->data, out->data, &e);
+        return TN_OK;
+    }
     if (state->kind == CONV_DEPTHWISE) {
         tn_conv_depthwise_run(call, state->depthwise, x->data, w->data, out->data, &e);
         return TN_OK;

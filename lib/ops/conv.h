@@ -57,6 +57,13 @@ tn_status tn_conv_depthwise_prepare(tn_prepare *call, const tn_conv_shape *shape
 void tn_conv_depthwise_run(const tn_run *call, const tn_conv_depthwise *depthwise, const float *x, const float *w,
                            float *y, const tn_epilogue *epilogue);
 
+/* The same for small planes with constant weights. Adds to call->scratch likewise. */
+typedef struct tn_conv_lanes tn_conv_lanes;
+bool tn_conv_lanes_fits(const tn_prepare *call, const tn_conv_shape *shape);
+tn_status tn_conv_lanes_prepare(tn_prepare *call, const tn_conv_shape *shape, tn_conv_lanes **out_lanes);
+void tn_conv_lanes_run(const tn_run *call, const tn_conv_lanes *lanes, const float *x, float *y,
+                       const tn_epilogue *epilogue);
+
 /* Convolution in float64 of inputs 0 and 1, with input 2 as bias and input 3 as residual if they are there. */
 typedef struct tn_conv_f64 tn_conv_f64;
 tn_status tn_conv_f64_prepare(tn_prepare *call, const tn_conv_shape *shape, tn_conv_f64 **out);

@@ -26,21 +26,6 @@ struct tn_conv_few {
     size_t buffer_bytes;
 };
 
-/* Element of a channel that output position `at` sees through a tap; -1: padding. */
-static int64_t element(const tn_window *w, int64_t at, int64_t tap) {
-    int64_t from = 0, step = 1;
-    for (int axis = w->spatial - 1; axis >= 0; axis--) {
-        int64_t i =
-            at % w->out[axis] * w->stride[axis] - w->pad_begin[axis] + tap % w->kernel[axis] * w->dilation[axis];
-        if (i < 0 || i >= w->in[axis]) return -1;
-        from += i * step;
-        step *= w->in[axis];
-        at /= w->out[axis];
-        tap /= w->kernel[axis];
-    }
-    return from;
-}
-
 bool tn_conv_few_fits(const tn_conv_shape *s, const tn_kernels *kernels) {
     size_t most_rows, columns, size;
     int64_t rows = s->batch * s->out_plane;
@@ -61,7 +46,7 @@ static tn_status find_taps(tn_prepare *call, tn_conv_few *c) {
     if (!c->tap) return TN_E_MEMORY;
     for (int64_t tap = 0; tap < s->taps; tap++) {
         bool seen = false;
-        for (int64_t at = 0; at < s->out_plane && !seen; at++) seen = element(&s->window, at, tap) >= 0;
+        for (int64_t at = 0; at < s->out_plane && !seen; at++) seen = tn_window_element(&s->window, at, tap) >= 0;
         if (seen) c->tap[c->live++] = tap;
     }
     return TN_OK;
@@ -82,7 +67,7 @@ static tn_status make_index(tn_prepare *call, tn_conv_few *c) {
         for (size_t i = 0; i < together * live * rows; i++) {
             size_t channel = i / (live * rows), entry = i % (live * rows), row = first + entry % rows;
             int64_t image = (int64_t)row / s->out_plane, at = (int64_t)row % s->out_plane;
-            int64_t from = element(&s->window, at, c->tap[entry / rows]);
+            int64_t from = tn_window_element(&s->window, at, c->tap[entry / rows]);
             if (from < 0 && channel == 0) c->holes[holes++] = (int32_t)entry;
             *to++ = (int32_t)((image * s->channels + (int64_t)channel) * s->in_plane + TN_MAX(from, 0));
         }

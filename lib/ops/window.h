@@ -57,4 +57,19 @@ static inline int64_t tn_window_row(const tn_window *w, int64_t row, int64_t tap
     return at;
 }
 
+/* Which element of a channel output position `at` meets through a tap; -1: padding. */
+static inline int64_t tn_window_element(const tn_window *w, int64_t at, int64_t tap) {
+    int64_t from = 0, step = 1;
+    for (int axis = w->spatial - 1; axis >= 0; axis--) {
+        int64_t i =
+            at % w->out[axis] * w->stride[axis] - w->pad_begin[axis] + tap % w->kernel[axis] * w->dilation[axis];
+        if (i < 0 || i >= w->in[axis]) return -1;
+        from += i * step;
+        step *= w->in[axis];
+        at /= w->out[axis];
+        tap /= w->kernel[axis];
+    }
+    return from;
+}
+
 #endif

@@ -204,6 +204,20 @@ static void depthwise_kernels_match_plain_loops(void **state) {
     check_all(cases, TN_COUNT(cases));
 }
 
+/* At least 16 channels, short rows. */
+static void depthwise_of_small_planes_matches_plain_loops(void **state) {
+    (void)state;
+    static const conv_case cases[] = {
+        {1, 16, 1, 1, 2, {7, 7}, {3, 3}, ONES, ONES, {1, 1, 1, 1}, "Relu", true, false},
+        {2, 35, 1, 1, 2, {15, 14}, {3, 3}, {2, 2}, ONES, {1, 1, 0, 1}, "HardSwish", true, true},
+        {1, 20, 1, 1, 2, {9, 10}, {5, 5}, ONES, ONES, {2, 2, 2, 2}, "Relu", false, false},
+        {3, 17, 1, 1, 2, {8, 5}, {5, 3}, {2, 1}, {1, 2}, {2, 2, 2, 2}, "", true, true},
+        {1, 40, 1, 1, 1, {30}, {9}, {2}, ONES, {4, 4}, "Relu", true, false},
+        {1, 18, 1, 1, 3, {4, 5, 6}, {3, 3, 3}, ONES, ONES, {1, 1, 1, 1, 1, 1}, "", true, false},
+    };
+    check_all(cases, TN_COUNT(cases));
+}
+
 static tn_status run(int attr_count, const tn_attr *attrs, tn_tensor *x, tn_tensor *w, tn_tensor **y) {
     return tn_eager_run(NULL, tn_op_find("", "Conv"), attr_count, attrs, 2, (const tn_tensor *[]){x, w}, 1, y);
 }
@@ -257,6 +271,7 @@ int main(void) {
         cmocka_unit_test(few_positions_match_plain_loops),
         cmocka_unit_test(winograd_matches_plain_loops),
         cmocka_unit_test(depthwise_kernels_match_plain_loops),
+        cmocka_unit_test(depthwise_of_small_planes_matches_plain_loops),
         cmocka_unit_test(auto_pad_keeps_the_size_that_strides_give),
         cmocka_unit_test(hostile_attributes_are_refused),
     };
