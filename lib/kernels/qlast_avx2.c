@@ -60,6 +60,35 @@ static inline void ql_store(uint8_t *y, __m256i v, size_t n) {
     }
 }
 
+static inline float ql_most(__m256 v) {
+    __m256 size = _mm256_andnot_ps(_mm256_set1_ps(-0.0f), v);
+    size = _mm256_blendv_ps(size, _mm256_set1_ps(__builtin_inff()), _mm256_cmp_ps(v, v, _CMP_UNORD_Q));
+    __m128 half = _mm_max_ps(_mm256_castps256_ps128(size), _mm256_extractf128_ps(size, 1));
+    half = _mm_max_ps(half, _mm_movehl_ps(half, half));
+    return _mm_cvtss_f32(_mm_max_ss(half, _mm_shuffle_ps(half, half, 1)));
+}
+/* Four vectors narrowed: of each half, four bytes of one vector after those of another. */
+static inline __m256i ql_narrow(const __m256i *v, int32_t zero, int32_t low, int32_t high) {
+    const __m256i origin = _mm256_set1_epi16((int16_t)zero);
+    __m256i first = _mm256_adds_epi16(_mm256_packs_epi32(v[0], v[1]), origin);
+    __m256i second = _mm256_adds_epi16(_mm256_packs_epi32(v[2], v[3]), origin);
+    __m256i bytes = _mm256_max_epu8(_mm256_packus_epi16(first, second), _mm256_set1_epi8((char)low));
+    return _mm256_min_epu8(bytes, _mm256_set1_epi8((char)high));
+}
+static inline void ql_put_bytes(uint8_t *y, __m256i bytes, size_t n) {
+    if (n == 32) {
+        _mm256_storeu_si256((__m256i *)y, bytes);
+    } else {
+        uint8_t all[32];
+        _mm256_storeu_si256((__m256i *)all, bytes);
+        __builtin_memcpy(y, all, n);
+    }
+}
+static inline void ql_store4(uint8_t *y, const __m256i *v, int32_t zero, int32_t low, int32_t high, size_t n) {
+    const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+    ql_put_bytes(y, _mm256_permutevar8x32_epi32(ql_narrow(v, zero, low, high), order), n);
+}
+
 /* Sixteen tables of sixteen: where x is not in one, the highest bit of the index clears what it gives. */
 static void qlook_up(uint8_t *y, const uint8_t *x, size_t n, const uint8_t *table) {
     size_t i = 0;
@@ -98,15 +127,8 @@ static inline void qd_add(__m256i *acc, const __m256i *x, const char *w) {
     acc[2] = qd_tap(acc[2], _mm256_unpacklo_epi8(high, zero), w + 64);
     acc[3] = qd_tap(acc[3], _mm256_unpackhi_epi8(high, zero), w + 96);
 }
-static inline void qd_store(uint8_t *y, const __m256i *v, size_t n) {
-    __m256i bytes = _mm256_packus_epi16(_mm256_packs_epi32(v[0], v[1]), _mm256_packs_epi32(v[2], v[3]));
-    if (n == QD_BLOCK) {
-        _mm256_storeu_si256((__m256i *)y, bytes);
-    } else {
-        uint8_t all[QD_BLOCK];
-        _mm256_storeu_si256((__m256i *)all, bytes);
-        __builtin_memcpy(y, all, n);
-    }
+static inline void qd_store(uint8_t *y, const __m256i *v, int32_t zero, int32_t low, int32_t high, size_t n) {
+    ql_put_bytes(y, ql_narrow(v, zero, low, high), n);
 }
 
 #include "kernels/qlast_rows.h"

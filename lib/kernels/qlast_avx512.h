@@ -56,16 +56,35 @@ static inline void ql_store(uint8_t *y, __m512i v, size_t n) {
         _mm_mask_storeu_epi8(y, (__mmask16)((1u << n) - 1), bytes);
 }
 
+static inline float ql_most(__m512 v) {
+    __mmask16 unordered = _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
+    return unordered ? __builtin_inff() : _mm512_reduce_max_ps(_mm512_abs_ps(v));
+}
+/* Four vectors narrowed: of each quarter, four bytes of one vector after those of another. */
+static inline __m512i ql_narrow(const __m512i *v, int32_t zero, int32_t low, int32_t high) {
+    const __m512i origin = _mm512_set1_epi16((int16_t)zero);
+    __m512i first = _mm512_adds_epi16(_mm512_packs_epi32(v[0], v[1]), origin);
+    __m512i second = _mm512_adds_epi16(_mm512_packs_epi32(v[2], v[3]), origin);
+    __m512i bytes = _mm512_max_epu8(_mm512_packus_epi16(first, second), _mm512_set1_epi8((char)low));
+    return _mm512_min_epu8(bytes, _mm512_set1_epi8((char)high));
+}
+static inline void ql_put_bytes(uint8_t *y, __m512i bytes, size_t n) {
+    if (n == 64)
+        _mm512_storeu_si512(y, bytes);
+    else
+        _mm512_mask_storeu_epi8(y, ((__mmask64)1 << n) - 1, bytes);
+}
+static inline void ql_store4(uint8_t *y, const __m512i *v, int32_t zero, int32_t low, int32_t high, size_t n) {
+    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    ql_put_bytes(y, _mm512_permutexvar_epi32(order, ql_narrow(v, zero, low, high)), n);
+}
+
 #define QD_BLOCK 64
 #define QD_X __m512i
 
 static inline __m512i qd_load(const uint8_t *p, size_t n) {
     return n == QD_BLOCK ? _mm512_loadu_si512(p) : _mm512_maskz_loadu_epi8(((__mmask64)1 << n) - 1, p);
 }
-static inline void qd_store(uint8_t *y, const __m512i *v, size_t n) {
-    __m512i bytes = _mm512_packus_epi16(_mm512_packs_epi32(v[0], v[1]), _mm512_packs_epi32(v[2], v[3]));
-    if (n == QD_BLOCK)
-        _mm512_storeu_si512(y, bytes);
-    else
-        _mm512_mask_storeu_epi8(y, ((__mmask64)1 << n) - 1, bytes);
+static inline void qd_store(uint8_t *y, const __m512i *v, int32_t zero, int32_t low, int32_t high, size_t n) {
+    ql_put_bytes(y, ql_narrow(v, zero, low, high), n);
 }

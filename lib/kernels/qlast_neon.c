@@ -60,6 +60,25 @@ static inline void ql_store(uint8_t *y, int32x4_t v, size_t n) {
         __builtin_memcpy(y, all, n);
 }
 
+static inline float ql_most(float32x4_t v) {
+    float32x4_t size = vbslq_f32(vceqq_f32(v, v), vabsq_f32(v), vdupq_n_f32(__builtin_inff()));
+    return vmaxvq_f32(size);
+}
+static inline void ql_store4(uint8_t *y, const int32x4_t *v, int32_t zero, int32_t low, int32_t high, size_t n) {
+    const int16x8_t origin = vdupq_n_s16((int16_t)zero);
+    int16x8_t first = vqaddq_s16(vcombine_s16(vqmovn_s32(v[0]), vqmovn_s32(v[1])), origin);
+    int16x8_t second = vqaddq_s16(vcombine_s16(vqmovn_s32(v[2]), vqmovn_s32(v[3])), origin);
+    uint8x16_t bytes = vcombine_u8(vqmovun_s16(first), vqmovun_s16(second));
+    bytes = vminq_u8(vmaxq_u8(bytes, vdupq_n_u8((uint8_t)low)), vdupq_n_u8((uint8_t)high));
+    if (n == 16) {
+        vst1q_u8(y, bytes);
+    } else {
+        uint8_t all[16];
+        vst1q_u8(all, bytes);
+        __builtin_memcpy(y, all, n);
+    }
+}
+
 /* Four tables of 64: what lies in none of them gives 0. */
 static void qlook_up(uint8_t *y, const uint8_t *x, size_t n, const uint8_t *table) {
     size_t i = 0;
@@ -97,17 +116,8 @@ static inline void qd_add(int32x4_t *acc, const uint8x16_t *x, const char *w) {
     acc[2] = vmlal_s16(acc[2], vget_low_s16(high), vget_low_s16(w1));
     acc[3] = vmlal_s16(acc[3], vget_high_s16(high), vget_high_s16(w1));
 }
-static inline void qd_store(uint8_t *y, const int32x4_t *v, size_t n) {
-    int16x8_t low = vcombine_s16(vmovn_s32(v[0]), vmovn_s32(v[1]));
-    int16x8_t high = vcombine_s16(vmovn_s32(v[2]), vmovn_s32(v[3]));
-    uint8x16_t bytes = vcombine_u8(vqmovun_s16(low), vqmovun_s16(high));
-    if (n == QD_BLOCK) {
-        vst1q_u8(y, bytes);
-    } else {
-        uint8_t all[QD_BLOCK];
-        vst1q_u8(all, bytes);
-        __builtin_memcpy(y, all, n);
-    }
+static inline void qd_store(uint8_t *y, const int32x4_t *v, int32_t zero, int32_t low, int32_t high, size_t n) {
+    ql_store4(y, v, zero, low, high, n);
 }
 
 #include "kernels/qlast_rows.h"

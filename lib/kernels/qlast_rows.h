@@ -5,11 +5,14 @@
  *   ql_add_i, ql_mul_i (of 16-bit values), ql_to_f, ql_to_i (rounds to even), ql_add, ql_mul, ql_fma(a, b, c) = a * b + c
  *   ql_max(v, bound), ql_min(v, bound)  bound where v is NaN
  *   ql_store(y, v, n)          n of QL_LANES values of [0, 255] as bytes
+ *   ql_most(v)                 the greatest magnitude; infinity where it finds a NaN
+ *   ql_store4(y, v, zero, low, high, n)  n of four vectors' values, each plus zero and limited, as bytes: what narrowing
+ *                              with saturation makes cheap where all values fit 32 bits
  * and for the depthwise convolution
  *   QD_BLOCK, QD_GROUP, QD_SIZE   as in tn_qdepth_layout; QD_X, a block of bytes
  *   qd_load(p, n)              n of QD_BLOCK bytes, the rest arbitrary and perhaps not read
  *   qd_add(acc, x, w)          adds QD_GROUP taps to four accumulators
- *   qd_store(y, v, n)          the inverse of the weaving: four accumulators of [0, 255] as n bytes
+ *   qd_store(y, v, zero, low, high, n)  the inverse of the weaving: four accumulators, plus zero, limited, as n bytes
  * All levels do the same operations on each element, hence the same bits. */
 #include "kernels/qlast.h"
 #include <string.h>
@@ -18,11 +21,34 @@ static inline __attribute__((always_inline)) QL_I ql_round(QL_F v, QL_F least, Q
     return ql_to_i(ql_min(ql_max(v, least), greatest));
 }
 
+/* Sums are below 2^31, so scales up to this keep their products in 32 bits. */
+#define QL_LARGEST_SCALE 0.5f
+
 static void qfinish(uint8_t *y, size_t ldy, const int32_t *c, size_t ldc, size_t m, size_t n, const int32_t *offset,
                     const float *scale, int32_t zero, int32_t low, int32_t high) {
     const QL_F least = ql_set_f((float)(low - zero)), greatest = ql_set_f((float)(high - zero));
     const QL_I origin = ql_set_i(zero);
-    for (size_t i = 0; i < n; i += QL_LANES) {
+    size_t i = 0;
+    for (; i + 3 * QL_LANES < n; i += 4 * QL_LANES) {
+        const size_t width = n - i < 4 * QL_LANES ? n - i : 4 * QL_LANES;
+        QL_I add[4];
+        QL_F by[4];
+        float most = 0;
+        for (int k = 0; k < 4; k++) {
+            add[k] = ql_load_i(offset + i + k * QL_LANES);
+            by[k] = ql_load_f(scale + i + k * QL_LANES);
+            float part = ql_most(by[k]);
+            most = part > most ? part : most;
+        }
+        if (!(most <= QL_LARGEST_SCALE)) break;
+        for (size_t r = 0; r < m; r++) {
+            QL_I v[4];
+            for (int k = 0; k < 4; k++)
+                v[k] = ql_to_i(ql_mul(ql_to_f(ql_add_i(ql_load_i(c + r * ldc + i + k * QL_LANES), add[k])), by[k]));
+            ql_store4(y + r * ldy + i, v, zero, low, high, width);
+        }
+    }
+    for (; i < n; i += QL_LANES) {
         const QL_I add = ql_load_i(offset + i);
         const QL_F by = ql_load_f(scale + i);
         const size_t width = n - i < QL_LANES ? n - i : QL_LANES;
@@ -74,6 +100,21 @@ ql_mul_block(uint8_t *y, const uint8_t *a, const uint8_t *b, int32_t shift, int3
         memcpy(end, rest[2], n);                                                                                       \
     } while (0)
 
+/* 4 * QL_LANES values at once, where no sum comes near the limits of 32 bits. */
+static inline __attribute__((always_inline)) void ql_add_wide(uint8_t *y, const uint8_t *a, const uint8_t *b,
+                                                              int32_t shift, float p, float q, float r) {
+    const QL_F by_a = ql_set_f(p), by_b = ql_set_f(q), from = ql_set_f(r);
+    QL_I v[4];
+    for (size_t i = 0; i < 4; i++) {
+        QL_F sum = ql_fma(ql_to_f(ql_values(b + i * QL_LANES, shift)), by_b, from);
+        v[i] = ql_to_i(ql_fma(ql_to_f(ql_values(a + i * QL_LANES, shift)), by_a, sum));
+    }
+    ql_store4(y, v, shift, 0, 255, 4 * QL_LANES);
+}
+static inline bool ql_small(float v) {
+    return v > -0x1p20f && v < 0x1p20f;
+}
+
 static void qadd(uint8_t *y, const uint8_t *a, const uint8_t *b, size_t n, int32_t shift, float p, float q, float r) {
     QL_ROW(ql_add_block(y, a, b, shift, p, q, r));
 }
@@ -82,11 +123,16 @@ static void qmul(uint8_t *y, const uint8_t *a, const uint8_t *b, size_t n, int32
     QL_ROW(ql_mul_block(y, a, b, shift, za, zb, p, r));
 }
 
-/* P pixels at once share the loads of weights. */
+typedef struct {
+    QL_F least, greatest;
+    int32_t zero, low, high;
+} qd_finish;
+
+/* Pixels side by side share the loads of weights. small: all results fit 32 bits. */
 static inline __attribute__((always_inline)) void qd_pixels(size_t pixels, uint8_t *y, size_t channels, size_t at,
                                                             size_t taps, const uint8_t *const *x, size_t step,
                                                             const void *w, const int32_t *offset, const float *scale,
-                                                            QL_I origin, QL_F least, QL_F greatest) {
+                                                            bool small, const qd_finish *f) {
     const size_t width = channels - at < QD_BLOCK ? channels - at : QD_BLOCK;
     const char *weights = w;
     QL_I acc[2][4];
@@ -102,30 +148,41 @@ static inline __attribute__((always_inline)) void qd_pixels(size_t pixels, uint8
     for (size_t p = 0; p < pixels; p++) {
         for (int i = 0; i < 4; i++) {
             QL_F v = ql_mul(ql_to_f(acc[p][i]), ql_load_f(scale + i * QL_LANES));
-            acc[p][i] = ql_add_i(ql_round(v, least, greatest), origin);
+            acc[p][i] = small ? ql_to_i(v) : ql_round(v, f->least, f->greatest);
         }
-        qd_store(y + p * channels + at, acc[p], width);
+        qd_store(y + p * channels + at, acc[p], f->zero, f->low, f->high, width);
     }
+}
+
+static inline __attribute__((always_inline)) void qd_block(uint8_t *y, size_t n, size_t channels, size_t at,
+                                                           size_t taps, const uint8_t *const *x, size_t step,
+                                                           const void *w, const int32_t *offset, const float *scale,
+                                                           bool small, const qd_finish *f) {
+    const uint8_t *here[TN_QLAST_TAPS];
+    for (size_t t = 0; t < taps; t++) here[t] = x[t];
+    size_t i = 0;
+    for (; i + 2 <= n; i += 2) {
+        qd_pixels(2, y + i * channels, channels, at, taps, here, step, w, offset, scale, small, f);
+        for (size_t t = 0; t < taps; t++) here[t] += 2 * step;
+    }
+    if (i < n) qd_pixels(1, y + i * channels, channels, at, taps, here, step, w, offset, scale, small, f);
 }
 
 static void qdepth(uint8_t *y, size_t n, size_t channels, size_t taps, const uint8_t *const *x, size_t step,
                    const void *w, const int32_t *offset, const float *scale, int32_t zero, int32_t low, int32_t high) {
-    const QL_F least = ql_set_f((float)(low - zero)), greatest = ql_set_f((float)(high - zero));
-    const QL_I origin = ql_set_i(zero);
+    const qd_finish f = {ql_set_f((float)(low - zero)), ql_set_f((float)(high - zero)), zero, low, high};
     const size_t block_bytes = (taps + QD_GROUP - 1) / QD_GROUP * QD_GROUP * QD_BLOCK * QD_SIZE;
     for (size_t at = 0; at < channels; at += QD_BLOCK) {
         const char *weights = (const char *)w + at / QD_BLOCK * block_bytes;
-        const uint8_t *here[TN_QLAST_TAPS];
-        for (size_t t = 0; t < taps; t++) here[t] = x[t];
-        size_t i = 0;
-        for (; i + 2 <= n; i += 2) {
-            qd_pixels(2, y + i * channels, channels, at, taps, here, step, weights, offset + at, scale + at, origin,
-                      least, greatest);
-            for (size_t t = 0; t < taps; t++) here[t] += 2 * step;
+        float most = 0;
+        for (int i = 0; i < 4; i++) {
+            float part = ql_most(ql_load_f(scale + at + i * QL_LANES));
+            most = part > most ? part : most;
         }
-        if (i < n)
-            qd_pixels(1, y + i * channels, channels, at, taps, here, step, weights, offset + at, scale + at, origin,
-                      least, greatest);
+        if (most <= QL_LARGEST_SCALE)
+            qd_block(y, n, channels, at, taps, x, step, weights, offset + at, scale + at, true, &f);
+        else
+            qd_block(y, n, channels, at, taps, x, step, weights, offset + at, scale + at, false, &f);
     }
 }
 
@@ -138,8 +195,10 @@ static void qmax(uint8_t *y, size_t n, size_t taps, const uint8_t *const *x) {
         const size_t width = n - i < QL_WIDE ? n - i : QL_WIDE;
         if (width == QL_WIDE) {
             memcpy(most, x[0] + i, QL_WIDE);
-            for (size_t t = 1; t < taps; t++)
-                for (size_t k = 0; k < QL_WIDE; k++) most[k] = x[t][i + k] > most[k] ? x[t][i + k] : most[k];
+            for (size_t t = 1; t < taps; t++) {
+                const uint8_t *from = x[t] + i;
+                for (size_t k = 0; k < QL_WIDE; k++) most[k] = from[k] > most[k] ? from[k] : most[k];
+            }
             memcpy(y + i, most, QL_WIDE);
         } else {
             for (size_t k = 0; k < width; k++) {
@@ -157,8 +216,10 @@ static void qaverage(uint8_t *y, size_t n, size_t taps, const uint8_t *const *x,
         float sum[QL_WIDE] = {0};
         const size_t width = n - i < QL_WIDE ? n - i : QL_WIDE;
         if (width == QL_WIDE)
-            for (size_t t = 0; t < taps; t++)
-                for (size_t k = 0; k < QL_WIDE; k++) sum[k] += (float)(x[t][i + k] - zero) * scale;
+            for (size_t t = 0; t < taps; t++) {
+                const uint8_t *from = x[t] + i;
+                for (size_t k = 0; k < QL_WIDE; k++) sum[k] += (float)(from[k] - zero) * scale;
+            }
         else
             for (size_t t = 0; t < taps; t++)
                 for (size_t k = 0; k < width; k++) sum[k] += (float)(x[t][i + k] - zero) * scale;

@@ -53,6 +53,17 @@ static inline void ql_store(uint8_t *y, int32_t v, size_t n) {
     *y = (uint8_t)v;
 }
 
+static inline float ql_most(float v) {
+    return v < 0 ? -v : v >= 0 ? v : INFINITY;
+}
+static inline uint8_t limit(int32_t v, int32_t zero, int32_t low, int32_t high) {
+    v = v < low - zero ? low - zero : v > high - zero ? high - zero : v;
+    return (uint8_t)(v + zero);
+}
+static inline void ql_store4(uint8_t *y, const int32_t *v, int32_t zero, int32_t low, int32_t high, size_t n) {
+    for (size_t i = 0; i < 4 && i < n; i++) y[i] = limit(v[i], zero, low, high);
+}
+
 static void qlook_up(uint8_t *y, const uint8_t *x, size_t n, const uint8_t *table) {
     for (size_t i = 0; i < n; i++) y[i] = table[x[i]];
 }
@@ -75,8 +86,8 @@ static inline void qd_add(int32_t *acc, const qd_bytes *x, const char *w) {
     __builtin_memcpy(by, w, sizeof by);
     for (size_t i = 0; i < 4 && i < x->n; i++) acc[i] = (int32_t)((uint32_t)acc[i] + (uint32_t)(x->p[i] * by[i]));
 }
-static inline void qd_store(uint8_t *y, const int32_t *v, size_t n) {
-    for (size_t i = 0; i < 4 && i < n; i++) y[i] = (uint8_t)v[i];
+static inline void qd_store(uint8_t *y, const int32_t *v, int32_t zero, int32_t low, int32_t high, size_t n) {
+    ql_store4(y, v, zero, low, high, n);
 }
 
 #include "kernels/qlast_rows.h"

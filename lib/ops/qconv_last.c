@@ -21,7 +21,7 @@
 #include <stdio.h>
 
 enum { X, W, SCALE, BIAS, TABLE, RESIDUAL, AFTER, INPUTS };
-enum { TILE_M = 32, TILE_N = 64, BLOCK_BYTES = 48 << 10, MOST_ROWS = 256 };
+enum { TILE_M = 64, TILE_N = 64, BLOCK_BYTES = 48 << 10, MOST_ROWS = 256 };
 
 typedef struct qconv {
     const tn_qgemm_layout *layout;

@@ -19,8 +19,8 @@ static void rows_equal_scalar_at_every_cpu_level(void **state) {
     (void)state;
     const tn_kernels *scalar = tn_kernels_at(TN_CPU_SCALAR);
     static uint8_t a[4 * COUNT + 64], b[COUNT], table[256], y1[ROWS * COUNT], y2[ROWS * COUNT];
-    static int32_t c[ROWS * COUNT + TN_QLAST_PAD], offset[COUNT + TN_QLAST_PAD], s1[COUNT], s2[COUNT];
-    static float scale[COUNT + TN_QLAST_PAD];
+    static int32_t c[ROWS * COUNT + TN_QLAST_PAD], offset[COUNT + 8 + TN_QLAST_PAD], s1[COUNT], s2[COUNT];
+    static float scale[COUNT + 8 + TN_QLAST_PAD];
     fill(a, sizeof a), fill(b, sizeof b), fill(table, sizeof table), fill(s1, sizeof s1);
     for (size_t i = 0; i < TN_COUNT(c); i++) c[i] = (int32_t)random_bits() % 20000;
     for (size_t i = 0; i < COUNT; i++) {
@@ -35,6 +35,9 @@ static void rows_equal_scalar_at_every_cpu_level(void **state) {
             assert_memory_equal(y1, y2, sizeof y1);
             scalar->qfinish(y1, COUNT, c, COUNT, ROWS, n, offset, scale, 7, 0, 255);
             k->qfinish(y2, COUNT, c, COUNT, ROWS, n, offset, scale, 7, 0, 255);
+            assert_memory_equal(y1, y2, sizeof y1);
+            scalar->qfinish(y1, COUNT, c, COUNT, ROWS, n, offset + 8, scale + 8, 7, 3, 200);
+            k->qfinish(y2, COUNT, c, COUNT, ROWS, n, offset + 8, scale + 8, 7, 3, 200);
             assert_memory_equal(y1, y2, sizeof y1);
             for (int32_t shift = 0; shift <= 128; shift += 128) {
                 scalar->qadd(y1, a, b, n, shift, 0.5f, 0.3f, 3.25f), k->qadd(y2, a, b, n, shift, 0.5f, 0.3f, 3.25f);
