@@ -47,3 +47,19 @@ says control_loop '^150 cycles$' "$bin/control_loop" "$work/model.onnx" 150
 wait
 grep -q 'the old model stays' "$work/out"
 grep -q 'a new model is ready' "$work/out"
+
+# A store's newest version is followed, a bad one is not.
+tenon=${TENON_COMMAND:-build/tenon}
+$tenon store create "$work/store" >/dev/null
+$tenon store put "$work/store" "$work/good.onnx" press:1.0.0 >/dev/null
+(
+    sleep 0.3
+    head -c 40 "$work/good.onnx" >"$work/cut.onnx"
+    $tenon store put "$work/store" "$work/cut.onnx" press:1.1.0
+    sleep 0.3
+    $tenon store put "$work/store" "$work/good.onnx" press:1.2.0
+) >/dev/null &
+says follow_model '^1 changes, 0 failures$' "$bin/follow_model" "$work/store" press 150
+wait
+grep -q 'goes on with what it has: .*press:1.1.0' "$work/out"
+grep -Eq '^cycle [1-9][0-9]*: version 1.2.0$' "$work/out"

@@ -18,7 +18,8 @@ build/asan/tests/fuzz/variants -n 10000 -j "$jobs" \
 EXAMPLES=build/asan/examples tests/examples.sh
 TENON_COMMAND=build/asan/tenon build/venv/bin/python -m unittest discover -s tests/command
 
-threads="build/tsan/tests/unit/threads build/tsan/tests/unit/session build/tsan/examples/shared_model"
+threads="build/tsan/tests/unit/threads build/tsan/tests/unit/session build/tsan/tests/unit/subscription
+    build/tsan/examples/shared_model"
 run BUILD=build/tsan SANITIZE=-fsanitize=thread $threads
 tests/run-programs.sh $threads
 

@@ -6,5 +6,6 @@
 #include <tenon/operators.h>
 #include <tenon/session.h>
 #include <tenon/store.h>
+#include <tenon/subscription.h>
 
 #endif

@@ -16,9 +16,10 @@ static void fail(tn_output *o, const char *what) {
 static void close_all(tn_output *o) {
     if (o->file >= 0) close(o->file);
     if (o->file >= 0 && o->temporary) unlink(o->temporary);
+    size_t length = o->path ? strlen(o->path) : 0;
     tn_free(NULL, o->buffer, BUFFER_BYTES);
-    tn_free(NULL, o->path, o->path ? strlen(o->path) + 1 : 0);
-    tn_free(NULL, o->temporary, o->path ? strlen(o->path) + 32 : 0);
+    tn_free(NULL, o->temporary, length + 32);
+    tn_free(NULL, o->path, length + 1);
     *o = (tn_output){.file = -1, .status = o->status};
 }
 

@@ -1,6 +1,6 @@
 /* A library without libsodium or jansson has no stores, and says so. */
 #include "base/base.h"
-#include <tenon/store.h>
+#include <tenon/subscription.h>
 
 #define ABSENT(name, ...)                                                                                              \
     tn_status name(__VA_ARGS__) {                                                                                      \
@@ -23,3 +23,13 @@ ABSENT(tn_store_verify, tn_store *s, void (*on_fault)(void *context, const char 
        int *out_faults)
 ABSENT(tn_store_repair, const char *path, const char *mirror, int *out_mended)
 ABSENT(tn_store_audit, tn_store *s, int index, tn_store_event *out_event)
+
+ABSENT(tn_subscription_open, const char *store, const char *reference, const tn_subscription_options *options,
+       tn_subscription **out_subscription)
+void tn_subscription_close(tn_subscription *subscription) {}
+ABSENT(tn_subscription_poll, tn_subscription *s, bool *out_changed)
+ABSENT(tn_subscription_follow, tn_subscription *s, const char *reference)
+ABSENT(tn_subscription_rollback, tn_subscription *s)
+ABSENT(tn_subscription_acquire, tn_subscription *s, tn_lease *out_lease)
+void tn_subscription_release(tn_subscription *s, tn_lease *lease, bool failed) {}
+ABSENT(tn_subscription_info, tn_subscription *s, tn_subscription_state *out_state)

@@ -1,0 +1,72 @@
+/* A program that follows a model in a store and changes over to each new version while it runs; a thread of its own looks
+ * for them.
+ *
+ *     follow_model STORE REFERENCE CYCLES
+ *
+ * Each cycle runs the model on zeros. Put a new version into the store meanwhile:
+ *     tenon store put STORE press.onnx press:1.1.0 */
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <tenon/tenon.h>
+#include <time.h>
+
+static atomic_bool done;
+
+static void wait_ms(long ms) {
+    struct timespec t = {ms / 1000, ms % 1000 * 1000000};
+    while (nanosleep(&t, &t) != 0 && errno == EINTR) {
+    }
+}
+
+static void *look(void *context) {
+    tn_subscription *sub = context;
+    bool changed;
+    while (!atomic_load(&done)) {
+        if (tn_subscription_poll(sub, &changed) != TN_OK) printf("goes on with what it has: %s\n", tn_last_error());
+        wait_ms(50);
+    }
+    return NULL;
+}
+
+int main(int count, char **arguments) {
+    if (count != 4) {
+        fprintf(stderr, "usage: follow_model STORE REFERENCE CYCLES\n");
+        return 2;
+    }
+    tn_subscription *sub;
+    tn_subscription_options options = {.struct_size = sizeof options, .trial_requests = 20};
+    if (tn_subscription_open(arguments[1], arguments[2], &options, &sub) != TN_OK) {
+        fprintf(stderr, "follow_model: %s\n", tn_last_error());
+        return 1;
+    }
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, look, sub) != 0) return 1;
+    char version[TN_STORE_NAME] = "";
+    int failures = 0;
+    for (long cycle = 0, cycles = atol(arguments[3]); cycle < cycles; cycle++) {
+        tn_lease lease;
+        tn_status status = tn_subscription_acquire(sub, &lease);
+        if (status == TN_OK) {
+            status = tn_session_run(lease.session); /* on the zeros that it was warmed with */
+            if (strcmp(version, lease.version.version) != 0) {
+                memcpy(version, lease.version.version, sizeof version);
+                printf("cycle %ld: version %s\n", cycle, version);
+                fflush(stdout);
+            }
+            tn_subscription_release(sub, &lease, status != TN_OK);
+        }
+        failures += status != TN_OK;
+        wait_ms(10);
+    }
+    atomic_store(&done, true);
+    pthread_join(thread, NULL);
+    tn_subscription_state state = {.struct_size = sizeof state};
+    if (tn_subscription_info(sub, &state) == TN_OK)
+        printf("%llu changes, %d failures\n", (unsigned long long)state.changes, failures);
+    tn_subscription_close(sub);
+    return failures != 0;
+}
