@@ -10,6 +10,7 @@ int check_command(const settings *s) {
         emit_object(&j, NULL);
         emit_text(&j, "model", s->model);
         emit_bool(&j, "valid", good);
+        if (h.open_size) emit_int(&j, "open_size", h.open_size);
         emit_text(&j, "stage", good ? NULL : h.stage);
         emit_text(&j, "status", h.status ? tn_status_text(h.status) : NULL);
         emit_text(&j, "error", h.status ? tn_last_error() : NULL);
@@ -17,7 +18,9 @@ int check_command(const settings *s) {
     } else if (good) {
         printf("%s is valid and runs: %d nodes", s->model, tn_graph_node_count(tn_model_graph(h.model)));
         if (h.node_count >= 0) printf(" (%d before the passes)", h.node_count);
-        printf(", instruction set %s\n", tn_model_cpu(h.model));
+        printf(", instruction set %s", tn_model_cpu(h.model));
+        if (h.open_size > 1) printf(", with %lld for dimensions that the model leaves open", (long long)h.open_size);
+        printf("\n");
     } else {
         printf("%s does not run: it failed at: %s\n", s->model, h.stage);
     }

@@ -42,7 +42,19 @@ static bool parse_dim(const char *word, const char *text, char stop, int64_t *ou
     return false;
 }
 
-static bool input_dims(const settings *s, const tn_value_info *info, int *out_rank, int64_t *dims) {
+/* Whether an input that is no list has the symbol as its first dimension, which is mostly a number of inputs. */
+static bool is_leading(const host *h, const char *symbol) {
+    tn_value_info info;
+    for (int i = 0; symbol && i < tn_model_input_count(h->model); i++)
+        if (tn_model_input_info(h->model, i, &info) == TN_OK && info.rank > 1 && info.symbols[0] &&
+            strcmp(info.symbols[0], symbol) == 0)
+            return true;
+    return false;
+}
+
+/* The first dimension of several stays 1, wherever it stands. */
+static bool input_dims(host *h, int64_t size_of_open, const tn_value_info *info, int *out_rank, int64_t *dims) {
+    const settings *s = h->settings;
     const char *text = NULL, *word = NULL, *end;
     for (size_t i = 0; i < s->shapes.count; i++)
         if (about(s->shapes.items[i], info->name)) text = about(word = s->shapes.items[i], info->name);
@@ -58,12 +70,19 @@ static bool input_dims(const settings *s, const tn_value_info *info, int *out_ra
         return true;
     }
     if (info->rank > 0) *out_rank = info->rank;
+    int open_count = 0;
+    for (int i = *out_rank > 1; i < *out_rank; i++) open_count += info->dims[i] < 0 && !is_leading(h, info->symbols[i]);
+    if (open_count > 1 && size_of_open > 320) size_of_open = 320; /* two of a second of sound are too much */
     for (int i = 0; i < *out_rank; i++) {
-        dims[i] = info->dims[i] >= 0 ? info->dims[i] : 1;
+        bool open = info->dims[i] < 0;
+        dims[i] = open ? 1 : info->dims[i];
         for (size_t k = 0; info->symbols[i] && k < s->dims.count; k++) {
             const char *size = about(s->dims.items[k], info->symbols[i]);
             if (size && !parse_dim(s->dims.items[k], size, 0, &dims[i], &end)) return false;
+            if (size) open = false;
         }
+        if (open && (i > 0 || *out_rank == 1) && !is_leading(h, info->symbols[i]))
+            h->open_size = dims[i] = size_of_open;
     }
     return true;
 }
@@ -116,7 +135,7 @@ static void input_path(const settings *s, const tn_value_info *info, int index, 
     }
 }
 
-static bool set_input(host *h, int index, uint64_t *random) {
+static bool set_input(host *h, int64_t size_of_open, int index, uint64_t *random) {
     tn_value_info info;
     char path[4096];
     if (!host_check(h, "input", tn_model_input_info(h->model, index, &info))) return false;
@@ -138,7 +157,7 @@ static bool set_input(host *h, int index, uint64_t *random) {
         }
         if (strcmp(info.kind, "optional") == 0 && !info.dtype)
             return host_check(h, info.name, tn_session_set_input_none(h->session, index));
-        if (!input_dims(h->settings, &info, &rank, dims)) return false;
+        if (!input_dims(h, size_of_open, &info, &rank, dims)) return false;
         settings of_input = *h->settings;
         for (size_t k = 0; k < of_input.values.count; k++) {
             const char *value = about(of_input.values.items[k], info.name);
@@ -164,23 +183,42 @@ static bool set_input(host *h, int index, uint64_t *random) {
     return host_check(h, info.name, tn_session_set_input(h->session, index, made[0]));
 }
 
-bool host_start(host *h, bool profile) {
+/* False with the status of a preparation that failed, or with TN_OK and the rest said. */
+static bool start(host *h, bool profile, int64_t size_of_open, tn_status *prepared) {
     const settings *s = h->settings;
     tn_session_options options = {
         .struct_size = sizeof options, .threads = (int)s->threads, .seed = (uint64_t)s->seed, .profile = profile};
     uint64_t random = (uint64_t)s->seed;
+    *prepared = TN_OK;
+    h->open_size = 0;
     h->stage = "session";
-    if (!check_names(h)) return false;
     if (!host_check(h, s->model, tn_session_create(h->model, &options, &h->session))) return false;
     watch(h->session);
     h->stage = "inputs";
     for (int i = 0; i < tn_model_input_count(h->model); i++)
-        if (!set_input(h, i, &random)) return false;
+        if (!set_input(h, size_of_open, i, &random)) return false;
     h->stage = "prepare";
     progress(s, "preparing");
-    double start = now_ms();
-    if (!host_check(h, s->model, tn_session_prepare(h->session))) return false;
-    h->prepare_ms = now_ms() - start;
+    double begin = now_ms();
+    *prepared = tn_session_prepare(h->session);
+    h->prepare_ms = now_ms() - begin;
+    return *prepared == TN_OK;
+}
+
+bool host_start(host *h, bool profile) {
+    /* Letters, small pictures, pictures, a second of sound; and 1 once more, so that its failure is the one to be told. */
+    static const int64_t sizes[] = {1, 32, 320, 16000, 1};
+    tn_status prepared = TN_OK;
+    h->stage = "session";
+    if (!check_names(h)) return false;
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        if (i) host_stop(h);
+        if (start(h, profile, sizes[i], &prepared)) break;
+        if (prepared == TN_OK) return false;
+        bool other = prepared == TN_E_SHAPE || prepared == TN_E_INVALID || prepared == TN_E_LIMIT;
+        if (!h->open_size || !other || interrupted()) break;
+    }
+    if (!host_check(h, h->settings->model, prepared)) return false;
     h->stage = "run";
     return true;
 }

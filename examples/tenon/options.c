@@ -21,7 +21,8 @@ typedef struct row {
 static const row rows[] = {
     {"--input", "NAME=FILE", WORDS, AT(inputs), LOADERS, "contents of an input; may be repeated", 0},
     {"--value", "NAME=X", WORDS, AT(values), LOADERS, "number in all elements of an input; may be repeated", 0},
-    {"--dim", "NAME=N", WORDS, AT(dims), LOADERS, "size of a symbolic dimension (default 1); may be repeated", 0},
+    {"--dim", "NAME=N", WORDS, AT(dims), LOADERS,
+     "size of a symbolic dimension (default: 1, or what the model takes); may be repeated", 0},
     {"--shape", "INPUT=N,N,..", WORDS, AT(shapes), LOADERS, "shape of a random input; may be repeated", 0},
     {"--seed", "N", COUNT, AT(seed), LOADERS, "of random inputs and random operators (default 0)", 0},
     {"--low", "X", REAL, AT(low), RUN | BENCH | CHECK, "least value of random floats (default -1)", -1},

@@ -66,12 +66,14 @@ typedef struct host {
     int pass_count;
     int node_count; /* as imported, if there are passes */
     double load_ms, prepare_ms;
+    int64_t open_size; /* of dimensions that model and caller leave open; 0: there are none */
     const char *stage; /* what was under way: "load", "prepare"... */
     tn_status status;  /* why it failed, if the library said so */
 } host;
 
 bool host_load(host *h, const settings *s);
-bool host_start(host *h, bool profile); /* session, inputs, preparation */
+/* Session, inputs, preparation. Dimensions that nobody has given a size get 1, or another one that the model takes. */
+bool host_start(host *h, bool profile);
 bool host_run(host *h);
 void host_stop(host *h); /* the session alone */
 void host_close(host *h);

@@ -203,6 +203,17 @@ class Command(unittest.TestCase):
         self.assertEqual((report["valid"], report["stage"]), (False, "load"))
         self.assertTrue(report["error"])
 
+    def test_open_dimensions_get_a_size_that_the_model_takes(self):
+        weights = numpy_helper.from_array(np.ones((1, 1, 9, 9), np.float32), "w")
+        image = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 1, "height", "width"])
+        y = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
+        graph = helper.make_graph([helper.make_node("Conv", ["x", "w"], ["y"])], "g", [image], [y], [weights])
+        path = self.folder / "picture.onnx"
+        onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+        report = self.tell("check", path)
+        self.assertEqual((report["valid"], report["open_size"]), (True, 32))
+        self.assertIn("kernel reaches", self.tell("check", path, "--dim", "height=4", code=1)["error"])
+
     # what is refused
 
     def test_wrong_usage_is_exit_code_2(self):
