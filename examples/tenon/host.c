@@ -52,7 +52,7 @@ static bool is_leading(const host *h, const char *symbol) {
     return false;
 }
 
-/* The first dimension of several stays 1, wherever it stands. */
+/* The first dimension of several stays 1, wherever it stands. size_of_open: see host_start. */
 static bool input_dims(host *h, int64_t size_of_open, const tn_value_info *info, int *out_rank, int64_t *dims) {
     const settings *s = h->settings;
     const char *text = NULL, *word = NULL, *end;
@@ -70,8 +70,10 @@ static bool input_dims(host *h, int64_t size_of_open, const tn_value_info *info,
         return true;
     }
     if (info->rank > 0) *out_rank = info->rank;
-    int open_count = 0;
-    for (int i = *out_rank > 1; i < *out_rank; i++) open_count += info->dims[i] < 0 && !is_leading(h, info->symbols[i]);
+    int open_count = 0, first_open = size_of_open < 0 ? *out_rank - 1 : *out_rank > 1;
+    if (size_of_open < 0) size_of_open = -size_of_open;
+    for (int i = *out_rank ? first_open : 0; i < *out_rank; i++)
+        open_count += info->dims[i] < 0 && !is_leading(h, info->symbols[i]);
     if (open_count > 1 && size_of_open > 320) size_of_open = 320; /* two of a second of sound are too much */
     for (int i = 0; i < *out_rank; i++) {
         bool open = info->dims[i] < 0;
@@ -81,8 +83,7 @@ static bool input_dims(host *h, int64_t size_of_open, const tn_value_info *info,
             if (size && !parse_dim(s->dims.items[k], size, 0, &dims[i], &end)) return false;
             if (size) open = false;
         }
-        if (open && (i > 0 || *out_rank == 1) && !is_leading(h, info->symbols[i]))
-            h->open_size = dims[i] = size_of_open;
+        if (open && i >= first_open && !is_leading(h, info->symbols[i])) h->open_size = dims[i] = size_of_open;
     }
     return true;
 }
@@ -206,8 +207,9 @@ static bool start(host *h, bool profile, int64_t size_of_open, tn_status *prepar
 }
 
 bool host_start(host *h, bool profile) {
-    /* Letters, small pictures, pictures, a second of sound; and 1 once more, so that its failure is the one to be told. */
-    static const int64_t sizes[] = {1, 32, 320, 16000, 1};
+    /* Letters, small pictures, lines of text, pictures, a second of sound; negative: of last dimensions alone, as where sound comes with
+     * a state. And 1 once more, so that its failure is the one to be told. */
+    static const int64_t sizes[] = {1, 32, 48, 320, -320, 16000, -16000, 1};
     tn_status prepared = TN_OK;
     h->stage = "session";
     if (!check_names(h)) return false;
