@@ -21,6 +21,8 @@ step "real models"
 tests/models/check.sh
 step "ONNX files written"
 tests/export/check.sh
+step "model files"
+tests/model_file/check.sh
 step installation
 tests/install.sh
 step examples

@@ -1,4 +1,6 @@
 /* tenon convert: a model in another form. */
+#include <stdlib.h>
+#include <string.h>
 #include "tool.h"
 
 static bool save_onnx(const settings *s, const tn_graph *graph) {
@@ -7,17 +9,47 @@ static bool save_onnx(const settings *s, const tn_graph *graph) {
     return status == TN_OK || complain_status(s->target, status);
 }
 
+static bool save_tenon(const settings *s, const tn_graph *graph) {
+    tn_model_file_options options = {.struct_size = sizeof options, .compress = s->compress};
+    void *data = NULL;
+    char *manifest = NULL;
+    size_t size = 0;
+    if (s->manifest) {
+        if (!file_read(s->manifest, &data, &size)) return false;
+        if (memchr(data, 0, size)) {
+            complain("%s: there is a zero byte in it; manifests are text", s->manifest);
+            free(data);
+            return false;
+        }
+        manifest = tool_alloc(size + 1, 1);
+        memcpy(manifest, data, size);
+        options.manifest = manifest;
+    }
+    tn_status status = tn_graph_save(graph, s->target, &options);
+    free(manifest);
+    free(data);
+    return status == TN_OK || complain_status(s->manifest ? s->manifest : s->target, status);
+}
+
+static const struct form {
+    const char *ending;
+    bool (*save)(const settings *s, const tn_graph *graph);
+} forms[] = {{".onnx", save_onnx}, {".tenon", save_tenon}};
+
 int convert_command(const settings *s) {
     tn_graph *graph;
-    if (!ends_with(s->target, ".onnx")) {
-        complain("%s: models are written as .onnx", s->target);
+    tn_model_options options = {.struct_size = sizeof options, .verify_weights = true};
+    const struct form *form = forms, *end = forms + sizeof forms / sizeof forms[0];
+    while (form < end && !ends_with(s->target, form->ending)) form++;
+    if (form == end) {
+        complain("%s: models are written as .onnx or .tenon", s->target);
         return EXIT_USAGE;
     }
     progress(s, "loading %s", s->model);
-    tn_status status = tn_graph_load(s->model, NULL, &graph);
+    tn_status status = tn_graph_load(s->model, &options, &graph);
     bool good = status == TN_OK || complain_status(s->model, status);
     progress(s, "writing %s", s->target);
-    good = good && save_onnx(s, graph);
+    good = good && form->save(s, graph);
     progress(s, NULL);
     tn_graph_destroy(graph);
     return good ? EXIT_OK : EXIT_FAILED;

@@ -18,8 +18,12 @@ static void on_pass(void *context, const char *pass, int before, int after, int 
 
 bool host_load(host *h, const settings *s) {
     *h = (host){.settings = s, .stage = "load", .node_count = -1};
-    tn_model_options options = {
-        .struct_size = sizeof options, .cpu = s->cpu, .skip_passes = s->skip_passes, .on_pass = on_pass, .context = h};
+    tn_model_options options = {.struct_size = sizeof options,
+                                .cpu = s->cpu,
+                                .skip_passes = s->skip_passes,
+                                .on_pass = on_pass,
+                                .context = h,
+                                .verify_weights = s->verify};
     progress(s, "loading %s", s->model);
     double start = now_ms();
     if (!host_check(h, s->model, tn_model_load(s->model, &options, &h->model))) return false;

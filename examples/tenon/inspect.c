@@ -241,6 +241,7 @@ static void show(const host *h, const settings *s, const costs *c, bool prepared
         if (c->inner_nodes) printf(" and %d in the bodies of If, Loop and Scan", c->inner_nodes);
         printf(", instruction set %s\n", tn_model_cpu(h->model));
     }
+    manifest_show(h->model, s->model, j);
     show_ends(h, j, "inputs", tn_model_input_count(h->model), tn_model_input_info, tn_graph_input_value);
     show_ends(h, j, "outputs", tn_model_output_count(h->model), tn_model_output_info, tn_graph_output_value);
     show_sizes(h, c, prepared, j);

@@ -21,7 +21,8 @@ const command commands[] = {
     {"check", CHECK, check_command, "MODEL", "say whether a model is valid and Tenon runs all of it",
      "The model is loaded, prepared and run on random input; the exit code is 0 if all of that works.\n"},
     {"convert", CONVERT, convert_command, "IN OUT", "write a model in another form",
-     "The form is that of OUT's name: .onnx. What is there is replaced by the complete new file, or stays.\n"},
+     "The form is that of OUT's name: .onnx or .tenon. What is there is replaced by the complete new file, or stays.\n"
+     "A manifest goes along from .tenon to .tenon, and through .onnx, as metadata; --manifest gives another.\n"},
     {"store", STORE, store_command, "VERB FOLDER ...", "keep versions of models in a folder",
      "tenon store create FOLDER              a new, empty store\n"
      "tenon store put FOLDER FILE NAME:1.2.0 a new version; --parent, --licence, --description say more of it\n"

@@ -42,6 +42,8 @@ static const row rows[] = {
     {"--threads", "N", COUNT, AT(threads), RUN | BENCH | CHECK, "threads to compute with (default 1)", 1},
     {"--cpu", "LEVEL", TEXT, AT(cpu), LOADERS,
      "instruction set to stay within: scalar, avx2, avx512, vnni, amx, neon...", 0},
+    {"--manifest", "FILE", TEXT, AT(manifest), CONVERT, "what a .tenon says of the model, as YAML", 0},
+    {"--compress", NULL, FLAG, AT(compress), CONVERT, "deflate graph and weights of a .tenon", 0},
     {"--external-data", NULL, FLAG, AT(external), CONVERT, "weights in a file beside the .onnx", 0},
     {"--parent", "REFERENCE", TEXT, AT(parent), STORE, "put: the version that this one was made from", 0},
     {"--licence", "SPDX", TEXT, AT(licence), STORE, "put: such as Apache-2.0", 0},
@@ -91,7 +93,8 @@ bool options_parse(const command *c, int count, char **arguments, settings *out)
                       .shapes.items = items + 2 * count,
                       .compares.items = items + 3 * count,
                       .values.items = items + 4 * count,
-                      .operands.items = items + 5 * count};
+                      .operands.items = items + 5 * count,
+                      .verify = c->bit == CHECK};
     for (const row *r = rows; r < rows + ROWS; r++)
         if (r->kind == COUNT || r->kind == REAL) *(double *)((char *)out + r->offset) = r->fallback;
     bool good = true;

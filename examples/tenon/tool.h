@@ -22,6 +22,7 @@ typedef struct settings {
     words inputs, values, dims, shapes, compares, operands;
     double threads, seed, runs, warmup, rtol, atol, low, high;
     bool help, json, quiet, nodes, passes, profile, compress, external;
+    bool verify; /* every byte of a model file */
 } settings;
 
 typedef struct command {
@@ -128,6 +129,9 @@ typedef struct costs {
 } costs;
 void costs_make(host *h, costs *out);
 void costs_free(costs *c);
+
+/* manifest.c: what a model file says of itself; nothing for other files. */
+void manifest_show(const tn_model *model, const char *path, json *j);
 
 /* svg.c */
 bool svg_write(const costs *c, const char *path);

@@ -3,8 +3,9 @@
  *     tn_model *model;
  *     if (tn_model_load("press.onnx", NULL, &model) != TN_OK) fprintf(stderr, "%s\n", tn_last_error());
  *
- * Loading reads an ONNX file through mmap (the file must stay unchanged while the model lives), checks all of it, lifts
- * its operators to their newest versions, and runs the passes. Weights are used where they lie in the file. */
+ * Loading reads an ONNX file or a model file (model_file.h), which its first bytes tell apart, through mmap: the file must
+ * stay unchanged while the model lives. It checks all of it, lifts operators to their newest versions, and runs the passes.
+ * Weights are used where they lie in the file. */
 #ifndef TENON_MODEL_H
 #define TENON_MODEL_H
 
@@ -29,10 +30,11 @@ typedef struct tn_model_options {
     /* Called after each pass with its name and how many nodes there were and are, and how often it applied. */
     void (*on_pass)(void *context, const char *pass, int nodes_before, int nodes_after, int changes);
     void *context;
+    bool verify_weights; /* compare the weights of a model file with their SHA-256: see model_file.h */
 } tn_model_options;
 
 TN_API tn_status tn_model_load(const char *path, const tn_model_options *options, tn_model **out_model);
-/* From memory that must outlive the model. External tensor data is looked for in `folder` (NULL: refused). */
+/* From memory that must outlive the model, and should be aligned to 64 bytes if it is a model file. External tensor data is looked for in `folder` (NULL: refused). */
 TN_API tn_status tn_model_load_memory(const void *data, size_t size, const char *folder,
                                       const tn_model_options *options, tn_model **out_model);
 /* Takes the graph over, also on failure. */

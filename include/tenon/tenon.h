@@ -2,6 +2,8 @@
 #ifndef TENON_TENON_H
 #define TENON_TENON_H
 
+#include <tenon/manifest.h>
+#include <tenon/model_file.h>
 #include <tenon/onnx.h>
 #include <tenon/operators.h>
 #include <tenon/session.h>

@@ -11,6 +11,7 @@
 #include "import/pb_write.h"
 
 #define TN_WEIGHT_ALIGNMENT 64
+#define TN_MANIFEST_METADATA "tenon.manifest" /* the key of a manifest among an ONNX file's metadata */
 
 /* Elements that lie outside of the message, each at a multiple of TN_WEIGHT_ALIGNMENT. */
 typedef struct tn_weight {
@@ -29,6 +30,7 @@ typedef struct tn_weights {
 typedef struct tn_export_options {
     const char *location; /* of weights outside; NULL: all in the message */
     size_t outside_from;  /* tensors of at least so many bytes go there */
+    bool bare;            /* without the manifest, which has a place of its own */
 } tn_export_options;
 
 /* Writes the graph to `out`, and lists in `weights` what goes outside; both may point into the graph. `scratch` holds the

@@ -163,6 +163,13 @@ static tn_status check_ends(const tn_graph *graph, const char *what, int count, 
     return TN_OK;
 }
 
+static void put_metadata(tn_pb_out *out, const char *key, const char *value) {
+    tn_pb_mark entry = tn_pb_open(out, 14);
+    tn_pb_put_text(out, 1, key);
+    tn_pb_put_text(out, 2, value);
+    tn_pb_close(out, entry);
+}
+
 tn_status tn_export_onnx(const tn_graph *graph, const tn_export_options *options, tn_region *scratch, tn_pb_out *out,
                          tn_weights *weights) {
     tn_exporter exporter = {.options = options, .scratch = scratch, .out = out, .weights = weights};
@@ -181,10 +188,10 @@ tn_status tn_export_onnx(const tn_graph *graph, const tn_export_options *options
         tn_pb_close(out, import);
     }
     for (int i = 0; i + 1 < graph->metadata_count; i += 2) {
-        tn_pb_mark entry = tn_pb_open(out, 14);
-        tn_pb_put_text(out, 1, graph->metadata[i]);
-        tn_pb_put_text(out, 2, graph->metadata[i + 1]);
-        tn_pb_close(out, entry);
+        bool manifest = strcmp(graph->metadata[i], TN_MANIFEST_METADATA) == 0;
+        if (!manifest || !(options->bare || graph->manifest))
+            put_metadata(out, graph->metadata[i], graph->metadata[i + 1]);
     }
+    if (graph->manifest && !options->bare) put_metadata(out, TN_MANIFEST_METADATA, graph->manifest);
     return out->status;
 }

@@ -67,7 +67,7 @@ static tn_status save_data(tn_region *scratch, const char *path, const char *nam
 /* Exports for a file with external data: once to know the weights, and again with the name that follows from them. */
 static tn_status export_outside(const tn_graph *graph, const char *path, tn_region *scratch, tn_pb_out *message) {
     tn_weights weights = {0};
-    tn_export_options options = {"", OUTSIDE_FROM};
+    tn_export_options options = {"", OUTSIDE_FROM, false};
     tn_pb_out_free(message);
     TN_TRY(tn_export_onnx(graph, &options, scratch, message, &weights));
     options.location = data_name(scratch, path, &weights);

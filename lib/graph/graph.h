@@ -89,6 +89,8 @@ struct tn_graph {
     int symbol_count, symbol_capacity;
     const char **metadata;                 /* of the root only: keys and values in turn */
     int metadata_count, metadata_capacity; /* of both */
+    const char *manifest, *digest;         /* of the root only: of the model file that it came from, or NULL */
+    bool newer_manifest;                   /* that file is of a newer minor version than ours */
     tn_op *custom;                         /* of the root only: the host's operators */
     size_t custom_count;
     struct tn_keeper *keepers; /* of the root only: what to release with the graph, as file mappings */

@@ -32,9 +32,6 @@ bool tn_image_png(tn_string file, const tn_image_memory *memory, tn_image *out);
 bool tn_image_pnm(tn_string file, const tn_image_memory *memory, tn_image *out);
 bool tn_image_tiff(tn_string file, const tn_image_memory *memory, tn_image *out);
 
-/* Zlib's format (RFC 1950 and 1951) to exactly `size` bytes. */
-bool tn_inflate(const uint8_t *in, size_t in_size, uint8_t *out, size_t size);
-
 #define TN_IMAGE_PIXELS ((size_t)1 << 28)
 
 /* Sizes that are sane, and memory for the pixels. */

@@ -1,5 +1,6 @@
 /* PNG (the second edition of its specification): all colour types, 1 to 16 bits a sample, not interlaced. Alpha is
  * dropped; of 16 bits the higher 8 count. */
+#include "base/deflate.h"
 #include "image/image.h"
 
 typedef struct png {

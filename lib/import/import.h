@@ -7,6 +7,8 @@
 /* Fills an empty root graph. `data` must outlive it: weights are used in place. External data is looked for in `folder`
  * (NULL: refused). */
 tn_status tn_import_onnx(const void *data, size_t size, const char *folder, tn_graph *graph);
+/* Likewise the graph of a model file: external data are in `weights`, which must outlive it too, under `location` alone. */
+tn_status tn_import_sections(tn_string message, const char *location, tn_string weights, tn_graph *graph);
 /* Maps a whole file to read. An empty file is no failure: contents->size is 0. */
 tn_status tn_map_file(const char *path, tn_string *contents);
 /* Ends the mapping now, or when the graph goes. */

@@ -69,7 +69,9 @@ typedef struct tn_unknown_op {
 typedef struct tn_importer {
     tn_graph *root;
     tn_region *scratch;
-    const char *folder; /* NULL: no external data */
+    const char *folder;   /* NULL: no external data */
+    const char *location; /* the one place of external data, if it is not a folder: */
+    tn_string weights;
     int function_count;
     tn_function *functions;
     tn_names function_names; /* the first function of each name */

@@ -32,19 +32,34 @@ static tn_status open_file(tn_importer *importer, tn_string location, tn_externa
     return TN_OK;
 }
 
-tn_status tn_onnx_external(tn_importer *importer, const tn_onnx_tensor *t, tn_string *bytes) {
-    if (!stays_inside(t->location))
+/* The contents of the file, or of the section, that the tensor names. */
+static tn_status find_contents(tn_importer *importer, tn_string location, tn_string *contents) {
+    int size = (int)TN_MIN(location.size, 200u);
+    const char *text = location.data ? location.data : "";
+    if (importer->location) {
+        *contents = importer->weights;
+        if (tn_string_equal(location, tn_string_of(importer->location))) return TN_OK;
+        return tn_fail(TN_E_FORMAT, "external data at '%.*s': in a model file they are at '%s'", size, text,
+                       importer->location);
+    }
+    if (!stays_inside(location))
         return tn_fail(TN_E_FORMAT, "external data at '%.*s': the location must be a path inside the model's folder",
-                       (int)TN_MIN(t->location.size, 200u), t->location.data ? t->location.data : "");
+                       size, text);
     if (!importer->folder)
-        return tn_fail(TN_E_UNSUPPORTED, "external data at '%.*s', but no folder was given to look in",
-                       (int)t->location.size, t->location.data);
+        return tn_fail(TN_E_UNSUPPORTED, "external data at '%.*s', but no folder was given to look in", size, text);
     tn_external_file *file;
-    TN_TRY(open_file(importer, t->location, &file));
-    if (t->offset > file->contents.size || t->bytes > file->contents.size - t->offset)
+    TN_TRY(open_file(importer, location, &file));
+    *contents = file->contents;
+    return TN_OK;
+}
+
+tn_status tn_onnx_external(tn_importer *importer, const tn_onnx_tensor *t, tn_string *bytes) {
+    tn_string contents = {NULL, 0};
+    TN_TRY(find_contents(importer, t->location, &contents));
+    if (t->offset > contents.size || t->bytes > contents.size - t->offset)
         return tn_fail(TN_E_FORMAT,
                        "external data: %zu bytes at offset %llu reach beyond the end of '%.*s' (%zu bytes)", t->bytes,
-                       (unsigned long long)t->offset, (int)t->location.size, t->location.data, file->contents.size);
-    *bytes = (tn_string){file->contents.data + t->offset, t->bytes};
+                       (unsigned long long)t->offset, (int)t->location.size, t->location.data, contents.size);
+    *bytes = (tn_string){contents.data ? contents.data + t->offset : NULL, t->bytes};
     return TN_OK;
 }

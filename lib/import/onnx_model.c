@@ -100,11 +100,19 @@ static tn_status import_model(tn_importer *importer, tn_string message) {
     return importer->unknown ? unknown_operators(importer) : status;
 }
 
-tn_status tn_import_onnx(const void *data, size_t size, const char *folder, tn_graph *graph) {
-    tn_importer importer = {.root = graph, .folder = folder};
-    importer.scratch = tn_region_create(graph->allocator);
-    if (!importer.scratch) return TN_E_MEMORY;
-    tn_status status = import_model(&importer, (tn_string){data, size});
-    tn_region_destroy(importer.scratch);
+static tn_status import_with(tn_importer *importer, tn_string message, tn_graph *graph) {
+    importer->root = graph;
+    importer->scratch = tn_region_create(graph->allocator);
+    if (!importer->scratch) return TN_E_MEMORY;
+    tn_status status = import_model(importer, message);
+    tn_region_destroy(importer->scratch);
     return status;
+}
+
+tn_status tn_import_onnx(const void *data, size_t size, const char *folder, tn_graph *graph) {
+    return import_with(&(tn_importer){.folder = folder}, (tn_string){data, size}, graph);
+}
+
+tn_status tn_import_sections(tn_string message, const char *location, tn_string weights, tn_graph *graph) {
+    return import_with(&(tn_importer){.location = location, .weights = weights}, message, graph);
 }

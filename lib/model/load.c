@@ -2,8 +2,38 @@
 #include "exec/model.h"
 #include "graph/custom.h"
 #include "import/import.h"
+#include "model/file.h"
 
 #define SPARE_MEMORY ((size_t)1 << 30)
+
+static void *from_region(void *region, size_t size) {
+    return tn_region_alloc(region, size);
+}
+
+/* A section of a model file; an absent one is empty. */
+static tn_status read_section(const tn_file_table *file, uint32_t kind, bool verify, tn_graph *graph, tn_string *out) {
+    const tn_section *section = tn_file_find(file, kind);
+    *out = (tn_string){"", 0};
+    return section ? tn_section_read(file, section, verify, from_region, graph->region, out) : TN_OK;
+}
+
+static tn_status load_model_file(tn_string contents, bool verify_weights, tn_graph *graph) {
+    tn_file_table file;
+    tn_string manifest, message, weights;
+    TN_TRY(tn_file_table_read(contents, &file));
+    TN_TRY(read_section(&file, TN_SECTION_MANIFEST, true, graph, &manifest));
+    if (manifest.size) {
+        graph->newer_manifest = file.minor > TN_FILE_MINOR;
+        TN_TRY(tn_manifest_check_host(manifest, graph->newer_manifest));
+        graph->manifest = tn_region_strndup(graph->region, manifest.data, manifest.size);
+        if (!graph->manifest) return TN_E_MEMORY;
+    }
+    graph->digest = tn_region_strdup(graph->region, file.digest);
+    if (!graph->digest) return TN_E_MEMORY;
+    TN_TRY(read_section(&file, TN_SECTION_GRAPH, true, graph, &message));
+    TN_TRY(read_section(&file, TN_SECTION_WEIGHTS, verify_weights, graph, &weights));
+    return tn_import_sections(message, TN_FILE_LOCATION, weights, graph);
+}
 
 /* Imports `contents`, mapped from `path` if that is not NULL, and so the graph's to unmap. */
 static tn_status load(const char *path, const char *folder, tn_string contents, const tn_model_options *options,
@@ -20,7 +50,9 @@ static tn_status load(const char *path, const char *folder, tn_string contents, 
     }
     if (path) status = tn_keep_contents(graph, contents);
     if (status == TN_OK) status = tn_graph_add_custom_ops(graph, full.custom_ops, full.custom_op_count);
-    if (status == TN_OK) status = tn_import_onnx(contents.data, contents.size, folder, graph);
+    if (status == TN_OK)
+        status = tn_is_model_file(contents) ? load_model_file(contents, full.verify_weights, graph)
+                                            : tn_import_onnx(contents.data, contents.size, folder, graph);
     if (status == TN_OK)
         *out_graph = graph;
     else
@@ -59,4 +91,17 @@ tn_status tn_model_load(const char *path, const tn_model_options *options, tn_mo
     TN_TRY(tn_graph_load(path, options, &graph));
     tn_status status = tn_model_from_graph(graph, options, out_model);
     return status == TN_OK ? TN_OK : tn_fail_context(status, "%s", path);
+}
+
+const char *tn_graph_manifest(const tn_graph *graph) {
+    return graph->root->manifest;
+}
+const char *tn_graph_digest(const tn_graph *graph) {
+    return graph->root->digest;
+}
+const char *tn_model_manifest(const tn_model *model) {
+    return tn_graph_manifest(model->graph);
+}
+const char *tn_model_digest(const tn_model *model) {
+    return tn_graph_digest(model->graph);
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include "base/base.h"
 #include "import/onnx.h"
+#include "model/file.h"
 
 typedef struct value {
     bool sequence, present;
@@ -76,8 +77,16 @@ static tn_status read_ports(const char *path, port **inputs, int *input_count, p
     tn_graph *graph;
     tn_string file, message = {0}, *list;
     TN_TRY(tn_graph_create_root(NULL, 0, &graph));
+    tn_model_file *container = NULL;
     TN_TRY(tn_map_file(path, &file));
-    tn_pb r = tn_pb_over(file);
+    tn_string whole = file;
+    if (tn_is_model_file(file)) { /* the model lies in a section of it */
+        const void *section;
+        TN_TRY(tn_model_file_open_memory(file.data, file.size, &container));
+        TN_TRY(tn_model_file_read(container, TN_SECTION_GRAPH, &section, &whole.size));
+        whole.data = section;
+    }
+    tn_pb r = tn_pb_over(whole);
     tn_pb_field f;
     while (tn_pb_next(&r, &f))
         if (f.number == 7) message = tn_pb_bytes(&r, &f);
@@ -92,6 +101,7 @@ static tn_status read_ports(const char *path, port **inputs, int *input_count, p
             snprintf((*ports)[i].name, sizeof(*ports)[i].name, "%.*s", (int)name.size, name.data);
         }
     }
+    tn_model_file_close(container);
     tn_unmap_contents(file);
     tn_graph_destroy(graph);
     return TN_OK;

@@ -12,7 +12,7 @@ $python tests/export/opsets.py --check lib/export/opsets.inc
 $python tests/export/mirror.py --runtime build/models/cases "$work/real"
 $run --relative 1e-4 "$work/real/cases"
 $python tests/export/mirror.py --option=--external-data build/models/cases/real "$work/external"
-$run --relative 1e-4 "$work/external/real"
+$run --relative 1e-4 "$work/external"
 $python tests/export/mirror.py tests/conformance/opsets tests/conformance/sequences "$work/old"
 $run "$work/old"
 $python tests/export/mirror.py --runtime "$data/node" "$data/simple" "$data/pytorch-operator" "$data/pytorch-converted" \

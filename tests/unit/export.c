@@ -101,7 +101,7 @@ static void weights_outside_of_the_message_are_aligned_and_shared(void **state) 
     int twin = tn_graph_add_constant(g, "twin", large), sum;
     assert_ok(tn_graph_node(g, "Neg", NULL, 1, &twin, 1, &sum, NULL));
     assert_ok(tn_graph_output(g, sum, "negative"));
-    assert_ok(tn_export_onnx(g, &(tn_export_options){"weights", 4}, scratch, &message, &list));
+    assert_ok(tn_export_onnx(g, &(tn_export_options){"weights", 4, false}, scratch, &message, &list));
     assert_non_null(list.first);
     assert_int_equal(list.first->bytes, 1600);
     assert_non_null(list.first->next);

@@ -1,6 +1,7 @@
 /* Image decoding: small files written out by hand; broken ones are refused. Whole pictures are in ONNX's own tests. */
 #include "unit.h"
 #include <stdlib.h>
+#include "base/deflate.h"
 #include "image/image.h"
 
 static uint8_t memory_for_all[1 << 12];

@@ -1,0 +1,67 @@
+/* Model files inside the library: the layout of tenon/model_file.h, and reading sections. */
+#ifndef TN_MODEL_FILE_H
+#define TN_MODEL_FILE_H
+
+#include <tenon/model_file.h>
+#include "base/base.h"
+#include "kernels/sha256.h"
+
+#define TN_FILE_MAJOR 1
+#define TN_FILE_MINOR 0
+#define TN_FILE_HEADER 64
+#define TN_FILE_ROW 64
+#define TN_FILE_ALIGNMENT 64
+#define TN_FILE_SECTIONS 64
+#define TN_FILE_MANIFEST_BYTES (1u << 20)
+#define TN_FILE_GRAPH_BYTES 0x7fffffffu
+#define TN_FILE_OUTSIDE_FROM 64 /* tensors of at least so many bytes are among the weights */
+#define TN_FILE_LOCATION "weights"
+#define TN_FILE_DIGEST_TEXT (7 + 2 * TN_SHA256_BYTES + 1)
+
+enum { TN_SECTION_DEFLATED = 1, TN_SECTION_MUST = 2 };
+
+extern const uint8_t tn_file_magic[8];
+
+typedef struct tn_section {
+    uint32_t kind, flags;
+    uint64_t offset, stored, length;
+    uint8_t digest[TN_SHA256_BYTES];
+} tn_section;
+
+/* A header and a table that were found right. */
+typedef struct tn_file_table {
+    tn_string contents;
+    int major, minor, count;
+    tn_section sections[TN_FILE_SECTIONS];
+    char digest[TN_FILE_DIGEST_TEXT];
+} tn_file_table;
+
+bool tn_is_model_file(tn_string contents);
+tn_status tn_file_table_read(tn_string contents, tn_file_table *out);
+const tn_section *tn_file_find(const tn_file_table *table, uint32_t kind); /* NULL if there is none */
+const char *tn_section_name(uint32_t kind);
+tn_status tn_section_verify(const tn_file_table *table, const tn_section *section);
+/* The section's bytes in the file, verified (or not, where that comes later); or, if it is deflated, inflated into memory
+ * from `alloc`, after they were verified. */
+tn_status tn_section_read(const tn_file_table *table, const tn_section *section, bool verify,
+                          void *(*alloc)(void *context, size_t size), void *context, tn_string *out);
+
+static inline uint64_t tn_get_little(const uint8_t *at, int bytes) {
+    uint64_t v = 0;
+    for (int i = bytes; i > 0; i--) v = v << 8 | at[i - 1];
+    return v;
+}
+static inline void tn_put_little(uint8_t *at, int bytes, uint64_t v) {
+    for (int i = 0; i < bytes; i++, v >>= 8) at[i] = (uint8_t)v;
+}
+
+/* ---- manifests: lib/model/manifest*.c ---- */
+
+/* The canonical text for a file of this graph: of `text` (NULL: the graph's own, or a small one), filled with what the graph
+ * knows and compared with it. */
+tn_status tn_manifest_for_graph(const char *text, const tn_graph *graph, const char *path, uint64_t weight_bytes,
+                                tn_region *region, tn_string *out);
+/* Fails if this library or this machine is not what the manifest asks for. newer: the file is of a newer minor version. */
+tn_status tn_manifest_check_host(tn_string text, bool newer);
+
+#endif

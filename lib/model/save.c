@@ -1,0 +1,143 @@
+/* Writing model files: sections one after the other, each hashed as it goes, then the header, whose place was kept. */
+#include "base/deflate.h"
+#include "base/output.h"
+#include "export/export.h"
+#include "model/file.h"
+
+/* A section on its way to the file. */
+typedef struct sink {
+    tn_output *output;
+    tn_sha256 hash;
+    uint64_t stored, length;
+    tn_deflater deflater;
+    bool deflated;
+} sink;
+
+static void put_stored(void *context, const void *data, size_t size) {
+    sink *s = context;
+    tn_output_write(s->output, data, size);
+    tn_sha256_update(&s->hash, data, size);
+    s->stored += size;
+}
+
+static void put(void *context, const void *data, size_t size) {
+    sink *s = context;
+    s->length += size;
+    if (s->deflated)
+        tn_deflate_piece(&s->deflater, data, size);
+    else
+        put_stored(s, data, size);
+}
+
+typedef struct writer {
+    tn_output output;
+    int count;
+    tn_section sections[4];
+} writer;
+
+static tn_status open_section(writer *w, sink *s, bool deflate) {
+    tn_output_align(&w->output, TN_FILE_ALIGNMENT);
+    w->sections[w->count].offset = w->output.position;
+    *s = (sink){.output = &w->output, .deflated = deflate};
+    tn_sha256_init(&s->hash);
+    return deflate ? tn_deflate_open(&s->deflater, put_stored, s) : TN_OK;
+}
+
+static tn_status close_section(writer *w, sink *s, uint32_t kind) {
+    tn_section *section = &w->sections[w->count++];
+    if (s->deflated) TN_TRY(tn_deflate_close(&s->deflater));
+    section->kind = kind;
+    section->flags = s->deflated ? TN_SECTION_DEFLATED : 0;
+    section->stored = s->stored;
+    section->length = s->length;
+    tn_sha256_final(&s->hash, section->digest);
+    return w->output.status;
+}
+
+/* What a file is made of. */
+typedef struct parts {
+    tn_string manifest, optimizer;
+    tn_pb_out graph;
+    tn_weights weights;
+    bool compress;
+} parts;
+
+static tn_status put_bytes(writer *w, uint32_t kind, tn_string bytes) {
+    sink s;
+    if (!bytes.size) return TN_OK;
+    TN_TRY(open_section(w, &s, false));
+    put(&s, bytes.data, bytes.size);
+    return close_section(w, &s, kind);
+}
+
+static tn_status put_sections(writer *w, const parts *p) {
+    sink s;
+    TN_TRY(put_bytes(w, TN_SECTION_MANIFEST, p->manifest));
+    TN_TRY(open_section(w, &s, p->compress));
+    tn_pb_out_each(&p->graph, put, &s);
+    TN_TRY(close_section(w, &s, TN_SECTION_GRAPH));
+    if (p->weights.first) {
+        TN_TRY(open_section(w, &s, p->compress));
+        tn_weights_each(&p->weights, put, &s);
+        TN_TRY(close_section(w, &s, TN_SECTION_WEIGHTS));
+    }
+    return put_bytes(w, TN_SECTION_OPTIMIZER, p->optimizer);
+}
+
+static void put_header(writer *w) {
+    uint8_t head[TN_FILE_HEADER + TN_COUNT(w->sections) * TN_FILE_ROW] = {0};
+    size_t size = TN_FILE_HEADER + (size_t)w->count * TN_FILE_ROW;
+    memcpy(head, tn_file_magic, sizeof tn_file_magic);
+    tn_put_little(head + 8, 2, TN_FILE_MAJOR);
+    tn_put_little(head + 10, 2, TN_FILE_MINOR);
+    tn_put_little(head + 12, 4, (uint64_t)w->count);
+    tn_put_little(head + 16, 8, w->output.position);
+    for (int i = 0; i < w->count; i++) {
+        uint8_t *row = head + TN_FILE_HEADER + (size_t)i * TN_FILE_ROW;
+        const tn_section *s = &w->sections[i];
+        tn_put_little(row, 4, s->kind);
+        tn_put_little(row + 4, 4, s->flags);
+        tn_put_little(row + 8, 8, s->offset);
+        tn_put_little(row + 16, 8, s->stored);
+        tn_put_little(row + 24, 8, s->length);
+        memcpy(row + 32, s->digest, sizeof s->digest);
+    }
+    tn_sha256 hash;
+    tn_sha256_init(&hash);
+    tn_sha256_update(&hash, head, 32);
+    tn_sha256_update(&hash, head + TN_FILE_HEADER, size - TN_FILE_HEADER);
+    tn_sha256_final(&hash, head + 32);
+    tn_output_patch(&w->output, 0, head, size);
+}
+
+static tn_status write_file(const char *path, const parts *p) {
+    static const uint8_t zeros[TN_FILE_HEADER + 4 * TN_FILE_ROW];
+    writer w = {.count = 0};
+    size_t rows = 1u + (p->manifest.size > 0) + (p->weights.first != NULL) + (p->optimizer.size > 0);
+    TN_TRY(tn_output_open(&w.output, path));
+    tn_output_write(&w.output, zeros, TN_FILE_HEADER + rows * TN_FILE_ROW);
+    tn_status status = put_sections(&w, p);
+    if (status == TN_OK) {
+        put_header(&w);
+        return tn_output_commit(&w.output);
+    }
+    tn_output_abort(&w.output);
+    return status;
+}
+
+tn_status tn_graph_save(const tn_graph *graph, const char *path, const tn_model_file_options *options) {
+    tn_model_file_options full = {.struct_size = sizeof full};
+    if (options) memcpy(&full, options, TN_MIN(options->struct_size, sizeof full));
+    parts p = {.compress = full.compress, .optimizer = {full.optimizer, full.optimizer_size}};
+    tn_export_options outside = {TN_FILE_LOCATION, TN_FILE_OUTSIDE_FROM, true};
+    tn_region *scratch = tn_region_create(NULL);
+    tn_status status = scratch ? tn_export_onnx(graph, &outside, scratch, &p.graph, &p.weights) : TN_E_MEMORY;
+    if (status == TN_OK && tn_pb_out_bytes(&p.graph) > TN_FILE_GRAPH_BYTES)
+        status = tn_fail(TN_E_LIMIT, "a graph of more than %u bytes besides its weights", TN_FILE_GRAPH_BYTES);
+    if (status == TN_OK)
+        status = tn_manifest_for_graph(full.manifest, graph, path, p.weights.bytes, scratch, &p.manifest);
+    if (status == TN_OK) status = write_file(path, &p);
+    tn_pb_out_free(&p.graph);
+    tn_region_destroy(scratch);
+    return status;
+}
