@@ -26,21 +26,28 @@ def version() -> str:
     return "0.0.0"
 
 
+def make(folder):
+    """The library in that folder of the source tree, brought up to date."""
+    options = [f"-j{os.cpu_count() or 1}", f"BUILD={folder}"]
+    if folder == "build/python":  # so that the package needs nothing of the system
+        options += [f"WITH_{name}=0" for name in ("OPENBLAS", "JPEG", "JPEG2000", "WEBP")]
+    if shutil.which("make"):
+        subprocess.check_call(["make", "--no-print-directory", "-C", str(ROOT), *options, "lib"])
+    return ROOT / folder / "libtenon.so"
+
+
 def find_library():
     """The file to bundle; None where the system's library is used."""
     if os.environ.get("TENON_LIBRARY"):
         return Path(os.environ["TENON_LIBRARY"])
     for built in ("build", "build/python"):
         if HAS_SOURCE and (ROOT / built / "libtenon.so").exists():
-            return ROOT / built / "libtenon.so"
+            return make(built)  # it may be older than the sources
     if ctypes.util.find_library("tenon"):
         return None
     if not HAS_SOURCE:
         raise SystemExit("libtenon is neither installed nor named by TENON_LIBRARY, and this is not its source tree")
-    # Without OpenBLAS, so that the package needs nothing of the system.
-    options = [f"-j{os.cpu_count() or 1}", "BUILD=build/python", "WITH_OPENBLAS=0"]
-    subprocess.check_call(["make", "-C", str(ROOT), *options, "lib"])
-    return ROOT / "build/python/libtenon.so"
+    return make("build/python")
 
 
 class BuildWithLibrary(build_py):
