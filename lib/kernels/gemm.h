@@ -53,6 +53,12 @@ typedef struct tn_gemm_f32 {
     tn_epilogue epilogue; /* its pointers at this tile's first row and column */
 } tn_gemm_f32;
 
+/* A piece of a row that is put together from several: count floats from src + from on go to dst + to. */
+typedef struct tn_gather_run {
+    size_t from, to, count;
+} tn_gather_run;
+#define TN_GATHER_RUNS 64 /* columns of the widest panel */
+
 /* y[n] = epilogue(x[k] * B[k,n]), one row; B in panels of `columns` columns, b_panel floats apart, whose rows are
  * b_stride floats apart: packed panels, or (b_panel = columns) a matrix as it is, of which no column past n is read. */
 typedef struct tn_gemv_f32 {

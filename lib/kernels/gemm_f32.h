@@ -303,6 +303,23 @@ static void gather_rows_f32(size_t rows, size_t n, const float *src, size_t src_
     }
 }
 
+static void gather_runs_f32(size_t rows, const float *src, const uint32_t *offset, size_t count,
+                            const tn_gather_run *run, float *dst, size_t dst_step) {
+    if (count == 1 && run->count == GEMM_COLUMNS) {
+        for (size_t r = 0; r < rows; r++, dst += dst_step) {
+            const float *from = src + offset[r] + run->from;
+#pragma GCC unroll 4
+            for (int v = 0; v < GEMM_VECS; v++) vf_store(dst + v * VF_WIDTH, vf_load(from + v * VF_WIDTH));
+        }
+        return;
+    }
+    for (size_t r = 0; r < rows; r++, dst += dst_step)
+        for (size_t i = 0; i < count; i++) {
+            const float *from = src + offset[r] + run[i].from;
+            for (size_t j = 0; j < run[i].count; j += VF_WIDTH) vf_store(dst + run[i].to + j, vf_load(from + j));
+        }
+}
+
 ALWAYS_INLINE void add_part(float *dst, vf x, size_t left) {
     store_part(dst, vf_add(load_part(dst, left), x), left);
 }
@@ -348,6 +365,7 @@ void GEMM_OVERLAY(tn_kernels *table) {
     table->gemv_f32 = gemv_f32;
     table->dot_f32 = dot_f32;
     table->gather_rows_f32 = gather_rows_f32;
+    table->gather_runs_f32 = gather_runs_f32;
     table->scatter_add_f32 = scatter_add_f32;
     table->weave_f32 = weave_f32;
     table->activate_f32 = activate_f32;

@@ -2,12 +2,12 @@
  *
  * Rows of 7 or 14 elements fill vectors badly, and copying them row by row takes longer than the arithmetic. So 16
  * channels are turned together into [elements, 16], and the result is turned back; both stay in the nearest cache. Turning
- * costs as much as some taps do: it pays where rows are no longer than a vector of 16. */
+ * costs as much as some taps do: it pays where rows are hardly longer than a vector of 16. */
 #include "ops/conv.h"
 #include "ops/scratch.h"
 #include <stdio.h>
 
-#define LONGEST_ROW 16
+#define LONGEST_ROW 20
 #define MOST_ELEMENTS 2048 /* of a channel's plane: 128 KiB of 16 */
 #define TASK_WORK 65536    /* multiplications of a task, at least */
 
