@@ -32,6 +32,33 @@ static inline __attribute__((always_inline)) void q_tile(size_t rows, bool us, s
     }
 }
 
+/* One row alone: four steps at a time go to sums of their own, or each would wait for the one before. */
+static inline __attribute__((always_inline)) void q_row(bool us, size_t k, const uint8_t *a, const uint8_t *b,
+                                                        int32_t *c, size_t width) {
+    enum { PARTS = 4 };
+    TN_QV acc[PARTS][TN_QV_COUNT];
+    int32_t part[PARTS][TN_QCOLUMNS];
+    for (size_t p = 0; p < PARTS; p++)
+        for (size_t v = 0; v < TN_QV_COUNT; v++) acc[p][v] = q_zero();
+    const size_t groups = k / TN_QGROUP;
+    size_t g = 0;
+    for (; g + PARTS <= groups; g += PARTS)
+        for (size_t p = 0; p < PARTS; p++, a += TN_QGROUP * TN_QA_SIZE, b += TN_QCOLUMNS * TN_QGROUP) {
+            TN_QA left = q_load_a(a);
+            for (size_t v = 0; v < TN_QV_COUNT; v++)
+                acc[p][v] = q_dot(acc[p][v], left, q_load_b(b + v * TN_QV_LANES * TN_QGROUP, us), us);
+        }
+    for (; g < groups; g++, a += TN_QGROUP * TN_QA_SIZE, b += TN_QCOLUMNS * TN_QGROUP)
+        for (size_t v = 0; v < TN_QV_COUNT; v++)
+            acc[0][v] = q_dot(acc[0][v], q_load_a(a), q_load_b(b + v * TN_QV_LANES * TN_QGROUP, us), us);
+    for (size_t p = 0; p < PARTS; p++)
+        for (size_t v = 0; v < TN_QV_COUNT; v++) q_store(part[p] + v * TN_QV_LANES, acc[p][v]);
+    for (size_t i = 0; i < TN_QCOLUMNS; i++)
+        part[0][i] =
+            (int32_t)((uint32_t)part[0][i] + (uint32_t)part[1][i] + (uint32_t)part[2][i] + (uint32_t)part[3][i]);
+    memcpy(c, part[0], width * sizeof *c);
+}
+
 static inline __attribute__((always_inline)) void q_gemm(bool us, size_t m, size_t n, size_t k, const uint8_t *a,
                                                          const uint8_t *b, int32_t *c, size_t ldc) {
     for (size_t j = 0; j < n; j += TN_QCOLUMNS) {
@@ -40,7 +67,7 @@ static inline __attribute__((always_inline)) void q_gemm(bool us, size_t m, size
             const uint8_t *rows = a + i * k * TN_QA_SIZE, *panel = b + j * k;
             int32_t *to = c + i * ldc + j;
             switch (m - i) {
-            case 1: q_tile(1, us, k, rows, panel, to, ldc, width); break;
+            case 1: q_row(us, k, rows, panel, to, width); break;
             case 2: q_tile(2, us, k, rows, panel, to, ldc, width); break;
             case 3: q_tile(3, us, k, rows, panel, to, ldc, width); break;
 #if TN_QROWS > 4

@@ -43,6 +43,7 @@ typedef struct side {
     uint8_t *bytes, *scratch;
     float *scale, *scaled, *product;
     uint8_t *zero;
+    bool multiplied; /* in this run: then the product knows its right side */
 } side;
 
 typedef struct sides {
@@ -67,6 +68,7 @@ static sides *take_scratch(const lstm_quantized *s, uint8_t **at) {
     const tn_recurrent *r = &s->r;
     size_t gates = r->directions * 4 * r->hidden;
     sides *all = tn_scratch_take(at, 1, sizeof *all);
+    all->w.multiplied = all->h[0].multiplied = all->h[1].multiplied = false;
     all->w.bytes = tn_scratch_take(at, r->seq * r->batch * r->input, 1);
     all->w.scratch = tn_scratch_take(at, s->w.scratch, 1);
     for (size_t d = 0; d < r->directions; d++) {
@@ -97,14 +99,17 @@ static void spread(const tn_recurrent_job *job, int in, side *to) {
 }
 
 /* y = x * b, x quantized first. direction -1: of all directions. */
-static void multiply(const tn_recurrent_job *job, const tn_qmatmul *q, const side *s, int direction, int b_in,
-                     const float *x, size_t count, float *y, size_t y_row, size_t y_batch) {
+static void multiply(const tn_recurrent_job *job, const tn_qmatmul *q, side *s, int direction, int b_in, const float *x,
+                     size_t count, float *y, size_t y_row, size_t y_batch) {
     const size_t gates = job->r->directions * 4 * job->r->hidden;
     const tn_tensor *b = tn_in(job->call, b_in);
     float scale;
     uint8_t zero;
     tn_quantize_dynamic(job->kernels, x, count, s->bytes, &scale, &zero);
-    for (size_t i = 0; i < gates; i++) s->scaled[i] = s->scale[i] * scale;
+    /* Of the directions that are wanted. */
+    size_t first = direction < 0 ? 0 : (size_t)direction * 4 * job->r->hidden;
+    size_t wanted = direction < 0 ? gates : 4 * job->r->hidden;
+    job->kernels->mul_f32(1, wanted, s->scaled + first, s->scale + first, 0, 1, &scale, 0, 0);
     const tn_tensor a_zero = {.dtype = TN_UINT8, .data = &zero};
     const tn_tensor b_zero = {.dtype = b->dtype, .rank = 1, .dims = {(int64_t)gates}, .data = s->zero};
     const tn_qmatmul_call product = {.a = s->bytes,
@@ -117,8 +122,10 @@ static void multiply(const tn_recurrent_job *job, const tn_qmatmul *q, const sid
                                      .scale_step = 1,
                                      .y_row = y_row,
                                      .y_batch = y_batch,
-                                     .only = direction + 1};
+                                     .only = direction + 1,
+                                     .keeps_b = s->multiplied};
     tn_qmatmul_run(q, job->call, &product, s->scratch);
+    s->multiplied = true;
 }
 
 static void input_product(const tn_recurrent_job *job) {
@@ -143,7 +150,7 @@ static void step_product(const tn_recurrent_job *job, int direction, int part, c
                          const float *residual, size_t residual_stride, const float *bias) {
     const tn_recurrent *r = job->r;
     const lstm_quantized *s = r->extra;
-    const sides *all = (const sides *)(const void *)job->extra;
+    sides *all = (sides *)(void *)job->extra;
     size_t gates = 4 * r->hidden;
     float *product = all->h[direction].product, *to = job->states[direction].gates;
     (void)part, (void)bias;

@@ -238,10 +238,15 @@ static void correct_columns(job *j) {
     const tn_qmatmul *q = j->q;
     const tn_tensor *zero = j->call->b_zero;
     size_t given = zero ? (size_t)tn_count(zero) : 1, total = q->b_count * q->n;
-    int32_t shift = b_flip(q) ? -128 : 0;
+    int32_t shift = b_flip(q) ? -128 : 0, *needed = &j->b_zeros[total]; /* there is room for one more */
+    if (j->call->keeps_b) {
+        j->need_b_zeros = *needed != 0;
+        return;
+    }
     tn_quant_zeros(zero, given, j->b_zeros);
     for (size_t i = total; i-- > 0;) j->b_zeros[i] = j->b_zeros[given == 1 ? 0 : i % given] + shift;
     for (size_t i = 0; i < total; i++) j->need_b_zeros = j->need_b_zeros || j->b_zeros[i] != 0;
+    *needed = j->need_b_zeros;
     for (size_t b = 0; b < q->b_count; b++) {
         const int32_t *sums = (const int32_t *)(const void *)(j->b + b * q->b_bytes + sums_offset(q));
         for (size_t i = 0; i < q->n; i++)

@@ -33,8 +33,9 @@ typedef struct tn_qmatmul_call {
     int32_t y_zero;
     size_t y_row, y_batch; /* elements from one row, and matrix, of y to the next; 0: dense */
     int only;              /* 1 + the batch that alone is wanted, whose rows of a and matrix of y are given; 0: all */
-    const float *bias;     /* [n], of float32 */
-    const int32_t *add;    /* added to the sums; its element (m, n) lies at m * add_row + n * add_step. NULL: 0 */
+    bool keeps_b;       /* b and b_zero are those of the last call with this scratch, whose corrections for them hold */
+    const float *bias;  /* [n], of float32 */
+    const int32_t *add; /* added to the sums; its element (m, n) lies at m * add_row + n * add_step. NULL: 0 */
     size_t add_row, add_step;
 } tn_qmatmul_call;
 
