@@ -24,6 +24,12 @@ bool host_load(host *h, const settings *s) {
                                 .on_pass = on_pass,
                                 .context = h,
                                 .verify_weights = s->verify};
+    if (s->precision && strcmp(s->precision, "fast") == 0) {
+        options.precision = TN_PRECISION_FAST;
+    } else if (s->precision && strcmp(s->precision, "full") != 0) {
+        fprintf(stderr, "tenon: --precision is %s; expected full or fast\n", s->precision);
+        return false;
+    }
     progress(s, "loading %s", s->model);
     double start = now_ms();
     if (!host_check(h, s->model, tn_model_load(s->model, &options, &h->model))) return false;

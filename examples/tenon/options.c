@@ -42,6 +42,8 @@ static const row rows[] = {
     {"--threads", "N", COUNT, AT(threads), RUN | BENCH | CHECK, "threads to compute with (default 1)", 1},
     {"--cpu", "LEVEL", TEXT, AT(cpu), LOADERS,
      "instruction set to stay within: scalar, avx2, avx512, vnni, amx, neon...", 0},
+    {"--precision", "NAME", TEXT, AT(precision), LOADERS, "full, or fast: products of bfloat16 where the CPU has them",
+     0},
     {"--manifest", "FILE", TEXT, AT(manifest), CONVERT, "what a .tenon says of the model, as YAML", 0},
     {"--compress", NULL, FLAG, AT(compress), CONVERT, "deflate graph and weights of a .tenon", 0},
     {"--external-data", NULL, FLAG, AT(external), CONVERT, "weights in a file beside the .onnx", 0},

@@ -18,6 +18,16 @@ extern "C" {
 
 typedef struct tn_model tn_model;
 
+/* How products of float32 are made: MatMul, Gemm, Conv, attention, and the inputs' side of recurrent layers. */
+typedef enum tn_precision {
+    TN_PRECISION_FULL = 0,
+    /* Their factors are rounded to bfloat16 (8 bits of precision), sums are float32, where the CPU multiplies bfloat16
+     * faster than float32: with AMX (level "amx"), and AVX512_BF16 of AMD. Elsewhere, and for all other operators, it is
+     * the same as TN_PRECISION_FULL. An element's relative error is some thousandths; results are the same bits at any
+     * thread count, but not on every CPU. */
+    TN_PRECISION_FAST = 1
+} tn_precision;
+
 /* All zero but struct_size is the default. */
 typedef struct tn_model_options {
     size_t struct_size;
@@ -30,7 +40,8 @@ typedef struct tn_model_options {
     /* Called after each pass with its name and how many nodes there were and are, and how often it applied. */
     void (*on_pass)(void *context, const char *pass, int nodes_before, int nodes_after, int changes);
     void *context;
-    bool verify_weights; /* compare the weights of a model file with their SHA-256: see model_file.h */
+    bool verify_weights;    /* compare the weights of a model file with their SHA-256: see model_file.h */
+    tn_precision precision; /* belongs to the model, since weights are packed for it */
 } tn_model_options;
 
 TN_API tn_status tn_model_load(const char *path, const tn_model_options *options, tn_model **out_model);

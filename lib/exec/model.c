@@ -7,7 +7,7 @@ tn_model_options tn_model_options_of(const tn_model_options *options) {
     return full;
 }
 
-tn_status tn_model_kernels(const tn_model_options *options, const tn_kernels **out_kernels) {
+static tn_status kernels_of_level(const tn_model_options *options, const tn_kernels **out_kernels) {
     if (!options->cpu) {
         *out_kernels = tn_kernels_best();
         return TN_OK;
@@ -19,6 +19,15 @@ tn_status tn_model_kernels(const tn_model_options *options, const tn_kernels **o
         return tn_fail(TN_E_UNSUPPORTED, "this machine has no %s; tn_cpu_level_at lists what it has", options->cpu);
     }
     return tn_fail(TN_E_NOT_FOUND, "there is no instruction set level '%s'; tn_cpu_level_at lists them", options->cpu);
+}
+
+tn_status tn_model_kernels(const tn_model_options *options, const tn_kernels **out_kernels) {
+    if (options->precision != TN_PRECISION_FULL && options->precision != TN_PRECISION_FAST)
+        return tn_fail(TN_E_INVALID, "precision is %d; expected TN_PRECISION_FULL or TN_PRECISION_FAST",
+                       (int)options->precision);
+    TN_TRY(kernels_of_level(options, out_kernels));
+    if (options->precision == TN_PRECISION_FAST) *out_kernels = tn_kernels_fast(*out_kernels);
+    return TN_OK;
 }
 
 tn_status tn_model_create(tn_graph *graph, const tn_model_options *options, tn_model **out_model) {

@@ -23,7 +23,7 @@
 static const char *const names[TN_CPU_LEVELS] = {"scalar", "avx2", "avxvnni", "avx512",  "vnni",
                                                  "bf16",   "amx",  "neon",    "dotprod", "i8mm"};
 
-static tn_kernels tables[TN_CPU_LEVELS];
+static tn_kernels tables[TN_CPU_LEVELS], fast_tables[TN_CPU_LEVELS];
 static bool present[TN_CPU_LEVELS];
 static tn_cpu_level best;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -61,6 +61,8 @@ static void make_tables(void) {
         tables[level].level = (tn_cpu_level)level;
         for (const tn_kernel_file *file = tn_kernel_files; file->overlay; file++)
             if (file->level <= (tn_cpu_level)level && present[file->level]) file->overlay(&tables[level]);
+        fast_tables[level] = tables[level];
+        tables[level].bf16_products = false;
     }
     const char *wish = getenv("TENON_CPU");
     for (int level = 0; wish && level < TN_CPU_LEVELS; level++)
@@ -77,6 +79,10 @@ const tn_kernels *tn_kernels_best(void) {
     pthread_once(&once, make_tables);
     const tn_kernels *table = tn_kernels_at(best);
     return table ? table : &tables[TN_CPU_BF16]; /* only tiles may be refused */
+}
+
+const tn_kernels *tn_kernels_fast(const tn_kernels *table) {
+    return &fast_tables[table->level];
 }
 
 const char *tn_cpu_level_name(tn_cpu_level level) {

@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include "kernels/depthwise.h"
 #include "kernels/gemm.h"
+#include "kernels/gemm_bf16.h"
 #include "kernels/winograd.h"
 #include "kernels/recurrent.h"
 
@@ -35,6 +36,7 @@ typedef struct tn_kernels tn_kernels;
 
 struct tn_kernels {
     tn_cpu_level level;
+    bool bf16_products; /* products that may are to be of bfloat16: their kernel is the faster one here */
 #define TN_KERNEL(name, parameters) void(*name) parameters;
 #include "kernels/list.h"
 #undef TN_KERNEL
@@ -45,6 +47,8 @@ struct tn_kernels {
 const tn_kernels *tn_kernels_at(tn_cpu_level level);
 /* The best level that this machine has, or the lower one that the environment variable TENON_CPU names. */
 const tn_kernels *tn_kernels_best(void);
+/* The table of the same level for models that may round (TN_PRECISION_FAST). */
+const tn_kernels *tn_kernels_fast(const tn_kernels *table);
 const char *tn_cpu_level_name(tn_cpu_level level);
 
 #endif

@@ -10,25 +10,26 @@
 #define MOST_TASKS 64.0      /* where the number of threads is not told */
 #define DIRECT_USES 2        /* a panel of B that is used at most so often is read where it lies */
 
+#define BF16_GROUP 32768    /* elements of bfloat16 panels that a kernel's call takes */
+#define BF16_TASK (1 << 20) /* multiplications of a task of bfloat16 */
+
 static size_t divide_up(size_t a, size_t b) {
     return a / b + (a % b != 0);
 }
 
-static void plan(tn_product *p, const tn_kernels *kernels, size_t m, size_t n, size_t k, size_t k_unit, size_t batch,
-                 double most_tasks) {
-    size_t most_rows, columns, lanes;
-    kernels->gemm_f32_tile(&most_rows, &columns, &lanes);
-    *p = (tn_product){.kernels = kernels, .m = m, .n = n, .k = k, .columns = columns};
+static void plan(tn_product *p, size_t most_rows, size_t k_unit, size_t batch, double most_tasks) {
+    const size_t m = p->m, n = p->n, k = p->k, columns = p->columns;
     if (m == 0 || n == 0) return;
     /* Panels of equal height, rather than a low last one. */
     p->rows = divide_up(m, divide_up(m, most_rows));
     p->row_panels = divide_up(m, p->rows);
     p->column_panels = divide_up(n, columns);
-    size_t blocks = TN_MAX(divide_up(k, K_BLOCK + K_BLOCK / 2), (size_t)1);
+    size_t blocks = p->bf16 ? 1 : TN_MAX(divide_up(k, K_BLOCK + K_BLOCK / 2), (size_t)1);
     p->k_block = TN_MAX(divide_up(divide_up(k, blocks), k_unit) * k_unit, (size_t)1);
-    p->group = TN_MIN(TN_MAX(GROUP_FLOATS / (p->k_block * columns), (size_t)1), (size_t)8) * columns;
+    size_t panel = p->k_block * columns, panels = p->bf16 ? BF16_GROUP / panel : GROUP_FLOATS / panel;
+    p->group = TN_MIN(TN_MAX(panels, (size_t)1), (size_t)8) * columns;
 
-    double work = (double)m * (double)n * (double)k / TASK_WORK;
+    double work = (double)m * (double)n * (double)k / (p->bf16 ? BF16_TASK : TASK_WORK);
     size_t want = (size_t)TN_MAX(TN_MIN(work, most_tasks / (double)TN_MAX(batch, (size_t)1)), 1.0);
     size_t a_panels = TN_MAX(A_BLOCK / (p->k_block * p->rows), (size_t)4);
     size_t m_tasks = divide_up(p->row_panels, a_panels);
@@ -45,12 +46,29 @@ static void plan(tn_product *p, const tn_kernels *kernels, size_t m, size_t n, s
 
 void tn_product_plan(tn_product *p, const tn_kernels *kernels, size_t m, size_t n, size_t k, size_t k_unit,
                      size_t batch) {
-    plan(p, kernels, m, n, k, k_unit, batch, MOST_TASKS);
+    tn_product_plan_threads(p, kernels, 0, m, n, k, k_unit, batch);
+}
+
+static double tasks_of(int threads) {
+    return threads > 1 ? THREAD_TASKS * threads : threads == 1 ? 1 : MOST_TASKS;
 }
 
 void tn_product_plan_threads(tn_product *p, const tn_kernels *kernels, int threads, size_t m, size_t n, size_t k,
                              size_t k_unit, size_t batch) {
-    plan(p, kernels, m, n, k, k_unit, batch, threads > 1 ? THREAD_TASKS * threads : 1);
+    size_t rows, columns, lanes;
+    kernels->gemm_f32_tile(&rows, &columns, &lanes);
+    *p = (tn_product){.kernels = kernels, .m = m, .n = n, .k = k, .columns = columns, .alpha = 1};
+    plan(p, rows, k_unit, batch, tasks_of(threads));
+}
+
+void tn_product_plan_fast(tn_product *p, const tn_kernels *kernels, int threads, size_t m, size_t n, size_t k,
+                          size_t k_unit, size_t batch) {
+    if (!kernels->bf16_products) {
+        tn_product_plan_threads(p, kernels, threads, m, n, k, k_unit, batch);
+        return;
+    }
+    *p = (tn_product){.kernels = kernels, .m = m, .n = n, .k = k, .columns = TN_BF16_COLUMNS, .bf16 = true, .alpha = 1};
+    plan(p, TN_BF16_ROWS, k_unit, batch, tasks_of(threads));
 }
 
 static size_t float_bytes(size_t a, size_t b) {
@@ -58,25 +76,39 @@ static size_t float_bytes(size_t a, size_t b) {
     return tn_mul_size(a, b, &bytes) && tn_mul_size(bytes, sizeof(float), &bytes) ? bytes : SIZE_MAX;
 }
 
+/* Floats that k elements of a packed operand take. */
+static size_t packed_k(const tn_product *p, size_t k) {
+    return !p->bf16 ? k : k > SIZE_MAX / 8 ? SIZE_MAX / 8 : tn_bf16_k(k) / 2;
+}
+
 size_t tn_product_a_bytes(const tn_product *p) {
-    return float_bytes(p->m, p->k);
+    return float_bytes(p->m, packed_k(p, p->k));
 }
 size_t tn_product_b_bytes(const tn_product *p) {
-    return p->n > SIZE_MAX / 8 ? SIZE_MAX : float_bytes(divide_up(p->n, p->columns) * p->columns, p->k);
+    return p->n > SIZE_MAX / 8 ? SIZE_MAX : float_bytes(divide_up(p->n, p->columns) * p->columns, packed_k(p, p->k));
 }
 size_t tn_product_buffer_bytes(const tn_product *p) {
-    return float_bytes(p->group, p->k_block);
+    return float_bytes(p->group, packed_k(p, p->k_block));
+}
+size_t tn_product_a_offset(const tn_product *p, size_t row) {
+    return row * packed_k(p, p->k);
 }
 
 size_t tn_product_most_buffer(size_t columns, size_t k) {
-    return TN_MAX(columns * TN_MIN(k, (size_t)K_BLOCK + K_BLOCK / 2), (size_t)GROUP_FLOATS);
+    size_t f32 = TN_MAX(columns * TN_MIN(k, (size_t)K_BLOCK + K_BLOCK / 2), (size_t)GROUP_FLOATS);
+    size_t bf16 = TN_MAX((size_t)TN_BF16_COLUMNS * (tn_bf16_k(k) / 2), (size_t)BF16_GROUP);
+    return TN_MAX(f32, bf16);
 }
 
 void tn_product_pack_a(const tn_product *p, const float *a, size_t row_stride, size_t k_stride, float *packed,
                        size_t panel) {
     size_t row = panel * p->rows, rows = TN_MIN(p->rows, p->m - row);
-    float *dst = packed + row * p->k;
+    float *dst = packed + tn_product_a_offset(p, row);
     a += row * row_stride;
+    if (p->bf16) {
+        p->kernels->pack_rows_bf16(rows, p->k, a, row_stride, k_stride, p->alpha, (uint16_t *)(void *)dst);
+        return;
+    }
     if (k_stride == 1)
         p->kernels->transpose_4((int64_t)p->k, (int64_t)rows, a, (int64_t)(row_stride * sizeof *a), dst,
                                 (int64_t)(rows * sizeof *a));
@@ -94,9 +126,22 @@ static void pack_panel(const tn_product *p, const float *b, size_t k_stride, siz
                                 (int64_t)(p->columns * sizeof *b));
 }
 
+static void pack_bf16_panel(const tn_product *p, const float *b, size_t k_stride, size_t column_stride, size_t n,
+                            uint16_t *dst) {
+    if (column_stride == 1)
+        p->kernels->pack_panel_bf16(p->k, n, b, k_stride, NULL, dst);
+    else
+        p->kernels->pack_columns_bf16(p->k, n, b, column_stride, dst);
+}
+
 void tn_product_pack_b(const tn_product *p, const float *b, size_t k_stride, size_t column_stride, float *packed,
                        size_t panel) {
     size_t column = panel * p->columns;
+    if (p->bf16) {
+        pack_bf16_panel(p, b + column * column_stride, k_stride, column_stride, TN_MIN(p->columns, p->n - column),
+                        (uint16_t *)(void *)(packed + column * packed_k(p, p->k)));
+        return;
+    }
     pack_panel(p, b + column * column_stride, k_stride, column_stride, TN_MIN(p->columns, p->n - column), p->k,
                packed + column * p->k);
 }
@@ -132,8 +177,16 @@ static void matrix_panel(const tn_panels *panels, const tn_product *p, size_t co
 tn_panels tn_panels_packed(const float *packed, size_t k) {
     return (tn_panels){.make = packed_panel, .b = packed, .k_stride = k};
 }
+static void matrix_panel_bf16(const tn_panels *panels, const tn_product *p, size_t column, size_t n, uint16_t *dst) {
+    pack_bf16_panel(p, panels->b + column * panels->column_stride, panels->k_stride, panels->column_stride, n, dst);
+}
+
 tn_panels tn_panels_matrix(const float *b, size_t k_stride, size_t column_stride) {
-    return (tn_panels){.make = matrix_panel, .b = b, .k_stride = k_stride, .column_stride = column_stride};
+    return (tn_panels){.make = matrix_panel,
+                       .make_bf16 = matrix_panel_bf16,
+                       .b = b,
+                       .k_stride = k_stride,
+                       .column_stride = column_stride};
 }
 
 static tn_epilogue epilogue_at(const tn_epilogue *e, size_t row, size_t column) {
@@ -178,11 +231,39 @@ static bool row_task(const tn_product *p, size_t column, size_t n, const float *
     return true;
 }
 
+/* Columns [column, column + n) of rows from `row` on, in bfloat16. */
+static void bf16_task(const tn_product *p, size_t row, size_t column, size_t n, const float *packed_a,
+                      const tn_panels *b, float *c, size_t c_stride, const tn_epilogue *epilogue, float *buffer) {
+    tn_gemm_bf16 g = {.m = TN_MIN(p->m_task, p->m - row), .k = p->k, .c_stride = c_stride};
+    g.a = (const uint16_t *)(const void *)(packed_a + tn_product_a_offset(p, row));
+    const size_t packed = packed_k(p, b->make == packed_panel ? b->k_stride : p->k);
+    g.b_panel = 2 * packed * p->columns;
+    g.b_goes_on = b->make == packed_panel && b->k_stride != p->k;
+    for (size_t j = column; j < column + n; j += g.n) {
+        g.n = TN_MIN(p->group, column + n - j);
+        if (b->make_bf16) {
+            uint16_t *panel = (uint16_t *)(void *)buffer;
+            g.b = panel;
+            for (size_t i = 0; i < g.n; i += p->columns, panel += g.b_panel)
+                b->make_bf16(b, p, j + i, TN_MIN(p->columns, g.n - i), panel);
+        } else {
+            g.b = (const uint16_t *)(const void *)(b->b + j * packed);
+        }
+        g.c = c + row * c_stride + j;
+        g.epilogue = epilogue_at(epilogue, row, j);
+        p->kernels->gemm_bf16(&g);
+    }
+}
+
 void tn_product_task(const tn_product *p, size_t task, const float *packed_a, const tn_panels *b, float *c,
                      size_t c_stride, const tn_epilogue *epilogue, float *buffer) {
     size_t row, column;
     tn_product_place(p, task, &row, &column);
     size_t n = TN_MIN(p->n_task, p->n - column);
+    if (p->bf16) {
+        bf16_task(p, row, column, n, packed_a, b, c, c_stride, epilogue, buffer);
+        return;
+    }
     if (p->m == 1 && row_task(p, column, n, packed_a, b, c, epilogue)) return;
     tn_gemm_f32 g = {.m = TN_MIN(p->m_task, p->m - row), .rows = p->rows, .a_panel = p->rows * p->k};
     g.c_stride = c_stride;

@@ -27,6 +27,8 @@ typedef struct tn_product {
     size_t m_task, n_task; /* rows and columns of C that a task makes, the last ones fewer */
     size_t m_tasks, n_tasks, tasks;
     bool rows_first; /* tasks are numbered down the rows first: B is the larger operand, and is gone through once */
+    bool bf16;       /* operands are packed as bfloat16 (see gemm_bf16.h), A times alpha; k is one block */
+    float alpha;
 } tn_product;
 
 /* How panels of B come about. make tells a kernel's call (b, b_stride, b_panel) where rows k to k + k_count of n columns
@@ -36,6 +38,8 @@ typedef struct tn_panels tn_panels;
 struct tn_panels {
     void (*make)(const tn_panels *panels, const tn_product *p, size_t column, size_t n, size_t k, size_t k_count,
                  float *buffer, tn_gemm_f32 *call);
+    /* Packs one panel, all of k, for products of bfloat16. */
+    void (*make_bf16)(const tn_panels *panels, const tn_product *p, size_t column, size_t n, uint16_t *dst);
     const float *b;
     size_t k_stride, column_stride; /* of a matrix. k_stride of packed panels: the k that they were packed for */
 };
@@ -50,10 +54,16 @@ void tn_product_plan(tn_product *p, const tn_kernels *kernels, size_t m, size_t 
 /* The same where the number of threads is known: as many tasks as they need. Packing and results do not depend on it. */
 void tn_product_plan_threads(tn_product *p, const tn_kernels *kernels, int threads, size_t m, size_t n, size_t k,
                              size_t k_unit, size_t batch);
+/* The same for a product that may be of bfloat16; it is where the kernels say so (p->bf16). Then A is packed even if it
+ * has one row. threads: 0 if it is not known. */
+void tn_product_plan_fast(tn_product *p, const tn_kernels *kernels, int threads, size_t m, size_t n, size_t k,
+                          size_t k_unit, size_t batch);
 /* Bytes of packed operands, and of the buffer that each thread needs; SIZE_MAX if that overflows. */
 size_t tn_product_a_bytes(const tn_product *p);
 size_t tn_product_b_bytes(const tn_product *p);
 size_t tn_product_buffer_bytes(const tn_product *p);
+/* Floats of packed A before that of row `row`, where a panel begins. */
+size_t tn_product_a_offset(const tn_product *p, size_t row);
 /* Floats of a buffer that serves all products of at most this k. */
 size_t tn_product_most_buffer(size_t columns, size_t k);
 /* Packs one panel of A (element (i, k) at i * row_stride + k * k_stride, one of which is 1) to its place in `packed`;

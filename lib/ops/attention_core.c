@@ -8,18 +8,25 @@ static size_t round_up(size_t bytes) {
     return bytes > SIZE_MAX / 2 ? SIZE_MAX / 2 : (bytes + 63) / 64 * 64;
 }
 
+/* Blocks of one row alone are bound by memory. */
+static void plan(const tn_attention *a, const tn_kernels *kernels, tn_product *p, size_t m, size_t n, size_t k) {
+    (a->rows > 1 ? tn_product_plan_fast : tn_product_plan_threads)(p, kernels, 0, m, n, k, 1, 1);
+}
+
 tn_status tn_attention_prepare(tn_prepare *call, tn_attention *a) {
     size_t longest = TN_MAX(a->kv_length, (size_t)1);
     a->rows = TN_MAX(TN_MIN((size_t)MOST_ROWS, MOST_SCORES / longest), (size_t)8);
     a->rows = TN_MIN(a->rows, TN_MAX(a->q_length, (size_t)1));
     a->packed = a->q_length > a->rows;
     tn_product scores, values;
-    tn_product_plan(&scores, call->kernels, a->rows, a->kv_length, a->size, 1, 1);
-    tn_product_plan(&values, call->kernels, a->rows, a->v_size, a->kv_length, 1, 1);
+    plan(a, call->kernels, &scores, a->rows, a->kv_length, a->size);
+    plan(a, call->kernels, &values, a->rows, a->v_size, a->kv_length);
     a->k_bytes = a->packed && a->kv_length ? round_up(tn_product_b_bytes(&scores)) : 0;
     a->v_bytes = a->packed && a->kv_length ? round_up(tn_product_b_bytes(&values)) : 0;
     size_t row_bytes, scores_bytes, one_head = 0, heads, all;
-    bool fits = tn_mul_size(a->rows * sizeof(float), TN_MAX(a->size, longest), &row_bytes) &&
+    /* Packed rows of bfloat16 are padded, to no more than these. */
+    size_t left = TN_MAX(TN_MAX(a->size, longest), (size_t)TN_BF16_STEP);
+    bool fits = tn_mul_size(a->rows * sizeof(float), left, &row_bytes) &&
                 tn_mul_size(a->rows * sizeof(float), longest, &scores_bytes) && row_bytes < SIZE_MAX / 8 &&
                 scores_bytes < SIZE_MAX / 8;
     if (fits) {
@@ -55,9 +62,9 @@ static void pack_head(void *context, int64_t task) {
     const float *k = j->call->k + batch * a->k.batch + head * a->k.head;
     const float *v = j->call->v + batch * a->v.batch + head * a->v.head;
     tn_product p;
-    tn_product_plan(&p, j->kernels, a->rows, a->kv_length, a->size, 1, 1);
+    plan(a, j->kernels, &p, a->rows, a->kv_length, a->size);
     for (size_t i = 0; i < p.column_panels; i++) tn_product_pack_b(&p, k, 1, a->k.row, packed_k(j, batch, head), i);
-    tn_product_plan(&p, j->kernels, a->rows, a->v_size, a->kv_length, 1, 1);
+    plan(a, j->kernels, &p, a->rows, a->v_size, a->kv_length);
     for (size_t i = 0; i < p.column_panels; i++) tn_product_pack_b(&p, v, a->v.row, 1, packed_v(j, batch, head), i);
 }
 
@@ -164,17 +171,19 @@ static void attend(void *context, int64_t task) {
         return;
     }
     uint8_t *at = j->threads + (size_t)tn_worker_index() * a->thread_bytes;
-    float *left = tn_scratch_take(&at, a->rows * TN_MAX(a->size, a->kv_length), sizeof *left);
+    float *left =
+        tn_scratch_take(&at, a->rows * TN_MAX(TN_MAX(a->size, a->kv_length), (size_t)TN_BF16_STEP), sizeof *left);
     float *scores = tn_scratch_take(&at, a->rows * a->kv_length, sizeof *scores), *buffer = (float *)(void *)at;
     tn_product p;
-    tn_product_plan(&p, j->kernels, m, n, a->size, 1, 1);
+    plan(a, j->kernels, &p, m, n, a->size);
+    p.alpha = a->scale;
     for (size_t i = 0; i < p.row_panels; i++) tn_product_pack_a(&p, q, a->q.row, 1, left, i);
-    for (size_t i = 0; i < m * a->size; i++) left[i] *= a->scale;
+    for (size_t i = 0; !p.bf16 && i < m * a->size; i++) left[i] *= a->scale;
     const tn_panels keys =
         a->packed ? tn_panels_packed(packed_k(j, batch, kv_head), a->size) : tn_panels_matrix(k, 1, a->k.row);
     multiply(&p, left, &keys, scores, n, buffer);
     for (size_t r = 0; r < m; r++) weigh_row(j, batch, head, row + r, scores + r * n, n);
-    tn_product_plan(&p, j->kernels, m, a->v_size, n, 1, 1);
+    plan(a, j->kernels, &p, m, a->v_size, n);
     for (size_t i = 0; i < p.row_panels; i++) tn_product_pack_a(&p, scores, n, 1, left, i);
     tn_panels values = tn_panels_matrix(v, a->v.row, 1);
     if (a->packed) values = tn_panels_packed(packed_v(j, batch, kv_head), a->kv_length);

@@ -133,8 +133,8 @@ static void pack_weights(void *dst, const void *context) {
     const tn_product *p = c->product;
     for (int64_t g = 0; g < c->group; g++)
         for (size_t i = 0; i < p->row_panels; i++)
-            tn_product_pack_a(p, c->weights + (size_t)g * p->m * p->k, p->k, 1, (float *)dst + (size_t)g * p->m * p->k,
-                              i);
+            tn_product_pack_a(p, c->weights + (size_t)g * p->m * p->k, p->k, 1,
+                              (float *)dst + (size_t)g * tn_product_a_offset(p, p->m), i);
 }
 
 /* Has the weights packed for state->product, or makes room for that in the scratch memory. */
@@ -144,12 +144,13 @@ static tn_status prepare_weights(tn_prepare *call, conv_state *c) {
     int64_t group = c->shape.group;
     if (bytes == SIZE_MAX || !tn_mul_size(bytes, (size_t)group, &bytes))
         return tn_fail(TN_E_SHAPE, "the weights are too large");
-    c->group_a = p->m * p->k;
+    c->group_a = tn_product_a_offset(p, p->m);
     if (call->value[1]) {
         pack_call context = {p, call->value[1]->data, group};
         char layout[96];
         const void *packed;
-        snprintf(layout, sizeof layout, "conv_f32 %zu %lldx%zux%zu", p->rows, (long long)group, p->m, p->k);
+        snprintf(layout, sizeof layout, "conv_%s %zu %lldx%zux%zu", p->bf16 ? "bf16" : "f32", p->rows, (long long)group,
+                 p->m, p->k);
         TN_TRY(tn_prepare_pack(call, 1, layout, bytes, pack_weights, &context, &packed));
         c->weights = packed;
         return TN_OK;
@@ -169,8 +170,8 @@ static tn_status prepare_pointwise(tn_prepare *call, conv_state *c) {
     tn_product *p = tn_prepare_alloc(call, sizeof *p);
     if (!p) return TN_E_MEMORY;
     c->product = p;
-    tn_product_plan_threads(p, call->kernels, call->threads, (size_t)(s->outputs / s->group), (size_t)s->out_plane,
-                            (size_t)(s->channels / s->group), 1, (size_t)(s->batch * s->group));
+    tn_product_plan_fast(p, call->kernels, call->threads, (size_t)(s->outputs / s->group), (size_t)s->out_plane,
+                         (size_t)(s->channels / s->group), 1, (size_t)(s->batch * s->group));
     size_t bytes = tn_product_buffer_bytes(p);
     c->buffer_floats = (bytes + 63) / 64 * 16;
     if (bytes == SIZE_MAX || !tn_scratch_add(&call->scratch, (size_t)call->threads, c->buffer_floats * sizeof(float)))
@@ -194,6 +195,8 @@ static tn_status conv_prepare(tn_prepare *call) {
     TN_TRY(tn_activation_read(call->node, &c->epilogue));
     const tn_conv_shape *s = &c->shape;
     if (tn_type_count(&call->out[0]) == 0) return TN_OK;
+    /* Products of bfloat16 are so much faster that nothing else pays but where there are few terms. */
+    const bool fast = call->kernels->bf16_products;
     if (call->in[0]->dtype != TN_FLOAT32) {
         c->kind = CONV_WIDE;
         return tn_conv_f64_prepare(call, s, &c->wide);
@@ -208,10 +211,10 @@ static tn_status conv_prepare(tn_prepare *call) {
         int64_t k = TN_MAX(s->channels * s->taps, 1);
         c->task_rows = TN_MAX(65536 / k, 4);
         c->row_tasks = (s->outputs + c->task_rows - 1) / c->task_rows;
-    } else if (call->value[1] && tn_conv_few_fits(s, call->kernels)) {
+    } else if (!fast && call->value[1] && tn_conv_few_fits(s, call->kernels)) {
         c->kind = CONV_FEW;
         return tn_conv_few_prepare(call, s, &c->few);
-    } else if (tn_conv_winograd_fits(call, s)) {
+    } else if (!fast && tn_conv_winograd_fits(call, s)) {
         c->kind = CONV_WINOGRAD;
         TN_TRY(tn_conv_winograd_prepare(call, s, &c->winograd));
         return tn_conv_winograd_pack(call, c->winograd, &c->weights);

@@ -94,15 +94,16 @@ tn_status tn_conv_image_prepare(tn_prepare *call, const tn_conv_shape *shape, tn
     *out_product = &c->product;
     c->shape = *shape;
     call->kernels->gemm_f32_tile(&rows, &columns, &lanes);
+    if (call->kernels->bf16_products) columns = TN_BF16_COLUMNS;
     TN_TRY(measure_phase(c));
     TN_TRY(make_phases(call, c));
     TN_TRY(make_offsets(call, c));
     tn_conv_direct_count(c, (int64_t)columns, (int64_t)lanes);
     size_t k = (size_t)(shape->channels / shape->group * shape->taps), m = (size_t)(shape->outputs / shape->group);
-    c->packed = m >= rows * PACKED_PANELS;
+    c->packed = m >= rows * PACKED_PANELS || call->kernels->bf16_products;
     size_t n = c->packed ? (size_t)shape->out_plane : (size_t)c->panels * columns;
-    tn_product_plan_threads(&c->product, call->kernels, call->threads, m, n, k, c->packed ? 1 : TN_MAX(k, 1u),
-                            (size_t)(shape->group));
+    tn_product_plan_fast(&c->product, call->kernels, call->threads, m, n, k, c->packed ? 1 : TN_MAX(k, 1u),
+                         (size_t)(shape->group));
     size_t panel = tn_product_buffer_bytes(&c->product) / sizeof(float) + TN_CONV_SLACK;
     c->own_floats = (c->packed ? panel : c->product.rows * columns + 15) / 16 * 16;
     if (!tn_scratch_add(&call->scratch, c->copy_floats, sizeof(float)) ||

@@ -36,18 +36,38 @@ static void image_panel(const tn_panels *panels, const tn_product *p, size_t col
     }
 }
 
+/* Panels of bfloat16: pieces are put together some rows at a time, in floats. */
+static void image_panel_bf16(const tn_panels *panels, const tn_product *p, size_t column, size_t n, uint16_t *dst) {
+    enum { CHUNK = 2 * TN_BF16_STEP };
+    const image_panels *image = (const image_panels *)(const void *)panels;
+    const tn_conv_image *c = image->call->c;
+    const tn_kernels *kernels = image->call->kernels;
+    tn_gather_run run[TN_GATHER_RUNS];
+    size_t count = find_runs(c, column, n, run);
+    if (count == 1) {
+        kernels->pack_panel_bf16(p->k, n, image->copy + run[0].from, 0, c->offsets, dst);
+        return;
+    }
+    float rows[CHUNK * TN_BF16_COLUMNS + TN_CONV_SLACK];
+    for (size_t k = 0; k < p->k; k += CHUNK, dst += CHUNK * TN_BF16_COLUMNS) {
+        size_t chunk = TN_MIN((size_t)CHUNK, p->k - k);
+        kernels->gather_runs_f32(chunk, image->copy, c->offsets + k, count, run, rows, TN_BF16_COLUMNS);
+        kernels->pack_panel_bf16(chunk, n, rows, TN_BF16_COLUMNS, NULL, dst);
+    }
+}
+
 void tn_conv_packed_task(void *context, int64_t index) {
     const tn_conv_image_call *r = context;
     const tn_conv_image *c = r->c;
     const tn_conv_shape *s = &c->shape;
     const tn_product *p = &c->product;
     size_t group = (size_t)index / p->tasks, plane = (size_t)s->out_plane, at = group * p->m * plane;
-    image_panels panels = {{.make = image_panel}, r, r->copy};
+    image_panels panels = {{.make = image_panel, .make_bf16 = image_panel_bf16}, r, r->copy};
     panels.copy += (int64_t)group * (s->channels / s->group) * c->channel_size;
     tn_epilogue e = *r->epilogue;
     if (e.row_bias) e.row_bias += group * p->m;
     if (e.residual) e.residual += at;
     e.residual_stride = plane;
-    tn_product_task(p, (size_t)index % p->tasks, r->w + group * p->m * p->k, &panels.panels, r->y + at, plane, &e,
-                    r->own + (size_t)tn_worker_index() * c->own_floats);
+    tn_product_task(p, (size_t)index % p->tasks, r->w + group * tn_product_a_offset(p, p->m), &panels.panels, r->y + at,
+                    plane, &e, r->own + (size_t)tn_worker_index() * c->own_floats);
 }

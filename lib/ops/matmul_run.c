@@ -125,7 +125,7 @@ static void pack_a(void *dst, const void *context) {
     const pack_call *c = context;
     for (size_t i = 0; i < c->product->row_panels; i++)
         tn_product_pack_a(c->product, c->data, c->row_stride, c->column_stride, dst, i);
-    scale(dst, c->count, c->alpha);
+    if (!c->product->bf16) scale(dst, c->count, c->alpha);
 }
 static void pack_b(void *dst, const void *context) {
     const pack_call *c = context;
@@ -139,9 +139,9 @@ static tn_status pack_weights(tn_prepare *call, int in, const tn_operand *o, tn_
     pack_call context = {product,  call->value[in]->data, (size_t)o->row_stride, (size_t)o->column_stride,
                          p->alpha, bytes / sizeof(float)};
     char layout[160];
-    snprintf(layout, sizeof layout, "product_%c_f32 %zu %zux%zu at %zu,%zu times %a", in == 0 ? 'a' : 'b',
-             in == 0 ? product->rows : product->columns, (size_t)o->rows, (size_t)o->columns, context.row_stride,
-             context.column_stride, in == 0 ? (double)p->alpha : 1.0);
+    snprintf(layout, sizeof layout, "product_%c_%s %zu %zux%zu at %zu,%zu times %a", in == 0 ? 'a' : 'b',
+             product->bf16 ? "bf16" : "f32", in == 0 ? product->rows : product->columns, (size_t)o->rows,
+             (size_t)o->columns, context.row_stride, context.column_stride, in == 0 ? (double)p->alpha : 1.0);
     if (bytes == SIZE_MAX)
         return tn_fail(TN_E_SHAPE, "a matrix of %lld x %lld is too large", (long long)o->rows, (long long)o->columns);
     const void *packed;
@@ -158,7 +158,10 @@ static tn_status prepare_f32(tn_prepare *call, tn_matmul *p) {
         p->row_tasks = (m + (size_t)p->task_rows - 1) / (size_t)p->task_rows;
         return TN_OK;
     }
-    tn_product_plan(&p->product, call->kernels, m, n, k, 1, (size_t)p->batches);
+    /* One row is bound by memory, and goes through B as it lies. */
+    (m > 1 ? tn_product_plan_fast : tn_product_plan_threads)(&p->product, call->kernels, 0, m, n, k, 1,
+                                                             (size_t)p->batches);
+    if (p->product.bf16) p->product.alpha = p->alpha;
     p->a_shared = batch_count(&p->a) == 1;
     p->a_as_it_is = m == 1 && (p->a.column_stride == 1 || k == 1) && p->alpha == 1;
     if (call->value[0] && p->a_shared && !p->a_as_it_is) TN_TRY(pack_weights(call, 0, &p->a, p, &p->packed_a));
@@ -225,7 +228,7 @@ static void pack_task(void *context, int64_t index) {
     const float *a = (const float *)c->a + batch_offset(p, &p->a, (int64_t)batch);
     tn_product_pack_a(product, a, (size_t)p->a.row_stride, (size_t)p->a.column_stride, dst, panel);
     size_t row = panel * product->rows;
-    scale(dst + row * product->k, TN_MIN(product->rows, product->m - row) * product->k, p->alpha);
+    if (!product->bf16) scale(dst + row * product->k, TN_MIN(product->rows, product->m - row) * product->k, p->alpha);
 }
 
 static void product_task(void *context, int64_t index) {

@@ -117,7 +117,8 @@ tn_status tn_recurrent_prepare_products(tn_prepare *call, tn_recurrent *r) {
     size_t rows = r->seq * r->batch, own = r->hidden * (r->cell == TN_CELL_GRU ? 2 : r->gates);
     r->products = &products;
     if (rows * r->hidden == 0) return TN_OK;
-    tn_product_plan(&r->xw, call->kernels, rows, r->directions * r->gates * r->hidden, r->input, 1, 1);
+    (rows > 1 ? tn_product_plan_fast : tn_product_plan_threads)(&r->xw, call->kernels, 0, rows,
+                                                                r->directions * r->gates * r->hidden, r->input, 1, 1);
     tn_product_plan(&r->hr, call->kernels, r->batch, own, r->hidden, 1, 1);
     tn_product_plan(&r->hh, call->kernels, r->batch, r->cell == TN_CELL_GRU ? r->hidden : 0, r->hidden, 1, 1);
     r->r_bytes = round_up(tn_product_b_bytes(&r->hr));

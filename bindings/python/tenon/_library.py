@@ -100,6 +100,8 @@ class ModelOptions(ctypes.Structure):
         ("custom_op_count", c_size_t),
         ("on_pass", c_void_p),
         ("context", c_void_p),
+        ("verify_weights", c_bool),
+        ("precision", c_int),
     ]
 
 

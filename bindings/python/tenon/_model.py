@@ -274,13 +274,21 @@ class Model:
         return f"<tenon.Model ({side(self.inputs)}) -> ({side(self.outputs)})>"
 
 
-def _model_options(cpu: Optional[str], memory_limit: int, skip_passes: Sequence[str]) -> ModelOptions:
+_PRECISIONS = {"full": 0, "fast": 1}
+
+
+def _model_options(
+    cpu: Optional[str], memory_limit: int, skip_passes: Union[str, Sequence[str]], precision: str
+) -> ModelOptions:
+    if precision not in _PRECISIONS:
+        raise ValueError(f'precision is {precision!r}; expected "full" or "fast"')
     passes = skip_passes if isinstance(skip_passes, str) else ",".join(skip_passes)
     return ModelOptions(
         struct_size=ctypes.sizeof(ModelOptions),
         cpu=cpu.encode() if cpu else None,
         memory_limit=memory_limit,
         skip_passes=passes.encode() if passes else None,
+        precision=_PRECISIONS[precision],
     )
 
 
@@ -291,6 +299,7 @@ def load(
     cpu: Optional[str] = None,
     memory_limit: int = 0,
     skip_passes: Union[str, Sequence[str]] = (),
+    precision: str = "full",
     max_shapes: int = 0,
     seed: int = 0,
     profile: bool = False,
@@ -300,9 +309,10 @@ def load(
     cpu: the instruction set to stay within, "scalar", "avx2"...; None: the best there is.
     memory_limit: most bytes that loading may allocate; 0: ten times the file's size and 1 GiB.
     skip_passes: names of graph passes to leave out; "all": every one.
+    precision: "full", or "fast": products of bfloat16 with float32 sums where the CPU multiplies those faster.
     threads, max_shapes, seed, profile: of the model's sessions, see Session.
     """
-    options = _model_options(cpu, memory_limit, skip_passes)
+    options = _model_options(cpu, memory_limit, skip_passes, precision)
     handle = create(lib.tn_model_load, lib.tn_model_destroy, os.fsencode(path), byref(options))
     return Model(handle, dict(threads=threads, max_shapes=max_shapes, seed=seed, profile=profile))
 
@@ -315,6 +325,7 @@ def load_bytes(
     cpu: Optional[str] = None,
     memory_limit: int = 0,
     skip_passes: Union[str, Sequence[str]] = (),
+    precision: str = "full",
     max_shapes: int = 0,
     seed: int = 0,
     profile: bool = False,
@@ -322,7 +333,7 @@ def load_bytes(
     """As load, from memory: bytes or any contiguous buffer, which must not change. External tensor data is looked for
     in `folder`; None: refused."""
     memory = np.frombuffer(data, np.uint8)
-    options = _model_options(cpu, memory_limit, skip_passes)
+    options = _model_options(cpu, memory_limit, skip_passes, precision)
     place = os.fsencode(folder) if folder is not None else None
     handle = create(
         lib.tn_model_load_memory,
