@@ -75,7 +75,7 @@ static inline __m256i ql_narrow(const __m256i *v, int32_t zero, int32_t low, int
     __m256i bytes = _mm256_max_epu8(_mm256_packus_epi16(first, second), _mm256_set1_epi8((char)low));
     return _mm256_min_epu8(bytes, _mm256_set1_epi8((char)high));
 }
-static inline void ql_put_bytes(uint8_t *y, __m256i bytes, size_t n) {
+static inline void qd_put(uint8_t *y, __m256i bytes, size_t n) {
     if (n == 32) {
         _mm256_storeu_si256((__m256i *)y, bytes);
     } else {
@@ -86,7 +86,7 @@ static inline void ql_put_bytes(uint8_t *y, __m256i bytes, size_t n) {
 }
 static inline void ql_store4(uint8_t *y, const __m256i *v, int32_t zero, int32_t low, int32_t high, size_t n) {
     const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
-    ql_put_bytes(y, _mm256_permutevar8x32_epi32(ql_narrow(v, zero, low, high), order), n);
+    qd_put(y, _mm256_permutevar8x32_epi32(ql_narrow(v, zero, low, high), order), n);
 }
 
 /* Sixteen tables of sixteen: where x is not in one, the highest bit of the index clears what it gives. */
@@ -116,6 +116,9 @@ static inline __m256i qd_load(const uint8_t *p, size_t n) {
     __builtin_memcpy(all, p, n);
     return _mm256_loadu_si256((const __m256i *)all);
 }
+static inline __m256i qd_max(__m256i a, __m256i b) {
+    return _mm256_max_epu8(a, b);
+}
 static inline __m256i qd_tap(__m256i acc, __m256i pairs, const char *w) {
     return _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_loadu_si256((const __m256i *)w)));
 }
@@ -128,7 +131,7 @@ static inline void qd_add(__m256i *acc, const __m256i *x, const char *w) {
     acc[3] = qd_tap(acc[3], _mm256_unpackhi_epi8(high, zero), w + 96);
 }
 static inline void qd_store(uint8_t *y, const __m256i *v, int32_t zero, int32_t low, int32_t high, size_t n) {
-    ql_put_bytes(y, ql_narrow(v, zero, low, high), n);
+    qd_put(y, ql_narrow(v, zero, low, high), n);
 }
 
 #include "kernels/qlast_rows.h"

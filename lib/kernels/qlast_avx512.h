@@ -68,7 +68,7 @@ static inline __m512i ql_narrow(const __m512i *v, int32_t zero, int32_t low, int
     __m512i bytes = _mm512_max_epu8(_mm512_packus_epi16(first, second), _mm512_set1_epi8((char)low));
     return _mm512_min_epu8(bytes, _mm512_set1_epi8((char)high));
 }
-static inline void ql_put_bytes(uint8_t *y, __m512i bytes, size_t n) {
+static inline void qd_put(uint8_t *y, __m512i bytes, size_t n) {
     if (n == 64)
         _mm512_storeu_si512(y, bytes);
     else
@@ -76,7 +76,7 @@ static inline void ql_put_bytes(uint8_t *y, __m512i bytes, size_t n) {
 }
 static inline void ql_store4(uint8_t *y, const __m512i *v, int32_t zero, int32_t low, int32_t high, size_t n) {
     const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-    ql_put_bytes(y, _mm512_permutexvar_epi32(order, ql_narrow(v, zero, low, high)), n);
+    qd_put(y, _mm512_permutexvar_epi32(order, ql_narrow(v, zero, low, high)), n);
 }
 
 #define QD_BLOCK 64
@@ -85,6 +85,9 @@ static inline void ql_store4(uint8_t *y, const __m512i *v, int32_t zero, int32_t
 static inline __m512i qd_load(const uint8_t *p, size_t n) {
     return n == QD_BLOCK ? _mm512_loadu_si512(p) : _mm512_maskz_loadu_epi8(((__mmask64)1 << n) - 1, p);
 }
+static inline __m512i qd_max(__m512i a, __m512i b) {
+    return _mm512_max_epu8(a, b);
+}
 static inline void qd_store(uint8_t *y, const __m512i *v, int32_t zero, int32_t low, int32_t high, size_t n) {
-    ql_put_bytes(y, ql_narrow(v, zero, low, high), n);
+    qd_put(y, ql_narrow(v, zero, low, high), n);
 }

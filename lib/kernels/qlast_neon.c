@@ -64,12 +64,7 @@ static inline float ql_most(float32x4_t v) {
     float32x4_t size = vbslq_f32(vceqq_f32(v, v), vabsq_f32(v), vdupq_n_f32(__builtin_inff()));
     return vmaxvq_f32(size);
 }
-static inline void ql_store4(uint8_t *y, const int32x4_t *v, int32_t zero, int32_t low, int32_t high, size_t n) {
-    const int16x8_t origin = vdupq_n_s16((int16_t)zero);
-    int16x8_t first = vqaddq_s16(vcombine_s16(vqmovn_s32(v[0]), vqmovn_s32(v[1])), origin);
-    int16x8_t second = vqaddq_s16(vcombine_s16(vqmovn_s32(v[2]), vqmovn_s32(v[3])), origin);
-    uint8x16_t bytes = vcombine_u8(vqmovun_s16(first), vqmovun_s16(second));
-    bytes = vminq_u8(vmaxq_u8(bytes, vdupq_n_u8((uint8_t)low)), vdupq_n_u8((uint8_t)high));
+static inline void qd_put(uint8_t *y, uint8x16_t bytes, size_t n) {
     if (n == 16) {
         vst1q_u8(y, bytes);
     } else {
@@ -77,6 +72,16 @@ static inline void ql_store4(uint8_t *y, const int32x4_t *v, int32_t zero, int32
         vst1q_u8(all, bytes);
         __builtin_memcpy(y, all, n);
     }
+}
+static inline uint8x16_t qd_max(uint8x16_t a, uint8x16_t b) {
+    return vmaxq_u8(a, b);
+}
+static inline void ql_store4(uint8_t *y, const int32x4_t *v, int32_t zero, int32_t low, int32_t high, size_t n) {
+    const int16x8_t origin = vdupq_n_s16((int16_t)zero);
+    int16x8_t first = vqaddq_s16(vcombine_s16(vqmovn_s32(v[0]), vqmovn_s32(v[1])), origin);
+    int16x8_t second = vqaddq_s16(vcombine_s16(vqmovn_s32(v[2]), vqmovn_s32(v[3])), origin);
+    uint8x16_t bytes = vcombine_u8(vqmovun_s16(first), vqmovun_s16(second));
+    qd_put(y, vminq_u8(vmaxq_u8(bytes, vdupq_n_u8((uint8_t)low)), vdupq_n_u8((uint8_t)high)), n);
 }
 
 /* Four tables of 64: what lies in none of them gives 0. */

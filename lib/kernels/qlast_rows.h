@@ -11,6 +11,7 @@
  * and for the depthwise convolution
  *   QD_BLOCK, QD_GROUP, QD_SIZE   as in tn_qdepth_layout; QD_X, a block of bytes
  *   qd_load(p, n)              n of QD_BLOCK bytes, the rest arbitrary and perhaps not read
+ *   qd_max(a, b), qd_put(y, x, n)  of such blocks; stores n bytes
  *   qd_add(acc, x, w)          adds QD_GROUP taps to four accumulators
  *   qd_store(y, v, zero, low, high, n)  the inverse of the weaving: four accumulators, plus zero, limited, as n bytes
  * All levels do the same operations on each element, hence the same bits. */
@@ -186,29 +187,17 @@ static void qdepth(uint8_t *y, size_t n, size_t channels, size_t taps, const uin
     }
 }
 
-/* The rest is plain C, which each level's flags make vectors of. */
-enum { QL_WIDE = 64 };
-
 static void qmax(uint8_t *y, size_t n, size_t taps, const uint8_t *const *x) {
-    for (size_t i = 0; i < n; i += QL_WIDE) {
-        uint8_t most[QL_WIDE];
-        const size_t width = n - i < QL_WIDE ? n - i : QL_WIDE;
-        if (width == QL_WIDE) {
-            memcpy(most, x[0] + i, QL_WIDE);
-            for (size_t t = 1; t < taps; t++) {
-                const uint8_t *from = x[t] + i;
-                for (size_t k = 0; k < QL_WIDE; k++) most[k] = from[k] > most[k] ? from[k] : most[k];
-            }
-            memcpy(y + i, most, QL_WIDE);
-        } else {
-            for (size_t k = 0; k < width; k++) {
-                uint8_t v = x[0][i + k];
-                for (size_t t = 1; t < taps; t++) v = x[t][i + k] > v ? x[t][i + k] : v;
-                y[i + k] = v;
-            }
-        }
+    for (size_t i = 0; i < n; i += QD_BLOCK) {
+        const size_t width = n - i < QD_BLOCK ? n - i : QD_BLOCK;
+        QD_X most = qd_load(x[0] + i, width);
+        for (size_t t = 1; t < taps; t++) most = qd_max(most, qd_load(x[t] + i, width));
+        qd_put(y + i, most, width);
     }
 }
+
+/* The rest is plain C, which each level's flags make vectors of. */
+enum { QL_WIDE = 64 };
 
 static void qaverage(uint8_t *y, size_t n, size_t taps, const uint8_t *const *x, int32_t zero, float scale, float count,
                      float y_scale, int32_t y_zero) {

@@ -73,18 +73,26 @@ static void qlook_up(uint8_t *y, const uint8_t *x, size_t n, const uint8_t *tabl
 #define QD_GROUP 1
 #define QD_SIZE 2
 typedef struct {
-    const uint8_t *p;
-    size_t n;
+    uint8_t v[4];
 } qd_bytes;
 #define QD_X qd_bytes
 
 static inline qd_bytes qd_load(const uint8_t *p, size_t n) {
-    return (qd_bytes){p, n};
+    qd_bytes all = {{0}};
+    for (size_t i = 0; i < 4 && i < n; i++) all.v[i] = p[i];
+    return all;
 }
 static inline void qd_add(int32_t *acc, const qd_bytes *x, const char *w) {
     int16_t by[4];
     __builtin_memcpy(by, w, sizeof by);
-    for (size_t i = 0; i < 4 && i < x->n; i++) acc[i] = (int32_t)((uint32_t)acc[i] + (uint32_t)(x->p[i] * by[i]));
+    for (size_t i = 0; i < 4; i++) acc[i] = (int32_t)((uint32_t)acc[i] + (uint32_t)(x->v[i] * by[i]));
+}
+static inline qd_bytes qd_max(qd_bytes a, qd_bytes b) {
+    for (size_t i = 0; i < 4; i++) a.v[i] = a.v[i] > b.v[i] ? a.v[i] : b.v[i];
+    return a;
+}
+static inline void qd_put(uint8_t *y, qd_bytes x, size_t n) {
+    for (size_t i = 0; i < 4 && i < n; i++) y[i] = x.v[i];
 }
 static inline void qd_store(uint8_t *y, const int32_t *v, int32_t zero, int32_t low, int32_t high, size_t n) {
     ql_store4(y, v, zero, low, high, n);
