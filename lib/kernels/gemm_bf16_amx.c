@@ -1,7 +1,7 @@
 /* Products of bfloat16 on AMX: a tile instruction multiplies 16 rows of A by 16 columns of B over 32 values of k. Four
  * tiles of sums, two by two, as quant_amx.c has them; packing is that of the level below. */
 #include "kernels/vec_avx512.h"
-#include "kernels/amx.h"
+#include "kernels/tiles.h"
 #include "kernels/gemm_bf16_rows.h"
 
 enum { TILE_ROWS = 16, LANES = 16, PAIR = 2 * TN_BF16_COLUMNS, PANEL_STRIDE = PAIR * 2 /* bytes */ };

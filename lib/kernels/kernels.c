@@ -3,7 +3,7 @@
  * A table of a level has the entries of all files up to that level that the machine has. The operating system must save
  * the wide registers (XCR0), or the level is left out even where the CPU has it; __builtin_cpu_supports checks both. */
 #include "kernels/kernels.h"
-#include "kernels/amx.h"
+#include "kernels/tiles.h"
 #include "kernels/registry.h"
 #include <pthread.h>
 #include <stdlib.h>

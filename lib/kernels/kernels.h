@@ -43,7 +43,7 @@ struct tn_kernels {
 };
 
 /* The table of a level; NULL if this machine or build lacks it. Tables are made once and never change. The first call
- * that could answer AMX asks the system to let this process use tiles (see kernels/amx.h); it may refuse. */
+ * that could answer AMX asks the system to let this process use tiles (see kernels/tiles.h); it may refuse. */
 const tn_kernels *tn_kernels_at(tn_cpu_level level);
 /* The best level that this machine has, or the lower one that the environment variable TENON_CPU names. */
 const tn_kernels *tn_kernels_best(void);

@@ -6,7 +6,7 @@
  * then take half of the multiplications' time (Intel's Optimization Reference Manual, 20.5). Rows are shared out evenly
  * among the tiles, and k among the steps where it can be; else the last step reads a copy of b with zeros behind it. */
 #include "base/base.h"
-#include "kernels/amx.h"
+#include "kernels/tiles.h"
 #include "kernels/kernels.h"
 #include <immintrin.h>
 

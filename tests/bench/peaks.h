@@ -3,7 +3,7 @@
 #ifndef TN_BENCH_PEAKS_H
 #define TN_BENCH_PEAKS_H
 
-#include "kernels/amx.h"
+#include "kernels/tiles.h"
 #include "kernels/kernels.h"
 #include <string.h>
 
@@ -88,21 +88,21 @@ static inline void read_all(const char *p, size_t bytes, tn_cpu_level level) {
                              : "xmm0", "xmm1", "xmm2", "xmm3");
 }
 #elif defined(__aarch64__)
-#define VECTOR_PEAK(name, extension, instruction, source)                                                              \
+#define VECTOR_PEAK(name, instruction, source)                                                                         \
     static void name(void *unused) {                                                                                   \
         (void)unused;                                                                                                  \
-        __asm__ volatile(".arch_extension " extension "\n\tmov x9, %0\n1:\n\t" instruction " v0.4s, " source           \
-                         "\n\t" instruction " v1.4s, " source "\n\t" instruction " v2.4s, " source "\n\t" instruction  \
-                         " v3.4s, " source "\n\t" instruction " v4.4s, " source "\n\t" instruction " v5.4s, " source   \
-                         "\n\t" instruction " v6.4s, " source "\n\t" instruction " v7.4s, " source "\n\t" instruction  \
-                         " v16.4s, " source "\n\t" instruction " v17.4s, " source "\n\t" instruction                   \
-                         " v18.4s, " source "\n\t" instruction " v19.4s, " source "\n\t"                               \
+        __asm__ volatile(".arch armv8.6-a\n\tmov x9, %0\n1:\n\t" instruction " v0.4s, " source "\n\t" instruction      \
+                         " v1.4s, " source "\n\t" instruction " v2.4s, " source "\n\t" instruction " v3.4s, " source   \
+                         "\n\t" instruction " v4.4s, " source "\n\t" instruction " v5.4s, " source "\n\t" instruction  \
+                         " v6.4s, " source "\n\t" instruction " v7.4s, " source "\n\t" instruction " v16.4s, " source  \
+                         "\n\t" instruction " v17.4s, " source "\n\t" instruction " v18.4s, " source                   \
+                         "\n\t" instruction " v19.4s, " source "\n\t"                                                  \
                          "subs x9, x9, #1\n\tb.ne 1b" ::"i"(PEAK_LOOPS)                                                \
                          : "x9", "cc", "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v16", "v17", "v18", "v19");    \
     }
-VECTOR_PEAK(fma_neon, "simd", "fmla", "v20.4s, v20.4s")
-VECTOR_PEAK(bytes_dotprod, "dotprod", "sdot", "v20.16b, v20.16b")
-VECTOR_PEAK(bytes_i8mm, "i8mm", "smmla", "v20.16b, v20.16b")
+VECTOR_PEAK(fma_neon, "fmla", "v20.4s, v20.4s")
+VECTOR_PEAK(bytes_dotprod, "sdot", "v20.16b, v20.16b")
+VECTOR_PEAK(bytes_i8mm, "smmla", "v20.16b, v20.16b")
 
 static const peak float_peaks[] = {{"fmla", TN_CPU_NEON, PEAK_LOOPS * 12 * 8, fma_neon}};
 static const peak byte_peaks[] = {{"sdot", TN_CPU_DOTPROD, PEAK_LOOPS * 12 * 32, bytes_dotprod},

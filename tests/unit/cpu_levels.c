@@ -1,7 +1,7 @@
 /* Levels: which there are, and how AMX's tiles are asked for. Each case runs in a child of its own, since a process asks
  * once. */
 #include "unit.h"
-#include "kernels/amx.h"
+#include "kernels/tiles.h"
 #include "kernels/kernels.h"
 #include <signal.h>
 #include <stdio.h>

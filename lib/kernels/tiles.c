@@ -1,5 +1,5 @@
-/* The permission to use AMX's tiles; see amx.h. */
-#include "kernels/amx.h"
+/* The permission to use AMX's tiles; see tiles.h. */
+#include "kernels/tiles.h"
 
 #if defined(__x86_64__) && defined(__linux__)
 #include <pthread.h>

@@ -9,8 +9,8 @@
  * tile state, so context switches and signal frames cost what they did, and tiles that the host's own code holds are
  * lost only across calls of this library, as the ABI has it (all of AMX is call-clobbered).
  * Source: Intel 64 and IA-32 Optimization Reference Manual, chapter 20; Linux, Documentation/arch/x86/xstate.rst. */
-#ifndef TN_AMX_H
-#define TN_AMX_H
+#ifndef TN_TILES_H
+#define TN_TILES_H
 
 #include <stdbool.h>
 #include <stdint.h>
