@@ -1,6 +1,6 @@
 /* How near to the machine's limits the products come.
  *
- *     build/tests/bench/limits [-s] [part of a section's name ...]      peaks memory float32 int8
+ *     build/tests/bench/limits [-s] [part of a section's name ...]      peaks memory float32 bfloat16 int8
  *
  * First what the machine can do: multiplications a second by instruction set, bytes a second by what holds them. Then
  * products of matrices whose right side is packed once, on one thread: their rate, their share of the peak, and OpenBLAS
@@ -132,7 +132,8 @@ typedef struct matmul {
     tn_session *session;
 } matmul;
 
-static void matmul_create(matmul *p, size_t m, size_t n, size_t k) {
+static void matmul_create(matmul *p, size_t m, size_t n, size_t k, tn_precision precision) {
+    const tn_model_options options = {.struct_size = sizeof options, .precision = precision};
     tn_graph *graph;
     int in[2], out;
     *p = (matmul){.m = m, .n = n, .k = k, .c = malloc(m * n * sizeof *p->c)};
@@ -143,7 +144,7 @@ static void matmul_create(matmul *p, size_t m, size_t n, size_t k) {
     must(tn_graph_constant(graph, "b", p->b, &in[1]));
     must(tn_graph_node(graph, "MatMul", NULL, 2, in, 1, &out, NULL));
     must(tn_graph_output(graph, out, "c"));
-    must(tn_model_from_graph(graph, NULL, &p->model));
+    must(tn_model_from_graph(graph, &options, &p->model));
     must(tn_session_create(p->model, NULL, &p->session));
     must(tn_session_set_input(p->session, 0, p->a));
     must(tn_session_prepare(p->session));
@@ -166,10 +167,13 @@ static void openblas_run(void *context) {
 }
 #endif
 
+static const size_t large[][3] = {{512, 512, 512},  {768, 768, 768},  {1024, 1024, 1024}, {512, 2048, 2048},
+                                  {128, 3072, 768}, {128, 768, 3072}, {196, 512, 4608},   {49, 2048, 512}};
+
 /* One row; returns our rate over OpenBLAS's, 0 without it. */
 static double float32_row(size_t m, size_t n, size_t k) {
     matmul p;
-    matmul_create(&p, m, n, k);
+    matmul_create(&p, m, n, k, TN_PRECISION_FULL);
     const peak *top = BEST_PEAK(float_peaks);
     double operations = 2.0 * (double)m * (double)n * (double)k;
     runner r[3] = {{matmul_run, &p, operations, 0}};
@@ -190,8 +194,6 @@ static double float32_row(size_t m, size_t n, size_t k) {
 }
 
 static void float32(void) {
-    static const size_t large[][3] = {{512, 512, 512},  {768, 768, 768},  {1024, 1024, 1024}, {512, 2048, 2048},
-                                      {128, 3072, 768}, {128, 768, 3072}, {196, 512, 4608},   {49, 2048, 512}};
     static const size_t heights[] = {1, 4, 16, 49, 196}, widths[] = {64, 256, 1024, 4096};
     printf("\nfloat32: MatMul of m x n x k, weights on the right packed once, one thread\n");
     for (size_t i = 0; i < TN_COUNT(large); i++) float32_row(large[i][0], large[i][1], large[i][2]);
@@ -206,6 +208,29 @@ static void float32(void) {
         double mean = pow(product, 1.0 / (double)(TN_COUNT(widths) * TN_COUNT(widths)));
         if (mean > 0)
             printf("m = %zu: %.2f times OpenBLAS on geometric average, at least %.2f\n", heights[i], mean, least);
+    }
+}
+
+/* MatMul of TN_PRECISION_FAST beside that of full precision. */
+static void half_precision(void) {
+    const peak *top = BEST_PEAK(half_peaks);
+    if (!top) return;
+    printf("\nbfloat16: MatMul of m x n x k with TN_PRECISION_FAST, weights packed once, one thread\n");
+    for (size_t i = 0; i < TN_COUNT(large); i++) {
+        const size_t m = large[i][0], n = large[i][1], k = large[i][2];
+        const double operations = 2.0 * (double)m * (double)n * (double)k;
+        matmul fast, full;
+        matmul_create(&fast, m, n, k, TN_PRECISION_FAST);
+        matmul_create(&full, m, n, k, TN_PRECISION_FULL);
+        runner r[3] = {{matmul_run, &fast, operations, 0},
+                       {matmul_run, &full, operations, 0},
+                       {top->work, NULL, top->operations, 0}};
+        alternate(r, 3);
+        printf("%5zu x %4zu x %4zu %8.1f GFLOP/s, %5.1f %% of %s's peak; %5.2f times as fast as float32\n", m, n, k,
+               r[0].rate, 100 * r[0].rate / r[2].rate, top->name, r[0].rate / r[1].rate);
+        fflush(stdout);
+        matmul_destroy(&fast);
+        matmul_destroy(&full);
     }
 }
 
@@ -262,7 +287,8 @@ static void int8(void) {
 static const struct {
     const char *name;
     void (*run)(void);
-} sections[] = {{"peaks", peaks}, {"memory", memory}, {"float32", float32}, {"int8", int8}};
+} sections[] = {
+    {"peaks", peaks}, {"memory", memory}, {"float32", float32}, {"bfloat16", half_precision}, {"int8", int8}};
 
 int main(int argc, char **argv) {
     if (argc > 1 && strcmp(argv[1], "-s") == 0) {
