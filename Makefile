@@ -55,8 +55,9 @@ KERNELS := $(foreach l,$(LEVELS),$(sort $(wildcard lib/kernels/*_$(l).c)))
 OTHER_KERNELS := $(foreach l,$(ALL_LEVELS),$(wildcard lib/kernels/*_$(l).c))
 # Files of operators have a table of them; others there are helpers that several share.
 OPS := $(sort $(shell grep -ls 'tn_op tn_ops_' lib/ops/*.c))
-# Without its libraries a store has one file, whose functions say so.
-LEFT_OUT := $(if $(filter 11,$(WITH_SODIUM)$(WITH_JANSSON)),lib/store/absent.c,$(filter-out lib/store/absent.c,$(wildcard lib/store/*.c)))
+# Without their libraries stores and trust have one file each, whose functions say so.
+ABSENT := lib/store/absent.c lib/trust/absent.c
+LEFT_OUT := $(if $(filter 11,$(WITH_SODIUM)$(WITH_JANSSON)),$(ABSENT),$(filter-out $(ABSENT),$(wildcard lib/store/*.c lib/trust/*.c)))
 SOURCES := $(filter-out $(OTHER_KERNELS) $(LEFT_OUT),$(sort $(wildcard lib/*/*.c))) $(KERNELS)
 GENERATED := $(BUILD)/gen/ops.c $(BUILD)/gen/kernels.c
 OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o) $(GENERATED:.c=.o)

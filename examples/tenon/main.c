@@ -33,9 +33,18 @@ const command commands[] = {
      "tenon store remove FOLDER REFERENCE    it is no version any more\n"
      "tenon store collect FOLDER             free what no version needs\n"
      "tenon store verify FOLDER              read and check every byte; the exit code is 0 if all is whole\n"
-     "tenon store repair FOLDER [MIRROR]     bring back what is damaged, from another store\n\n"
-     "A REFERENCE is NAME (the newest that is no pre-release), NAME:1.2.0, a range NAME:^1.2 or NAME:~1.2, or "
-     "sha256:HEX.\n"},
+     "tenon store repair FOLDER [MIRROR]     bring back what is damaged, from another store\n"
+     "tenon store trust FOLDER               what is trusted, and until when\n"
+     "tenon store trust FOLDER init KEYS     new keys, and metadata signed with them\n"
+     "tenon store trust FOLDER accept ROOT   trust a root that came on a safe way\n"
+     "tenon store trust FOLDER update MIRROR follow the metadata in another store's folder trust\n"
+     "tenon store trust FOLDER sign KEYS     sign anew what would expire\n"
+     "tenon store trust FOLDER rotate ROLE KEYS  new keys for root, targets, snapshot or timestamp\n"
+     "tenon store trust FOLDER clock POLICY  what expiry means: enforce, floor or counter-only\n"
+     "tenon store promote FOLDER REFERENCE CHANNEL KEYS  point a channel at a version\n"
+     "tenon store channel FOLDER [NAME@CHANNEL]  what channels point at\n\n"
+     "A REFERENCE is NAME (the newest that is no pre-release), NAME:1.2.0, a range NAME:^1.2 or NAME:~1.2, a signed "
+     "channel\nNAME@stable, or sha256:HEX. KEYS are folders with colons between.\n"},
     {0},
 };
 

@@ -50,6 +50,7 @@ static const row rows[] = {
     {"--parent", "REFERENCE", TEXT, AT(parent), STORE, "put: the version that this one was made from", 0},
     {"--licence", "SPDX", TEXT, AT(licence), STORE, "put: such as Apache-2.0", 0},
     {"--description", "TEXT", TEXT, AT(description), STORE, "put: what the model is for", 0},
+    {"--clock", "POLICY", TEXT, AT(clock), STORE, "trust init, accept: enforce (default), floor or counter-only", 0},
     {"--json", NULL, FLAG, AT(json), ALL, "the result as JSON", 0},
     {"--quiet", NULL, FLAG, AT(quiet), ALL, "no progress on the terminal", 0},
     {"--help", NULL, FLAG, AT(help), ALL, "this text", 0},

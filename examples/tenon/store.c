@@ -1,15 +1,8 @@
 /* tenon store: versions of models in a folder. */
-#include "tool.h"
+#include "store.h"
 #include <string.h>
 
-typedef struct call {
-    const settings *s;
-    const char *folder, *first, *second; /* operands behind the verb */
-    tn_store *store;                     /* open, but for create and repair */
-    json *j;                             /* an open object, or NULL for text */
-} call;
-
-static void show_version(const call *c, const tn_store_version *v) {
+void show_version(const call *c, const tn_store_version *v) {
     if (!c->j) {
         printf("%s:%-12s  %s  %12llu bytes  %s\n", v->name, v->version, v->created, (unsigned long long)v->file_bytes,
                v->digest);
@@ -149,10 +142,11 @@ static const struct verb {
     bool opens;
     tn_status (*run)(call *c);
 } verbs[] = {
-    {"create", 0, 0, false, create}, {"put", 2, 2, true, put},         {"get", 2, 2, true, get},
-    {"find", 1, 1, true, find},      {"list", 0, 0, true, list},       {"remove", 1, 1, true, take_out},
-    {"log", 0, 0, true, audit},      {"collect", 0, 0, true, collect}, {"verify", 0, 0, true, verify},
-    {"repair", 0, 1, false, repair},
+    {"create", 0, 0, false, create},  {"put", 2, 2, true, put},         {"get", 2, 2, true, get},
+    {"find", 1, 1, true, find},       {"list", 0, 0, true, list},       {"remove", 1, 1, true, take_out},
+    {"log", 0, 0, true, audit},       {"collect", 0, 0, true, collect}, {"verify", 0, 0, true, verify},
+    {"repair", 0, 1, false, repair},  {"trust", 0, 3, true, trust},     {"promote", 3, 3, true, promote},
+    {"channel", 0, 1, true, channel},
 };
 
 static int run_verb(const struct verb *verb, call *c) {
@@ -191,6 +185,12 @@ int store_command(const settings *s) {
                  1 + (o->count < 2 + verb->least ? verb->least : verb->most), o->count - 1);
         return EXIT_USAGE;
     }
-    call c = {s, o->items[1], o->count > 2 ? o->items[2] : NULL, o->count > 3 ? o->items[3] : NULL, NULL, NULL};
+    call c = {s,
+              o->items[1],
+              o->count > 2 ? o->items[2] : NULL,
+              o->count > 3 ? o->items[3] : NULL,
+              o->count > 4 ? o->items[4] : NULL,
+              NULL,
+              NULL};
     return run_verb(verb, &c);
 }

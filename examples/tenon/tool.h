@@ -19,7 +19,7 @@ typedef struct words {
 /* What the command line says; a row of the table in options.c fills each. */
 typedef struct settings {
     const char *model, *target, *output, *cpu, *precision, *skip_passes, *svg, *trace, *manifest, *parent, *licence,
-        *description;
+        *description, *clock;
     words inputs, values, dims, shapes, compares, operands;
     double threads, seed, runs, warmup, rtol, atol, low, high;
     bool help, json, quiet, nodes, passes, profile, compress, external;

@@ -14,6 +14,7 @@
  *     blobs/sha256/HEX           manifests, configurations, model files: each named by the digest of its bytes
  *     journal/                   what is being written; of no meaning to anybody else
  *     audit.log                  who changed what and when, a line of JSON a change, each with the digest of the line before
+ *     trust/                     who may say which version runs, if that was set up: tenon/trust.h
  *     lock                       held by whoever changes the index
  *
  * A version is a name ("press", "line-2/press": lower case, digits, and - _ . / between them) and a semantic version
@@ -21,7 +22,8 @@
  * changes nothing. What is one file in two versions is stored once.
  *
  * A reference names a version: "press" (the newest that is no pre-release), "press:1.2.0", a range "press:^1.2" (from
- * 1.2.0, below 2.0.0), "press:~1.2" (from 1.2.0, below 1.3.0), or the digest of a manifest "sha256:HEX".
+ * 1.2.0, below 2.0.0), "press:~1.2" (from 1.2.0, below 1.3.0), a channel "press@stable" (see tenon/trust.h), or
+ * the digest of a manifest "sha256:HEX".
  *
  * Durability: each change is flushed to the disk and becomes visible in one rename. After a power cut at any moment the
  * store opens and holds the state before the change or after it. Opening for the first change after that mends what was
@@ -30,7 +32,8 @@
  * Concurrency: any number of processes and threads, each with a tn_store of its own. Readers take no lock and see the
  * versions that there are when they ask; writers wait for one another only while they replace the index.
  *
- * Trust: a store checks each byte against its digest, but whoever can write to the folder can put what he likes there.
+ * Trust: a store checks each byte against its digest, but whoever can write to the folder can put what he likes there,
+ * under any name and version. What a signed channel (tenon/trust.h) or a digest leads to, he cannot change.
  *
  * A library built without libsodium or jansson answers TN_E_UNSUPPORTED. */
 #ifndef TENON_STORE_H
@@ -99,7 +102,7 @@ TN_API tn_status tn_store_repair(const char *path, const char *mirror, int *out_
 typedef struct tn_store_event {
     uint64_t number; /* from 1 on */
     char time[32];   /* "2026-03-01T12:00:00Z" */
-    char action[16]; /* "create", "put", "remove", "collect", "repair" */
+    char action[16]; /* "create", "put", "remove", "collect", "repair"; of trust: "trust", "promote"... */
     char name[TN_STORE_NAME], version[TN_STORE_NAME];
     char digest[TN_STORE_DIGEST]; /* "" where the action is about no version */
     char user[64];                /* of the process: name or number */

@@ -70,7 +70,7 @@ TN_API void tn_subscription_close(tn_subscription *subscription);
  * serves, if the store cannot be read or the new version is refused; a refused one is not tried again. *out_changed may
  * be NULL. */
 TN_API tn_status tn_subscription_poll(tn_subscription *subscription, bool *out_changed);
-/* Follows another reference from the next poll on: a pinned version "press:1.2.0", a range, another name. Forgets what is
+/* Follows another reference from the next poll on: a pinned version "press:1.2.0", a range, a channel, another name. Forgets what is
  * blocked. */
 TN_API tn_status tn_subscription_follow(tn_subscription *subscription, const char *reference);
 /* Back to the version before, whatever the trial says; the one that served is blocked. TN_E_STATE if there is none. */

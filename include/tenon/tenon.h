@@ -9,5 +9,6 @@
 #include <tenon/session.h>
 #include <tenon/store.h>
 #include <tenon/subscription.h>
+#include <tenon/trust.h>
 
 #endif

@@ -1,5 +1,5 @@
 /* Changes of the index, one at a time; see store.h for how they become durable. */
-#include "store/store.h"
+#include "trust/trust.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/file.h>
@@ -46,6 +46,7 @@ tn_status tn_change_begin(tn_store *s) {
     TN_TRY(tn_store_lock(s, false));
     tn_status status = tn_index_read(s);
     if (status == TN_OK) status = tn_change_mend(s);
+    if (status == TN_OK) status = tn_trust_mend(s);
     if (status != TN_OK) tn_change_end(s);
     return status;
 }

@@ -19,7 +19,7 @@ void tn_store_free_text(char *data, size_t size) {
 tn_status tn_store_read(const tn_store *s, const char *name, size_t limit, char **out_data, size_t *out_size) {
     struct stat info;
     *out_data = NULL;
-    int file = openat(s->folder, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    int file = openat(s->folder, name, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
     if (file < 0) return tn_store_io_error(s, "open", name);
     tn_status status = TN_OK;
     char *data = NULL;

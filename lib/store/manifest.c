@@ -89,3 +89,14 @@ tn_status tn_manifest_read(const json_t *manifest, const char *digest, tn_store_
     TN_TRY(tn_store_check_time(v->created));
     return tn_manifest_part(manifest, what, 0, v->file_digest, &v->file_bytes);
 }
+
+tn_status tn_version_read(const tn_store *s, const char *digest, tn_store_version *out_version) {
+    json_t *manifest;
+    char copy[TN_STORE_DIGEST]; /* it may be a member of *out_version */
+    if (!tn_digest_is_valid(digest)) return tn_fail(TN_E_INVALID, "'%.80s' is no digest", digest);
+    memcpy(copy, digest, sizeof copy);
+    TN_TRY(tn_blob_json(s, copy, &manifest));
+    tn_status status = tn_manifest_read(manifest, copy, out_version);
+    json_decref(manifest);
+    return status;
+}

@@ -31,6 +31,7 @@ struct tn_store {
     json_t *index;         /* as last read or written; NULL before */
     tn_store_version *all; /* its versions in order of name, then of version */
     int count;
+    char now[32]; /* by tn_trust_set_time; "": the system's clock */
 };
 
 /* store.c: the steps of opening, for repair */
@@ -103,6 +104,9 @@ tn_status tn_manifest_read(const json_t *manifest, const char *digest, tn_store_
 /* Digest and size of the configuration (i = -1) or of layer i; TN_E_NOT_FOUND past the last. */
 tn_status tn_manifest_part(const json_t *manifest, const char *what, int i, char digest[TN_STORE_DIGEST],
                            uint64_t *out_size);
+
+/* All of a version from its manifest, whose digest is checked, whatever the index says. */
+tn_status tn_version_read(const tn_store *s, const char *digest, tn_store_version *out_version);
 
 /* reference.c */
 tn_status tn_store_check_name(const char *name);

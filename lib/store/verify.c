@@ -1,6 +1,7 @@
 /* Reading everything and comparing: blobs with their digests, the index with the manifests, the log with its own chain
  * and with the index. */
 #include "store/parts.h"
+#include "trust/trust.h"
 #include <unistd.h>
 
 typedef struct report {
@@ -108,6 +109,7 @@ tn_status tn_store_verify(tn_store *s, void (*on_fault)(void *context, const cha
     tn_status log = tn_audit_each(s, ignore_event, NULL);
     tell(&r, log);
     if (status == TN_OK && log == TN_OK) tell(&r, tn_change_check(s));
+    tell(&r, tn_trust_verify(s));
     tn_change_end(s);
     json_decref(r.seen);
     *out_faults = r.faults;

@@ -1,0 +1,22 @@
+/* tenon store: what the files of its verbs share. */
+#ifndef TENON_TOOL_STORE_H
+#define TENON_TOOL_STORE_H
+
+#include "tool.h"
+
+typedef struct call {
+    const settings *s;
+    const char *folder, *first, *second, *third; /* operands behind the verb; NULL where there are none */
+    tn_store *store;                             /* open, but for create and repair */
+    json *j;                                     /* an open object, or NULL for text */
+} call;
+
+/* store.c */
+void show_version(const call *c, const tn_store_version *v);
+
+/* trust.c: verbs */
+tn_status trust(call *c);
+tn_status promote(call *c);
+tn_status channel(call *c);
+
+#endif
