@@ -6,15 +6,15 @@
 #include <errno.h>
 #include <tenon/tenon.h>
 
-enum { CHOICES = 60 };
+enum { CHOICES = 60, FEWER = 10 };
 
 static char root[64];
 static long cuts;
 
 static const char *at(const char *name) {
-    static char paths[8][160];
+    static char paths[64][160];
     static int next;
-    char *path = paths[next++ % 8];
+    char *path = paths[next++ % 64];
     snprintf(path, sizeof paths[0], "%s/%s", root, name);
     return path;
 }
@@ -62,6 +62,31 @@ static tn_status collect(const char *store) {
     return status;
 }
 
+static tn_status promote(const char *store, const char *reference) {
+    tn_store *s;
+    TN_TRY(tn_store_open(store, &s));
+    tn_status status = tn_store_promote(s, reference, "stable", at("keys"));
+    tn_store_close(s);
+    return status;
+}
+
+static tn_status make_trust(const char *store) {
+    tn_store *s;
+    if (access(at("keys"), F_OK) == 0) tree_remove(at("keys"));
+    TN_TRY(tn_store_open(store, &s));
+    tn_status status = tn_trust_init(s, at("keys"), NULL);
+    tn_store_close(s);
+    return status;
+}
+
+static tn_status update_trust(const char *store) {
+    tn_store *s;
+    TN_TRY(tn_store_open(store, &s));
+    tn_status status = tn_trust_update(s, at("mirror/trust"));
+    tn_store_close(s);
+    return status;
+}
+
 /* The changes, and what the store is beforehand. */
 static void empty_store(const char *path) {
     assert_ok(tn_store_create(path));
@@ -95,6 +120,34 @@ static void damaged_store(const char *path) {
     snprintf(name, sizeof name, "%s/index.json", path);
     assert_int_equal(unlink(name), 0);
 }
+static void trusting_store(const char *path) {
+    store_of_two(path);
+    assert_ok(make_trust(path));
+    assert_ok(promote(path, "press:1.0.0"));
+}
+/* It knows the mirror's first root, and not what followed. */
+static void store_that_lags_behind(const char *path) {
+    tn_store *s;
+    store_of_two(path);
+    if (access(at("mirror"), F_OK) != 0) trusting_store(at("mirror"));
+    assert_ok(tn_store_open(path, &s));
+    assert_ok(tn_trust_accept(s, at("mirror/trust/1.root.json"), TN_TRUST_ENFORCE));
+    tn_store_close(s);
+}
+static void store_that_lags_by_roots(const char *path) {
+    tn_store *s;
+    store_that_lags_behind(path);
+    assert_ok(update_trust(path));
+    if (access(at("mirror/trust/3.root.json"), F_OK) == 0) return;
+    assert_ok(tn_store_open(at("mirror"), &s));
+    assert_ok(tn_trust_rotate(s, "root", at("keys")));
+    assert_ok(tn_trust_rotate(s, "root", at("keys")));
+    assert_ok(tn_store_promote(s, "press:1.1.0", "stable", at("keys")));
+    tn_store_close(s);
+}
+static tn_status promote_second(const char *path) {
+    return promote(path, "press:1.1.0");
+}
 static tn_status put_first(const char *path) {
     return put(path, "1.0.0", "one.onnx");
 }
@@ -120,19 +173,33 @@ static const struct change {
     void (*before)(const char *path);
     tn_status (*change)(const char *path);
     bool starts_whole; /* the state before is a whole store */
-    bool in_steps;     /* the states between are those that `after` begins with */
+    bool in_steps;     /* the states between are those that `after` begins with, or that begin with `before` */
+    unsigned choices;
 } changes[] = {
-    {"create", no_store, tn_store_create, false, false},
-    {"first put", empty_store, put_first, true, false},
-    {"two puts", empty_store, put_both, true, true},
-    {"second put", store_of_one, put_second, true, false},
-    {"put of a shared file", store_of_two, put_shared, true, false},
-    {"remove", store_of_two, remove_first, true, false},
-    {"collect", store_with_rubbish, collect, true, false},
-    {"repair", damaged_store, repair, false, false},
+    {"create", no_store, tn_store_create, false, false, CHOICES},
+    {"first put", empty_store, put_first, true, false, CHOICES},
+    {"two puts", empty_store, put_both, true, true, CHOICES},
+    {"second put", store_of_one, put_second, true, false, CHOICES},
+    {"put of a shared file", store_of_two, put_shared, true, false, CHOICES},
+    {"remove", store_of_two, remove_first, true, false, CHOICES},
+    {"collect", store_with_rubbish, collect, true, false, CHOICES},
+    {"repair", damaged_store, repair, false, false, CHOICES},
+    {"first trust", store_of_two, make_trust, true, false, FEWER},
+    {"promote", trusting_store, promote_second, true, false, FEWER},
+    {"update of trust", store_that_lags_behind, update_trust, true, false, FEWER},
+    {"update of trust by roots", store_that_lags_by_roots, update_trust, true, true, FEWER},
 };
 
-/* "press:1.0.0 press:1.1.0", in order; false if there is no whole store. */
+/* " #2 press@stable:1.0.0 rr": the timestamp's version, where the channel is, and as many r as the root's version. */
+static void trusted_contents(tn_store *s, char *text, size_t size) {
+    tn_trust_state t = {.struct_size = sizeof t};
+    tn_store_channel_info c;
+    if (tn_trust_info(s, &t) != TN_OK) return;
+    const char *version = tn_store_channel(s, "press", "stable", &c) == TN_OK ? c.version : "none";
+    snprintf(text, size, "#%d press@stable:%s %.*s", (int)t.timestamp, version, (int)t.root, "rrrrrrrr");
+}
+
+/* "press:1.0.0 press:1.1.0", in order, then what is trusted; false if there is no whole store. */
 static bool contents(const char *path, char *text, size_t size) {
     tn_store *s;
     tn_store_version v;
@@ -144,8 +211,33 @@ static bool contents(const char *path, char *text, size_t size) {
         size_t used = strlen(text);
         snprintf(text + used, size - used, "%s:%s ", v.name, v.version);
     }
+    if (faults == 0) trusted_contents(s, text + strlen(text), size - strlen(text));
     tn_store_close(s);
     return faults == 0;
+}
+
+/* The next change of trust makes good what others would see: a new store follows the folder to the same state. */
+static void trust_goes_on(tn_store *s, const char *path, const char *what) {
+    tn_store_channel_info c, followed;
+    tn_store_event e;
+    tn_store *other;
+    char folder[192], first[224];
+    if (tn_store_channel(s, "press", "stable", &c) != TN_OK) return;
+    bool told = false;
+    for (int k = 0; tn_store_audit(s, k, &e) == TN_OK; k++)
+        told |= strcmp(e.action, "update") == 0 || (strcmp(e.action, "promote") == 0 && !strcmp(e.digest, c.digest));
+    if (!told) fail_msg("%s: the log does not tell how %s@%s came to %s", what, c.name, c.channel, c.version);
+    snprintf(folder, sizeof folder, "%s/trust", path);
+    snprintf(first, sizeof first, "%s/1.root.json", folder);
+    assert_ok(tn_store_create(at("other")));
+    assert_ok(tn_store_open(at("other"), &other));
+    if (tn_trust_set_clock(s, TN_TRUST_COUNTER_ONLY) != TN_OK ||
+        tn_trust_accept(other, first, TN_TRUST_ENFORCE) != TN_OK || tn_trust_update(other, folder) != TN_OK ||
+        tn_store_channel(other, "press", "stable", &followed) != TN_OK)
+        fail_msg("%s: it cannot be followed: %s", what, tn_last_error());
+    assert_memory_equal(&c, &followed, sizeof c);
+    tn_store_close(other);
+    assert_int_equal(tree_remove(at("other")), 0);
 }
 
 /* The store goes on working: another version, a collection, a log that tells of all that is there. */
@@ -165,6 +257,7 @@ static void goes_on(const char *path, const char *what) {
             told |= strcmp(event.action, "put") == 0 && strcmp(event.digest, v.digest) == 0;
         if (!told) fail_msg("%s: the log does not tell of %s:%s", what, v.name, v.version);
     }
+    trust_goes_on(s, path, what);
     tn_store_close(s);
     snprintf(text, sizeof text, "%s/journal", path);
     assert_int_equal(tree_count(text), 0);
@@ -181,7 +274,8 @@ static void check_cut(const struct change *c, const char *path, const char *befo
         whole = contents(path, now, sizeof now);
     }
     if (!whole) fail_msg("%s: the store is damaged: %s", what, tn_last_error());
-    bool between = strcmp(now, before) == 0 || (c->in_steps && strncmp(now, after, strlen(now)) == 0);
+    bool grew = strncmp(now, before, strlen(before)) == 0 || strncmp(now, after, strlen(now)) == 0;
+    bool between = strcmp(now, before) == 0 || (c->in_steps && grew);
     if (strcmp(now, after) != 0 && (done || !between))
         fail_msg("%s: it holds '%s'; expected '%s'%s%s'", what, now, after, done ? "" : " or '", done ? "" : before);
     goes_on(path, what);
@@ -202,7 +296,7 @@ static void a_cut_leaves_the_state_before_or_after(void **state) {
         assert_true(contents(at("s"), after, sizeof after));
         assert_int_equal(tree_remove(at("s")), 0);
         for (size_t call = recorded.first; call < recorded.count; call++) {
-            for (unsigned choice = 0; choice < CHOICES; choice++) {
+            for (unsigned choice = 0; choice < c->choices; choice++) {
                 snprintf(what, sizeof what, "%s, cut behind call %zu of %zu, choice %u", c->name,
                          call + 1 - recorded.first, recorded.count - recorded.first, choice);
                 disk_replay(&recorded, call + 1, choice, at("cut"));
@@ -213,6 +307,7 @@ static void a_cut_leaves_the_state_before_or_after(void **state) {
         }
         disk_free(&recorded);
         if (access(at("mirror"), F_OK) == 0) tree_remove(at("mirror"));
+        if (access(at("keys"), F_OK) == 0) tree_remove(at("keys"));
     }
     print_message("%ld cuts\n", cuts);
     assert_true(cuts >= 10000);
@@ -249,6 +344,7 @@ static void a_failing_call_leaves_the_state_before_or_after(void **state) {
             assert_int_equal(tree_remove(at("s")), 0);
         }
         if (access(at("mirror"), F_OK) == 0) tree_remove(at("mirror"));
+        if (access(at("keys"), F_OK) == 0) tree_remove(at("keys"));
     }
 }
 
