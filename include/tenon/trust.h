@@ -75,7 +75,8 @@ TN_API tn_status tn_trust_accept(tn_store *store, const char *root_file, tn_trus
 /* Brings what is trusted up to date from a folder with a repository's metadata: another store's trust/, or its copy.
  * Versions that channels name come into the store on another way, before or after. */
 TN_API tn_status tn_trust_update(tn_store *store, const char *folder);
-/* Signs timestamp, snapshot and targets anew, so that they expire later. */
+/* Signs timestamp, snapshot and targets anew, so that they expire later. (The root's own expiry is put off by new keys for
+ * any role: tn_trust_rotate.) */
 TN_API tn_status tn_trust_sign(tn_store *store, const char *keys);
 /* Signs a new root, with as many new keys for a role ("root", "targets", "snapshot", "timestamp") as it has now; they go
  * into the first folder of `keys`. Wants the root's keys, and those of the other roles to sign them anew. */

@@ -79,7 +79,10 @@ tn_status tn_trusted_load(const tn_store *s, tn_trusted *out) {
     json_decref(json);
     if (status == TN_OK) return TN_OK;
     tn_trusted_free(out);
-    return tn_fail_context(status, "'%s/" TRUSTED "' is damaged", s->path);
+    return tn_fail_context(status,
+                           "'%s/" TRUSTED "' is damaged (delete it, and give the store its root anew by "
+                           "tn_trust_accept)",
+                           s->path);
 }
 
 /* t->counters is made here, and commits nothing yet. */

@@ -52,13 +52,19 @@ static void replace(tn_trusted *t, tn_role role, tn_metadata *m) {
     *m = (tn_metadata){0};
 }
 
+/* The same keys with a higher threshold may have signed too few times. */
+static bool still_signed(const tn_trusted *t, const tn_metadata *next, tn_role role) {
+    return !t->part[role].json || tn_metadata_verify(&t->part[role], role, next) == TN_OK;
+}
+
 /* 5.3.11: new keys may begin at any version, which is how one comes back from numbers that a thief drove high. */
 void tn_trusted_drop_rotated(tn_trusted *t, const tn_metadata *next) {
     const tn_metadata *now = &t->part[TN_ROOT];
     bool targets = tn_metadata_rekeys(now, next, TN_TARGETS);
     bool above = tn_metadata_rekeys(now, next, TN_TIMESTAMP) || tn_metadata_rekeys(now, next, TN_SNAPSHOT);
     if (targets) json_object_clear(t->counters);
-    if (targets || above) tn_metadata_free(&t->part[TN_TARGETS]);
+    above |= !still_signed(t, next, TN_TIMESTAMP) || !still_signed(t, next, TN_SNAPSHOT);
+    if (targets || above || !still_signed(t, next, TN_TARGETS)) tn_metadata_free(&t->part[TN_TARGETS]);
     if (!above) return;
     tn_metadata_free(&t->part[TN_TIMESTAMP]);
     tn_metadata_free(&t->part[TN_SNAPSHOT]);

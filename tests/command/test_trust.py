@@ -245,6 +245,32 @@ class TenonFollowsPythonTuf(WithStores):
         self.assertEqual(self.tenon("trust", self.store)["root"]["version"], 7)
         self.assertEqual(len(list((self.store / "trust").glob("*.root.json"))), 7)
 
+    def test_a_higher_threshold_of_the_same_keys(self):
+        shutil.rmtree(self.store / "trust")
+        for role in ("targets", "snapshot", "timestamp"):
+            with self.subTest(role):
+                self.repository = Repository(self.folder / f"two-{role}", {role: 2})
+                self.repository["targets"].targets["press/stable"] = channel(self.manifest("press:1.0.0"), 5)
+                first = {"targets": [], role: self.repository.signers[role][:1]}
+                self.repository.next(signers={r: s for r, s in first.items() if s})
+                self.tenon("trust", self.store, "accept", self.repository.folder / "1.root.json")
+                self.update()
+                self.assertEqual(self.found(), "1.0.0")
+                self.repository["root"].roles[role].threshold = 2
+                self.repository.rotate()
+                told = self.tenon("trust", self.store, "update", self.repository.folder, code=1)["error"]
+                self.assertIn(f"{role} metadata of version 2 has 1 valid signatures", told)
+                self.assertEqual(self.tenon("trust", self.store)["root"]["version"], 2)
+                self.repository["targets"].targets["press/stable"] = channel(self.manifest("press:1.0.0"), 4)
+                self.repository.next()
+                told = self.tenon("trust", self.store, "update", self.repository.folder, code=1)["error"]
+                self.assertIn("goes from counter 5 back to 4", told)
+                self.repository["targets"].targets["press/stable"] = channel(self.manifest("press:1.0.0"), 6)
+                self.repository.next()
+                self.update()
+                self.assertEqual(self.found(), "1.0.0")
+                shutil.rmtree(self.store / "trust")
+
     def test_names_are_any_text_and_other_targets_and_roles_are_left_alone(self):
         targets = self.repository["targets"]
         targets.targets['a "file"/\\ with ü and \x7f'] = TargetFile(5, {"sha256": "ab", "sha512": "cd"}, "x")

@@ -271,11 +271,47 @@ static void versions_change_a_thousand_times_under_load(void **state) {
     tn_tensor_destroy(l.x);
 }
 
+/* Another version may be newer: what is signed counts. */
+static void a_signed_channel_is_followed_forth_and_back(void **state) {
+    (void)state;
+    tn_subscription *sub;
+    tn_tensor *x = ones();
+    bool changed;
+    put_model(store, "2.0.0", 2);
+    put_model(store, "3.0.0", 3);
+    assert_ok(tn_trust_init(store, at("keys"), NULL));
+    assert_ok(tn_store_promote(store, "press:1.0.0", "stable", at("keys")));
+    assert_ok(tn_subscription_open(at("s"), "press@stable", NULL, &sub));
+    assert_float_equal(ask(sub, x, false), 1, 0);
+    static const float steps[] = {2, 1, 3};
+    for (size_t i = 0; i < TN_COUNT(steps); i++) {
+        char reference[32];
+        snprintf(reference, sizeof reference, "press:%d.0.0", (int)steps[i]);
+        assert_ok(tn_store_promote(store, reference, "stable", at("keys")));
+        assert_ok(tn_subscription_poll(sub, &changed));
+        assert_true(changed);
+        assert_float_equal(ask(sub, x, false), steps[i], 0);
+    }
+    /* Trust that is damaged: the version that serves goes on. */
+    size_t size;
+    char *good = tree_read(at("s/trust/trusted.json"), &size);
+    tree_write(at("s/trust/trusted.json"), good, size / 2);
+    assert_int_equal(tn_subscription_poll(sub, &changed), TN_E_FORMAT);
+    assert_false(changed);
+    assert_float_equal(ask(sub, x, false), 3, 0);
+    tree_write(at("s/trust/trusted.json"), good, size);
+    free(good);
+    assert_ok(tn_subscription_follow(sub, "press@stable"));
+    tn_subscription_close(sub);
+    tn_tensor_destroy(x);
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(a_new_version_takes_over_and_the_old_one_stands_ready),
         TEST(a_withdrawn_version_is_left),
+        TEST(a_signed_channel_is_followed_forth_and_back),
         TEST(too_many_failures_on_trial_bring_the_old_version_back),
         TEST(a_version_that_the_host_or_the_loader_refuses_never_serves),
         TEST(no_more_requests_run_at_once_than_there_are_sessions),
