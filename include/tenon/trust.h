@@ -70,7 +70,8 @@ typedef struct tn_trust_options {
 /* Makes keys in the folder `keys` (made, if it is not there) and the first metadata, without channels. Options may be
  * NULL. TN_E_STATE if the store trusts a root already. */
 TN_API tn_status tn_trust_init(tn_store *store, const char *keys, const tn_trust_options *options);
-/* Trusts a root file that came on a way that is trusted. TN_E_STATE if there is one already. */
+/* Trusts a root file that came on a way that is trusted. TN_E_STATE if there is one already; a trusted.json that is damaged
+ * must be deleted first, and with it the store forgets the versions and counters that it had seen. */
 TN_API tn_status tn_trust_accept(tn_store *store, const char *root_file, tn_trust_clock clock);
 /* Brings what is trusted up to date from a folder with a repository's metadata: another store's trust/, or its copy.
  * Versions that channels name come into the store on another way, before or after. */

@@ -90,8 +90,11 @@ static void drop_unused(json_t *body) {
     size_t i;
     json_object_foreach_safe(keys, next, id, key) {
         bool used = false;
-        json_object_foreach(roles, name, role) json_array_foreach(json_object_get(role, "keyids"), i, named) used |=
-            strcmp(json_string_value(named), id) == 0;
+        json_object_foreach(roles, name, role) {
+            json_array_foreach(json_object_get(role, "keyids"), i, named) {
+                used |= strcmp(json_string_value(named), id) == 0;
+            }
+        }
         if (!used) json_object_del(keys, id);
     }
 }
