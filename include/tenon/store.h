@@ -96,7 +96,8 @@ TN_API tn_status tn_store_verify(tn_store *store, void (*on_fault)(void *context
                                  int *out_faults);
 /* Brings a damaged store back: blobs from another store that has them (mirror, which may be NULL), the index from the
  * manifests and the log. A log whose chain is broken is put aside as audit.damaged-TIME.log and a new one begun.
- * What is trusted is not mended: see tn_trust_accept. out_mended (may be NULL) counts the blobs. Fails, naming the first version that stays damaged. */
+ * What is trusted is not mended: see tn_trust_accept. out_mended (may be NULL) counts the blobs. Fails, naming the first
+ * version that stays damaged. */
 TN_API tn_status tn_store_repair(const char *path, const char *mirror, int *out_mended);
 
 typedef struct tn_store_event {
