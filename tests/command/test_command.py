@@ -68,6 +68,76 @@ class Command(unittest.TestCase):
         np.save(path, array)
         return path
 
+    # convert
+
+    def test_models_become_model_files_and_back(self):
+        manifest = self.folder / "m.yaml"
+        manifest.write_text("version: 1.4.0\nname: press\nextra: {line: 4, rate: 0.50}\nlicence: Apache-2.0\n")
+        made, packed, back, again = (self.folder / n for n in ("a.tenon", "b.tenon", "c.onnx", "d.tenon"))
+        self.assertEqual(self.tenon("convert", self.model, made, "--manifest", manifest), "")
+        self.tenon("convert", made, packed, "--compress")
+        self.tenon("convert", packed, back)
+        self.tenon("convert", back, again)
+        self.assertEqual(again.read_bytes(), made.read_bytes())
+        onnx.checker.check_model(str(back), full_check=True)
+        given = self.file("x.npy", self.x)
+        for path in (made, packed, back):
+            out = self.folder / "out.npz"
+            self.tenon("run", path, "--input", given, "--output", out)
+            with np.load(out) as arrays:
+                np.testing.assert_allclose(arrays["y"], self.y, rtol=1e-5, atol=1e-6)
+        text = self.tenon("inspect", made)
+        for line in ("digest: sha256:", "  version: 1.4.0\n", "  licence: Apache-2.0\n", "      shape: [batch, 3]\n"):
+            self.assertIn(line, text)
+        said = self.tell("inspect", packed)
+        self.assertEqual(said["manifest"]["extra"], {"line": 4, "rate": 0.5})
+        self.assertEqual([i["name"] for i in said["manifest"]["outputs"]], ["y", "z/1"])
+        self.assertEqual([s["name"] for s in said["sections"]], ["manifest", "graph"])
+        self.assertTrue(said["sections"][1]["deflated"])
+        self.assertRegex(said["digest"], "^sha256:[0-9a-f]{64}$")
+
+    def test_large_weights_go_beside_the_model_if_they_shall(self):
+        x, y = tensor("x", TensorProto.FLOAT, [1, 64]), tensor("y", TensorProto.FLOAT, [1, 64])
+        weights = numpy_helper.from_array(np.eye(64, dtype=np.float32), "w")
+        save(self.model, [helper.make_node("MatMul", ["x", "w"], ["y"])], [x], [y], [weights])
+        (self.folder / "out").mkdir()
+        copy = self.folder / "out" / "m.onnx"
+        self.tenon("convert", self.model, copy, "--external-data")
+        data = [p for p in copy.parent.iterdir() if p != copy]
+        self.assertRegex(data[0].name, r"^m\.onnx\.[0-9a-f]{16}\.data$")
+        self.assertEqual(data[0].read_bytes(), weights.raw_data)
+        self.assertLess(copy.stat().st_size, 1000)
+        onnx.checker.check_model(str(copy), full_check=True)
+        self.tenon("check", copy)
+
+    def test_what_cannot_be_converted_leaves_nothing(self):
+        wrong = self.folder / "wrong.yaml"
+        wrong.write_text("name: press\nversion: 1.0.0\nlicense: MIT\n")
+        target = self.folder / "t.tenon"
+        self.tenon("convert", self.model, target, "--manifest", wrong, code=1)
+        self.tenon("convert", self.model, target, "--manifest", self.folder / "none.yaml", code=1)
+        self.tenon("convert", wrong, target, code=1)
+        self.tenon("convert", self.model, self.folder / "t.bin", code=2)
+        self.tenon("convert", self.model, code=2)
+        self.tenon("convert", self.model, "/nowhere/t.tenon", code=1)
+        self.assertEqual(sorted(p.name for p in self.folder.iterdir()), ["model.onnx", "wrong.yaml"])
+        said = subprocess.run([COMMAND, "convert", self.model, target, "--manifest", wrong], capture_output=True, text=True)
+        self.assertIn("wrong.yaml: manifest line 3, column 1: there is no key 'license' here", said.stderr)
+
+    def test_damaged_model_files_are_refused(self):
+        made = self.folder / "a.tenon"
+        x, y = tensor("x", TensorProto.FLOAT, [1, 64]), tensor("y", TensorProto.FLOAT, [1, 64])
+        weights = numpy_helper.from_array(np.eye(64, dtype=np.float32), "w")
+        save(self.model, [helper.make_node("MatMul", ["x", "w"], ["y"])], [x], [y], [weights])
+        self.tenon("convert", self.model, made)
+        whole = made.read_bytes()
+        for at, words in ((9, "version"), (70, "SHA-256"), (300, "manifest"), (len(whole) - 1, "weights")):
+            damaged = bytearray(whole)
+            damaged[at] ^= 0x40
+            made.write_bytes(damaged)
+            report = self.tell("check", made, code=1)
+            self.assertIn(words, report["error"])
+
     # run
 
     def test_arrays_go_in_and_out_as_files_of_each_kind(self):

@@ -8,6 +8,9 @@ Models are immutable and may be shared by threads; each thread that is to run in
     session = model.session()
     answer = session.run({"x": x}, copy=False)["y"]  # a view of the session's memory, until its next run
 
+    tenon.convert("press.onnx", "press.tenon", manifest={"name": "press", "version": "1.0.0"})
+    tenon.load("press.tenon").manifest["inputs"]
+
 Inputs that are C-contiguous arrays are not copied. Failures raise tenon.Error, in subclasses that are also the built-in
 exceptions of their kind (tenon.ShapeError is a ValueError). The GIL is free while the library works.
 """
@@ -27,6 +30,7 @@ from ._library import (
     Unsupported,
     lib as _lib,
 )
+from ._files import convert, parse_manifest
 from ._model import Memory, Model, NodeTime, Session, ValueInfo, cpu_levels, load, load_bytes
 
 __version__ = _lib.tn_version().decode()
@@ -50,7 +54,9 @@ __all__ = [
     "StateError",
     "Unsupported",
     "ValueInfo",
+    "convert",
     "cpu_levels",
     "load",
     "load_bytes",
+    "parse_manifest",
 ]

@@ -105,6 +105,20 @@ class ModelOptions(ctypes.Structure):
     ]
 
 
+class FileOptions(ctypes.Structure):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("manifest", c_char_p),
+        ("compress", c_bool),
+        ("optimizer", c_void_p),
+        ("optimizer_size", c_size_t),
+    ]
+
+
+class OnnxOptions(ctypes.Structure):
+    _fields_ = [("struct_size", c_size_t), ("external_data", c_bool)]
+
+
 class SessionOptions(ctypes.Structure):
     _fields_ = [
         ("struct_size", c_size_t),
@@ -174,6 +188,18 @@ _FUNCTIONS = {
     "tn_model_load": (_STATUS, (c_char_p, POINTER(ModelOptions), _OUT)),
     "tn_model_load_memory": (_STATUS, (c_void_p, c_size_t, c_char_p, POINTER(ModelOptions), _OUT)),
     "tn_model_destroy": (type(None), (_HANDLE,)),
+    "tn_model_manifest": (c_char_p, (_HANDLE,)),
+    "tn_model_digest": (c_char_p, (_HANDLE,)),
+    "tn_graph_load": (_STATUS, (c_char_p, POINTER(ModelOptions), _OUT)),
+    "tn_graph_destroy": (type(None), (_HANDLE,)),
+    "tn_graph_save": (_STATUS, (_HANDLE, c_char_p, POINTER(FileOptions))),
+    "tn_graph_save_onnx": (_STATUS, (_HANDLE, c_char_p, POINTER(OnnxOptions))),
+    "tn_manifest_parse": (_STATUS, (c_char_p, c_size_t, _OUT)),
+    "tn_manifest_destroy": (type(None), (_HANDLE,)),
+    "tn_manifest_kind_of": (c_int, (_HANDLE, c_char_p)),
+    "tn_manifest_get": (c_char_p, (_HANDLE, c_char_p)),
+    "tn_manifest_count": (c_int, (_HANDLE, c_char_p)),
+    "tn_manifest_key": (c_char_p, (_HANDLE, c_char_p, c_int)),
     "tn_model_cpu": (c_char_p, (_HANDLE,)),
     "tn_model_graph": (c_void_p, (_HANDLE,)),
     "tn_model_input_count": (c_int, (_HANDLE,)),

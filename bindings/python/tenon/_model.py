@@ -24,6 +24,7 @@ from ._library import (
     error,
     lib,
 )
+from ._files import Manifest, read_manifest, save_graph
 from ._tensor import Views, as_array, numpy_dtype, wrap
 
 Value = Union[np.ndarray, List[np.ndarray], None]
@@ -250,6 +251,28 @@ class Model:
         """Nodes that run, after the passes."""
         return lib.tn_graph_node_count(lib.tn_model_graph(self._handle.pointer))
 
+    @property
+    def manifest(self) -> Optional[Dict[str, Any]]:
+        """What the model's file says of it; None if that is no .tenon file with a manifest."""
+        return read_manifest(lib.tn_model_manifest(self._handle.pointer))
+
+    @property
+    def digest(self) -> Optional[str]:
+        """"sha256:..." of a .tenon file; None of another."""
+        return _text(lib.tn_model_digest(self._handle.pointer)) or None
+
+    def save(
+        self,
+        path: Union[str, "os.PathLike[str]"],
+        *,
+        manifest: Manifest = None,
+        compress: bool = False,
+        external_data: bool = False,
+    ) -> None:
+        """Writes the model as it runs, after the passes, to an .onnx or a .tenon file: see tenon.convert, which writes
+        models as they were loaded. Refuses what passes made operators of libtenon's own of; load with skip_passes."""
+        save_graph(lib.tn_model_graph(self._handle.pointer), path, manifest, compress, external_data)
+
     def _output_index(self, name: str) -> int:
         for i, info in enumerate(self.outputs):
             if info.name == name:
@@ -278,7 +301,11 @@ _PRECISIONS = {"full": 0, "fast": 1}
 
 
 def _model_options(
-    cpu: Optional[str], memory_limit: int, skip_passes: Union[str, Sequence[str]], precision: str
+    cpu: Optional[str],
+    memory_limit: int,
+    skip_passes: Union[str, Sequence[str]],
+    precision: str,
+    verify_weights: bool = False,
 ) -> ModelOptions:
     if precision not in _PRECISIONS:
         raise ValueError(f'precision is {precision!r}; expected "full" or "fast"')
@@ -289,6 +316,7 @@ def _model_options(
         memory_limit=memory_limit,
         skip_passes=passes.encode() if passes else None,
         precision=_PRECISIONS[precision],
+        verify_weights=verify_weights,
     )
 
 
@@ -303,16 +331,18 @@ def load(
     max_shapes: int = 0,
     seed: int = 0,
     profile: bool = False,
+    verify_weights: bool = False,
 ) -> Model:
-    """Loads an ONNX model. The file must stay unchanged as long as the model lives.
+    """Loads an ONNX or a .tenon model. The file must stay unchanged as long as the model lives.
 
     cpu: the instruction set to stay within, "scalar", "avx2"...; None: the best there is.
     memory_limit: most bytes that loading may allocate; 0: ten times the file's size and 1 GiB.
     skip_passes: names of graph passes to leave out; "all": every one.
     precision: "full", or "fast": products of bfloat16 with float32 sums where the CPU multiplies those faster.
+    verify_weights: compare the weights of a .tenon file with their SHA-256.
     threads, max_shapes, seed, profile: of the model's sessions, see Session.
     """
-    options = _model_options(cpu, memory_limit, skip_passes, precision)
+    options = _model_options(cpu, memory_limit, skip_passes, precision, verify_weights)
     handle = create(lib.tn_model_load, lib.tn_model_destroy, os.fsencode(path), byref(options))
     return Model(handle, dict(threads=threads, max_shapes=max_shapes, seed=seed, profile=profile))
 

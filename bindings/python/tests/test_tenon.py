@@ -227,6 +227,64 @@ class Types(unittest.TestCase):
         self.assertEqual(bool(model.run({"o": np.zeros(2, np.float32)})["has"]), True)
 
 
+class Files(unittest.TestCase):
+    def setUp(self):
+        holder = tempfile.TemporaryDirectory()
+        self.addCleanup(holder.cleanup)
+        self.folder = Path(holder.name)
+        self.onnx, self.tenon = self.folder / "relu.onnx", self.folder / "relu.tenon"
+        self.onnx.write_bytes(relu())
+
+    def test_a_model_becomes_a_model_file_and_back(self):
+        extra = {"line": 4, "rate": 0.5, "note": "a: b\n\u2028é", "list": [1, "1", {"deep": []}]}
+        tenon.convert(self.onnx, self.tenon, manifest={"name": "press", "version": "1.2.3", "extra": extra})
+        model = tenon.load(self.tenon, verify_weights=True)
+        self.assertEqual(model.manifest["name"], "press")
+        self.assertEqual(model.manifest["extra"], extra)
+        self.assertEqual(model.manifest["inputs"], [{"name": "x", "dtype": "float32", "shape": ["batch", 3]}])
+        self.assertRegex(model.digest, "^sha256:[0-9a-f]{64}$")
+        self.assertEqual(model.run([np.array([[-1, 0, 2]], np.float32)])[0].tolist(), [[0, 0, 2]])
+        back, again = self.folder / "back.onnx", self.folder / "again.tenon"
+        tenon.convert(self.tenon, back)
+        onnx.checker.check_model(str(back), full_check=True)
+        tenon.convert(back, again)
+        self.assertEqual(again.read_bytes(), self.tenon.read_bytes())
+
+    def test_an_onnx_model_has_no_manifest_and_no_digest(self):
+        model = tenon.load(self.onnx)
+        self.assertIsNone(model.manifest)
+        self.assertIsNone(model.digest)
+
+    def test_a_model_is_saved_as_it_runs(self):
+        tenon.load(self.onnx).save(self.tenon, manifest="name: press\nversion: 1.0.0\n", compress=True)
+        self.assertEqual(tenon.load(self.tenon).manifest["version"], "1.0.0")
+        tenon.load(self.tenon).save(self.folder / "copy.onnx")
+        self.assertEqual(tenon.load(self.folder / "copy.onnx").node_count, 1)
+
+    def test_wrong_manifests_and_names_are_refused(self):
+        with self.assertRaisesRegex(tenon.FormatError, "line 2, column 1: 'version'"):
+            tenon.convert(self.onnx, self.tenon, manifest="name: press\nversion: one\n")
+        with self.assertRaisesRegex(tenon.InvalidArgument, "line 1: the name of inputs 0"):
+            manifest = {"name": "press", "version": "1.0.0", "inputs": [{"name": "z"}]}
+            tenon.convert(self.onnx, self.tenon, manifest=manifest)
+        for target, options in (("relu.txt", {}), ("copy.onnx", {"compress": True})):
+            with self.assertRaises(tenon.InvalidArgument):
+                tenon.convert(self.onnx, self.folder / target, **options)
+        self.assertFalse(self.tenon.exists())
+
+    def test_damage_is_found(self):
+        tenon.convert(self.onnx, self.tenon)
+        data = bytearray(self.tenon.read_bytes())
+        data[-1] ^= 1
+        self.tenon.write_bytes(data)
+        with self.assertRaisesRegex(tenon.FormatError, "section 'graph' is damaged"):
+            tenon.load(self.tenon)
+
+    def test_manifests_are_parsed(self):
+        parsed = tenon.parse_manifest("name: m\nversion: 1.0.0\nprovenance: {seed: 7}\n")
+        self.assertEqual(parsed, {"name": "m", "version": "1.0.0", "provenance": {"seed": 7}})
+
+
 class Interface(unittest.TestCase):
     def test_structs_have_the_sizes_that_c_gives_them(self):
         structs = {
@@ -236,6 +294,8 @@ class Interface(unittest.TestCase):
             "tn_session_memory": _library.MemoryStruct,
             "tn_profile_row": _library.ProfileStruct,
             "tn_string": _library.StringStruct,
+            "tn_model_file_options": _library.FileOptions,
+            "tn_onnx_options": _library.OnnxOptions,
         }
         with tempfile.TemporaryDirectory() as folder:
             source, program = Path(folder) / "sizes.c", Path(folder) / "sizes"
