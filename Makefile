@@ -9,12 +9,15 @@ VERSION := 0.1.0
 SOVERSION := 0
 MACHINE := $(shell $(CC) -dumpmachine 2>/dev/null | cut -d- -f1)
 
+# In C11 as GCC has it for s390x, floats are computed as doubles; everywhere else they are not.
+FLOATS := $(if $(filter s390x,$(MACHINE)),-fexcess-precision=fast)
+
 WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla
 # Under a sanitizer, loops that are meant to become vectors do not.
 WARN += $(if $(SANITIZE),-Wno-pass-failed)
 OPT ?= -O2 -g
 CFLAGS_ALL = -std=c11 -D_GNU_SOURCE -DTN_BUILD_SHARED -DTN_VERSION=\"$(VERSION)\" -fPIC -fvisibility=hidden \
-             -ffp-contract=off -fno-math-errno $(WARN) $(OPT) $(SANITIZE) -Iinclude -Ilib $(CFLAGS)
+             -ffp-contract=off -fno-math-errno $(FLOATS) $(WARN) $(OPT) $(SANITIZE) -Iinclude -Ilib $(CFLAGS)
 # The command and the examples use the public headers alone, as any host does.
 HOST_FLAGS = -std=c11 -D_GNU_SOURCE $(WARN) $(OPT) $(SANITIZE) -Iinclude $(CFLAGS)
 LIBS := -lm -lpthread
@@ -109,7 +112,7 @@ $(BUILD)/gen/kernels.c: $(KERNELS) Makefile
 	    case $$f in *_$$l) echo "    {TN_CPU_$$(echo $$l | tr a-z A-Z), tn_$$f}," ;; esac; done; done; \
 	  echo '    {TN_CPU_SCALAR, NULL},'; echo '};'; } > $@
 
-level_of = $(if $(filter lib/kernels/%,$(1)),$(FLAGS_$(lastword $(subst _, ,$(basename $(notdir $(1)))))))
+level_of = $(FLAGS_$(filter $(LEVELS),$(lastword $(subst _, ,$(basename $(notdir $(1)))))))
 # What a kernel does is measured; -O3 for those alone keeps the library small.
 $(BUILD)/lib/kernels/%.o: lib/kernels/%.c
 	@mkdir -p $(@D)

@@ -36,6 +36,6 @@ step sanitizers
 tests/sanitize.sh
 step "fuzzing, ${FUZZ_SECONDS:-300} s"
 tests/fuzz.sh
-step "64-bit Arm"
+step "other processors"
 tests/cross.sh
 step done

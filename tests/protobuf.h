@@ -24,6 +24,18 @@ static inline void pb_raw(pb_bytes *b, unsigned field, const void *data, size_t 
     if (size) memcpy(b->data + b->size, data, size);
     b->size += size;
 }
+/* Numbers of `width` bytes, little-endian as raw data are: on any machine that the tests run on. */
+static inline void pb_little(void *to, const void *data, size_t size, size_t width) {
+    for (size_t i = 0; i < size; i++) {
+        size_t from = __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? i / width * width + width - 1 - i % width : i;
+        ((uint8_t *)to)[i] = ((const uint8_t *)data)[from];
+    }
+}
+static inline void pb_numbers(pb_bytes *b, unsigned field, const void *data, size_t size, size_t width) {
+    uint8_t turned[1024];
+    pb_little(turned, data, size, width);
+    pb_raw(b, field, turned, size);
+}
 static inline void pb_text(pb_bytes *b, unsigned field, const char *text) {
     pb_raw(b, field, text, strlen(text));
 }

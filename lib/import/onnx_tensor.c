@@ -1,10 +1,11 @@
 /* TensorProto: the forms in which ONNX stores elements, and where constants of a graph live.
  *
- * Raw bytes and the file's own layout agree on every machine that we build for (little-endian), so a raw tensor that
- * lies aligned in the mapped file is used where it is. */
+ * Raw bytes are little-endian. Where the machine is so too, a raw tensor that lies aligned in the mapped file is used where
+ * it is; a big-endian machine copies and turns numbers of more than a byte. */
 #include "import/onnx.h"
+#include "import/pb_write.h"
 
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "ONNX's raw data are little-endian");
+#define BIG_ENDIAN_HOST (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__)
 
 /* Which field holds the elements if there are no raw data, and how many numbers an element takes there. */
 typedef struct storage {
@@ -152,6 +153,12 @@ static tn_status fill_strings(const tn_onnx_tensor *t, tn_string *out, char *tex
     return tn_pb_done(&r, "TensorProto");
 }
 
+static void append(void *context, const void *data, size_t size) {
+    char **out = context;
+    if (size) memcpy(*out, data, size);
+    *out += size;
+}
+
 static tn_status fill_numbers(const tn_onnx_tensor *t, char *out) {
     storage s = storage_of(t->dtype);
     size_t width = TN_MAX(tn_dtype_bits(t->dtype), 8u) / 8 / (size_t)s.numbers;
@@ -160,26 +167,22 @@ static tn_status fill_numbers(const tn_onnx_tensor *t, char *out) {
     uint64_t value;
     while (tn_pb_next(&r, &f)) {
         if (f.number != s.field) continue;
-        if (f.wire == TN_PB_LEN && s.wire != TN_PB_VARINT) { /* packed just as it will lie in memory */
+        if (f.wire == TN_PB_LEN && s.wire != TN_PB_VARINT) { /* packed, as raw data are */
             size_t size = f.size / width * width;
-            if (size) memcpy(out, f.data, size);
-            out += size;
+            tn_little_endian(f.data, size, width, append, &out);
             continue;
         }
         for (; tn_pb_each(&r, &f, s.wire, &value); out += width) {
             if (t->dtype == TN_BOOL) value = value != 0;
-            memcpy(out, &value, width);
+            memcpy(out, (const char *)&value + (BIG_ENDIAN_HOST ? sizeof value - width : 0), width);
         }
     }
     return tn_pb_done(&r, "TensorProto");
 }
 
-static void copy_raw(const tn_onnx_tensor *t, uint8_t *out) {
-    const uint8_t *raw = (const uint8_t *)t->raw.data;
-    if (t->dtype == TN_BOOL)
-        for (size_t i = 0; i < t->bytes; i++) out[i] = raw[i] != 0;
-    else if (t->bytes)
-        memcpy(out, raw, t->bytes);
+static void copy_raw(const tn_onnx_tensor *t, char *out) {
+    tn_little_endian(t->raw.data, t->bytes, tn_number_width(t->dtype), append, &(char *){out});
+    for (size_t i = 0; i < t->bytes && t->dtype == TN_BOOL; i++) out[i] = out[i] != 0;
 }
 
 tn_status tn_onnx_tensor_fill(const tn_onnx_tensor *t, void *data, char *text) {
@@ -196,6 +199,7 @@ tn_status tn_onnx_tensor_fill(const tn_onnx_tensor *t, void *data, char *text) {
 /* Whether raw bytes may serve as the tensor's memory: aligned to their numbers, or weights; and bools being 0 or 1. */
 static bool fits_in_place(const tn_onnx_tensor *t) {
     size_t width = TN_MIN(TN_MAX(tn_dtype_bits(t->dtype), 8u) / 8, sizeof(double));
+    if (BIG_ENDIAN_HOST && width > 1) return false;
     bool weights =
         t->bytes >= WEIGHT_BYTES && (t->dtype == TN_FLOAT32 || t->dtype == TN_FLOAT16 || t->dtype == TN_BFLOAT16);
     if ((uintptr_t)t->raw.data % width && !weights) return false;

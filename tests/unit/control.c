@@ -141,10 +141,10 @@ static void loops_whose_types_take_for_ever_are_refused(void **state) {
     outer->size = 0;
     onnx_node(outer, 1, "Loop", "", "count,go,k,k,k", "y,z,w", attributes);
     onnx_tensor(&k, "k", TN_FLOAT32, 1, three);
-    pb_raw(&k, 9, (float[]){1, 2, 3}, 12);
+    pb_numbers(&k, 9, (float[]){1, 2, 3}, 12, 4);
     pb_message(outer, 5, &k);
     onnx_tensor(&count, "count", TN_INT64, 0, NULL);
-    pb_raw(&count, 9, (int64_t[]){1}, 8);
+    pb_numbers(&count, 9, (int64_t[]){1}, 8, 8);
     pb_message(outer, 5, &count);
     value_bool(outer, 11, "go");
     onnx_value(outer, 12, "y", -1, NULL);

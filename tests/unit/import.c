@@ -134,7 +134,7 @@ static void becomes(const char *op, int64_t opset, const pb_bytes *attributes, c
     char found[200] = "";
     tn_graph *g;
     onnx_tensor(&tensor, "w", TN_FLOAT32, 1, (int64_t[]){2});
-    pb_raw(&tensor, 9, (float[]){1, 2}, 8);
+    pb_numbers(&tensor, 9, (float[]){1, 2}, 8, 4);
     pb_message(&graph, 5, &tensor);
     onnx_node(&graph, 1, op, "", in, "y", attributes);
     onnx_value(&graph, 11, "x", 2, two_by_three);

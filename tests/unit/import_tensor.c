@@ -31,9 +31,9 @@ static void sparse_model(pb_bytes *model, const int64_t *dims, int64_t second) {
     pb_bytes graph, values = {0}, indices = {0}, sparse = {0};
     small_graph(&graph);
     onnx_tensor(&values, "sparse", TN_FLOAT32, 1, (int64_t[]){2});
-    pb_raw(&values, 9, (float[]){1, 2}, 8);
+    pb_numbers(&values, 9, (float[]){1, 2}, 8, 4);
     onnx_tensor(&indices, "", TN_INT64, 1, (int64_t[]){2});
-    pb_raw(&indices, 9, (int64_t[]){0, second}, 16);
+    pb_numbers(&indices, 9, (int64_t[]){0, second}, 16, 8);
     pb_message(&sparse, 1, &values);
     pb_message(&sparse, 2, &indices);
     pb_int(&sparse, 3, dims[0]);
@@ -87,7 +87,7 @@ static void every_storage_of_elements_is_read(void **state) {
     onnx_model(&model, 21, &graph, NULL);
     assert_ok(import(&model, &g));
     assert_memory_equal(constant(g, "int4")->data, "\x21\x03", 2);
-    assert_memory_equal(constant(g, "half")->data, "\x00\x3c\x00\xc0", 4);
+    assert_memory_equal(constant(g, "half")->data, ((uint16_t[]){0x3c00, 0xc000}), 4);
     const tn_string *text = constant(g, "text")->data;
     assert_int_equal(text[0].size, 3);
     assert_int_equal(text[1].size, 0);
@@ -131,7 +131,9 @@ static void external_data_are_used_within_their_file(void **state) {
     snprintf(path, sizeof path, "%s/weights", folder);
     FILE *file = fopen(path, "wb");
     assert_non_null(file);
-    fwrite((float[]){1, 2, 3, 4}, 4, 4, file);
+    float numbers[4];
+    pb_little(numbers, (float[]){1, 2, 3, 4}, sizeof numbers, sizeof *numbers);
+    fwrite(numbers, sizeof *numbers, 4, file);
     fclose(file);
     pb_bytes model;
     tn_graph *g;

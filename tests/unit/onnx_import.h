@@ -43,7 +43,7 @@ static inline void small_graph(pb_bytes *graph) {
     const float w[] = {1, 2, 3};
     pb_bytes tensor = {0};
     onnx_tensor(&tensor, "w", TN_FLOAT32, 1, (int64_t[]){3});
-    pb_raw(&tensor, 9, w, sizeof w);
+    pb_numbers(&tensor, 9, w, sizeof w, sizeof *w);
     graph->size = 0;
     onnx_node(graph, 1, "Relu", "", "s", "y", NULL);
     onnx_node(graph, 1, "Add", "", "x,w", "s", NULL);
