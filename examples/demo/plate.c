@@ -136,8 +136,10 @@ void demo_plate(demo *d) {
         printf("  \"%s\"%*s at (%d, %d), %d x %d pixels, confidence %.2f, upright %.2f\n", w.text,
                24 - character_count(w.text), "", b.left, b.top, b.right - b.left, b.bottom - b.top, w.confidence,
                1 - wrong);
-        for (const char *c = w.text; *c; c++)
-            if (*c != ' ') strncat(all, c, strlen(all) + 1 < sizeof all);
+        size_t length = strlen(all);
+        for (const char *c = w.text; *c && length + 1 < sizeof all; c++)
+            if (*c != ' ') all[length++] = *c;
+        all[length] = '\0';
         picture_free(over);
         picture_free(line);
     }

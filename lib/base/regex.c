@@ -194,10 +194,10 @@ static void next_generation(machine *m) {
 }
 
 bool tn_regex_match_all(const tn_regex *regex, const char *text, size_t size, void *scratch) {
-    uint32_t before = UINT32_MAX, code = UINT32_MAX, count;
+    uint32_t code = UINT32_MAX, count;
     machine m = start_machine(regex, scratch);
     size_t at = size ? tn_utf8_decode(text, size, &code) : 0;
-    count = follow(&m, 0, before, code, m.now, 0);
+    count = follow(&m, 0, UINT32_MAX, code, m.now, 0);
     while (code != UINT32_MAX && count) {
         uint32_t after = UINT32_MAX, next = 0;
         if (at < size) at += tn_utf8_decode(text + at, size - at, &after);
@@ -210,7 +210,6 @@ bool tn_regex_match_all(const tn_regex *regex, const char *text, size_t size, vo
         m.now = m.then;
         m.then = swap;
         count = next;
-        before = code;
         code = after;
     }
     for (uint32_t i = 0; i < count; i++)

@@ -42,7 +42,8 @@ static tn_status change_body(tn_graph *body, int old_count, const bool *sequence
     int shift = 2 + results;
     int *in = tn_region_array(body->region, (size_t)shift, sizeof *in);
     int *out = tn_region_array(body->region, (size_t)results + 1, sizeof *out);
-    tn_capture *captures = tn_region_array(body->region, (size_t)(body->capture_count + old_count), sizeof *captures);
+    tn_capture *captures =
+        tn_region_array(body->region, (size_t)body->capture_count + (size_t)old_count, sizeof *captures);
     if (!in || !out || !captures) return TN_E_MEMORY;
     for (int i = 0; i < shift; i++)
         if ((in[i] = tn_graph_add_value(body, NULL, NULL)) < 0) return TN_E_MEMORY;
@@ -81,7 +82,7 @@ static tn_status expand_node(tn_graph *graph, int n) {
     tn_node node = graph->nodes[n]; /* the array may move */
     tn_graph *body = tn_attr_graph(&node, "body");
     int results = body->output_count, old_count = node.formal_in, shift = 2 + results;
-    int *in = tn_region_array(graph->region, (size_t)(shift + node.in_count), sizeof *in);
+    int *in = tn_region_array(graph->region, (size_t)shift + (size_t)node.in_count, sizeof *in);
     bool *sequence = tn_region_array(graph->region, (size_t)old_count, sizeof *sequence);
     if (!loop) return TN_E_UNSUPPORTED;
     if (!in || !sequence) return TN_E_MEMORY;
