@@ -76,19 +76,24 @@ class OnnxRuntime:
                 self.binding.bind_ortvalue_input(name, self.ort.OrtValue.ortvalue_from_numpy(array))
         for o in self.session.get_outputs():
             self.binding.bind_output(o.name)
-        self.call, self.argument = self.session._sess.run_with_iobinding, self.binding._iobinding
+        self.call, self.arguments = self.session._sess.run_with_iobinding, (self.binding._iobinding, None)
 
     def run(self):
-        self.call(self.argument, None)
+        self.results = self.call(*self.arguments)
 
     def settle(self):
         """Later runs write where the first one did: shapes are known now."""
-        for o, value in zip(self.session.get_outputs(), self.binding.get_outputs()):
+        outputs, values = self.session.get_outputs(), self.binding.get_outputs()
+        if any(len(o.shape) != len(v.shape()) for o, v in zip(outputs, values)):
+            # Where a file states another rank than an output has, only the plain call is let through.
+            self.call, self.arguments = self.session._sess.run, ([o.name for o in outputs], self.inputs, None)
+            return self.run()
+        for o, value in zip(outputs, values):
             self.binding.bind_ortvalue_output(o.name, value)
 
     def outputs(self):
         names = [o.name for o in self.session.get_outputs()]
-        return dict(zip(names, self.binding.copy_outputs_to_cpu()))
+        return dict(zip(names, self.results or self.binding.copy_outputs_to_cpu()))
 
     def another(self):
         """A session may be run by any number of threads at once."""
@@ -149,13 +154,18 @@ class OpenVino:
         self.request, self.inputs = c_void_p(), inputs
         self.do("ov_compiled_model_create_infer_request", self.compiled, byref(self.request))
         for name, array in inputs.items():
-            tensor = c_void_p()
-            shape = self.Shape(array.ndim, (c_int64 * array.ndim)(*array.shape))
-            kind = self.TYPES.index(str(array.dtype)) + 1
-            pointer = c_void_p(array.ctypes.data)
-            self.do("ov_tensor_create_from_host_ptr", c_int(kind), shape, pointer, byref(tensor))
-            self.do("ov_infer_request_set_tensor", self.request, c_char_p(name.encode()), tensor)
+            try:
+                self.set_tensor(name, array)
+            except RuntimeError:  # a scalar where the file states a list of one
+                self.set_tensor(name, array.reshape(1))
         self.call = self.lib.ov_infer_request_infer
+
+    def set_tensor(self, name, array):
+        tensor, kind = c_void_p(), self.TYPES.index(str(array.dtype)) + 1
+        shape = self.Shape(array.ndim, (c_int64 * array.ndim)(*array.shape))
+        pointer = c_void_p(array.ctypes.data)
+        self.do("ov_tensor_create_from_host_ptr", c_int(kind), shape, pointer, byref(tensor))
+        self.do("ov_infer_request_set_tensor", self.request, c_char_p(name.encode()), tensor)
 
     def run(self):
         if self.call(self.request):

@@ -33,7 +33,7 @@ def read_tensors(case, kind):
         if not path.exists():
             break
         t = onnx.TensorProto.FromString(path.read_bytes())
-        tensors[t.name] = np.ascontiguousarray(numpy_helper.to_array(t))
+        tensors[t.name] = numpy_helper.to_array(t).copy(order="C")
     return tensors
 
 

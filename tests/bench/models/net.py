@@ -28,7 +28,8 @@ class Net:
         return name
 
     def output(self, value, name, *shape):
-        self.op("Identity", value, name=name)
+        """The last node's output gets the name that callers know."""
+        self.nodes[-1].output[:] = [name if o == value else o for o in self.nodes[-1].output]
         self.outputs.append(helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape))
 
     def op(self, kind, *inputs, name=None, count=1, channels=None, **attributes):
