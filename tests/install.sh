@@ -29,7 +29,7 @@ alien=$(nm -D --defined-only "$library" | awk '$3 !~ /^(tn_|TENON_)/ { print $3 
 [ -z "$alien" ] || { echo "exported, but not named tn_: $alien" >&2; exit 1; }
 # All that the headers declare is there, and nothing else is.
 nm -D --defined-only "$library" | awk '$2 == "T" { sub(/@.*/, "", $3); print $3 }' | sort >"$stage/exported"
-cat include/tenon/*.h | tr '\n' ' ' | grep -oE 'TN_API [^;{]*\(' | grep -oE 'tn_[a-z0-9_]+ ?\($' | tr -d ' (' |
+cat include/tenon/*.h | tr '\n' ' ' | grep -oE 'TN_API [^;{(]*\(' | grep -oE 'tn_[a-z0-9_]+ ?\($' | tr -d ' (' |
     sort -u >"$stage/declared"
 extra=$(comm -23 "$stage/exported" "$stage/declared")
 [ -z "$extra" ] || { echo "exported, but not declared: $extra" >&2; exit 1; }

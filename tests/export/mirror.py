@@ -8,6 +8,7 @@ left out. ONNX's checker must take each .onnx, and writing what was written once
 """
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -95,10 +96,12 @@ def main():
             for entry in case.iterdir():
                 if entry.name != "model.onnx":
                     (copy / entry.name).symlink_to(entry.resolve())
-            again = copy / f"again.{arguments.form}"
+            # In a folder of its own, under the same name: files of external data are named after the model.
+            again = target / "again" / written.name
+            again.parent.mkdir(exist_ok=True)
             if convert(written, again, *arguments.option).returncode or again.read_bytes() != written.read_bytes():
                 wrong.append((case, "writing it again gives another file"))
-            again.unlink(missing_ok=True)
+            shutil.rmtree(again.parent)
             if arguments.form != "onnx":
                 written.rename(copy / "model.onnx")  # what runs the cases looks for that name; files are told by contents
             if arguments.form == "onnx":
