@@ -11,8 +11,6 @@ tests/setup/packages.sh full
 tests/setup/venv.sh
 step formatting
 make --no-print-directory lint
-step "static analysis"
-make --no-print-directory analyze
 step build
 make --no-print-directory -j"$jobs" all
 step "unit tests"
