@@ -5,6 +5,7 @@
 #if defined(__x86_64__)
 #include <cpuid.h>
 #include <immintrin.h>
+#include <pthread.h>
 #endif
 
 static const uint32_t constants[64] = {
@@ -75,10 +76,19 @@ __attribute__((target("sha,sse4.1,ssse3"))) static void blocks_sha(uint32_t stat
     _mm_storeu_si128((__m128i *)(state + 4), _mm_alignr_epi8(dchg, feba, 8));
 }
 
-tn_sha256_blocks *tn_sha256_best(void) {
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static tn_sha256_blocks *best;
+
+static void detect(void) {
     unsigned a = 0, b = 0, c = 0, d = 0; /* compilers of today do not know "sha" by name */
     bool sha = __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & bit_SHA);
-    return sha && __get_cpuid(1, &a, &b, &c, &d) && (c & bit_SSE4_1) ? blocks_sha : tn_sha256_scalar;
+    best = sha && __get_cpuid(1, &a, &b, &c, &d) && (c & bit_SSE4_1) ? blocks_sha : tn_sha256_scalar;
+}
+
+/* Asked once: in a virtual machine each question leaves it, and a digest is made of many pieces. */
+tn_sha256_blocks *tn_sha256_best(void) {
+    pthread_once(&once, detect);
+    return best;
 }
 #else
 tn_sha256_blocks *tn_sha256_best(void) {

@@ -2,6 +2,7 @@
 #include "model/manifest.h"
 #include <stdio.h>
 #include <stdlib.h>
+#include "base/semver.h"
 #include "base/unicode.h"
 #include "export/export.h"
 #include "graph/graph.h"
@@ -289,7 +290,7 @@ tn_status tn_manifest_for_graph(const char *text, const tn_graph *graph, const c
 static tn_status check_host(const tn_manifest_node *root) {
     const tn_manifest_node *library = tn_manifest_find(root, "host/library"), *cpu = tn_manifest_find(root, "host/cpu");
     const char *level;
-    if (library && tn_version_compare(library->text, tn_version()) > 0)
+    if (library && tn_semver_compare(library->text, tn_version()) > 0)
         return tn_fail(TN_E_UNSUPPORTED, "the model needs Tenon %s or newer; this is %s", library->text, tn_version());
     if (!cpu) return TN_OK;
     for (int i = 0; (level = tn_cpu_level_at(i)); i++)

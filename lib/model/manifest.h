@@ -41,7 +41,5 @@ tn_status tn_manifest_read_yaml(tn_string text, tn_region *region, tn_manifest_n
 tn_status tn_manifest_check(tn_manifest_node *root, tn_region *region, bool lenient);
 /* The canonical text, zero-terminated. */
 tn_status tn_manifest_print(const tn_manifest_node *root, tn_region *region, tn_string *out);
-/* -1, 0, 1: as semantic versions order. */
-int tn_version_compare(const char *a, const char *b);
 
 #endif

@@ -1,5 +1,6 @@
 /* What may be in a manifest: a table a map, a row a key, in the order of the canonical form. See tenon/manifest.h. */
 #include <stdlib.h>
+#include "base/semver.h"
 #include "model/manifest.h"
 
 typedef enum type { TEXT, NAME, VERSION, TIME, DIGEST, DTYPE, DIM, WHOLE, NUMBER, LIST, MAP, FREE } value_type;
@@ -108,59 +109,6 @@ static size_t digits(const char *s) {
     return n > 1 && s[0] == '0' ? 0 : n;
 }
 
-/* Identifiers with dots between, as semver.org has them before and behind a '+'; numbers may not begin with zeros before. */
-static size_t identifiers(const char *s, bool before) {
-    size_t n = 0;
-    for (;;) {
-        size_t start = n, letters = 0;
-        for (; is_alnum(s[n]) || s[n] == '-'; n++) letters += !is_digit(s[n]);
-        if (n == start || (before && !letters && n - start > 1 && s[start] == '0')) return 0;
-        if (s[n] != '.') return n;
-        n++;
-    }
-}
-
-static bool is_version(const char *s) {
-    for (int part = 0; part < 3; part++) {
-        size_t n = digits(s);
-        if (!n || n > 9 || (part < 2 && s[n] != '.')) return false;
-        s += n + (part < 2);
-    }
-    for (const char *mark = "-+"; *mark; mark++) {
-        if (*s != *mark) continue;
-        size_t n = identifiers(s + 1, *mark == '-');
-        if (!n) return false;
-        s += n + 1;
-    }
-    return !*s;
-}
-
-int tn_version_compare(const char *a, const char *b) {
-    for (int part = 0; part < 3; part++) {
-        char *end_a, *end_b;
-        long x = strtol(a, &end_a, 10), y = strtol(b, &end_b, 10);
-        if (x != y) return x < y ? -1 : 1;
-        a = end_a + (part < 2 && *end_a == '.');
-        b = end_b + (part < 2 && *end_b == '.');
-    }
-    for (bool early_a = *a == '-', early_b = *b == '-'; early_a || early_b;) {
-        if (!early_a || !early_b) return early_a ? -1 : 1;
-        for (a++, b++;;) { /* identifier by identifier */
-            size_t n = strcspn(a, ".+"), m = strcspn(b, ".+");
-            bool number_a = strspn(a, "0123456789") == n, number_b = strspn(b, "0123456789") == m;
-            if (number_a != number_b) return number_a ? -1 : 1;
-            if (number_a && n != m) return n < m ? -1 : 1;
-            int order = memcmp(a, b, TN_MIN(n, m));
-            if (order) return order < 0 ? -1 : 1;
-            if (n != m) return n < m ? -1 : 1;
-            a += n, b += m;
-            if (*a != '.' || *b != '.') return *a == '.' ? 1 : *b == '.' ? -1 : 0;
-            a++, b++;
-        }
-    }
-    return 0;
-}
-
 /* 2026-01-31T12:00:00Z */
 static bool is_time(const char *s) {
     static const char form[] = "dddd-dd-ddTdd:dd:ddZ";
@@ -253,7 +201,7 @@ static tn_status check_scalar(const checker *c, tn_manifest_node *node, value_ty
         number = false;
         break;
     case VERSION:
-        good = good && is_version(s);
+        good = good && tn_semver_valid(s);
         number = false;
         break;
     case TIME: good = good && is_time(s); break;

@@ -1,10 +1,8 @@
-/* Names, semantic versions (semver.org 2.0.0) and references to versions. */
+/* Names, versions and references to them. */
 #include "store/store.h"
-#include <stdlib.h>
 
 #define DIGITS "0123456789"
 #define LETTERS "abcdefghijklmnopqrstuvwxyz"
-#define IDENTIFIER DIGITS LETTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZ-"
 
 /* Parts of letters and digits with one of - _ . / between them: what registries take for a repository. */
 tn_status tn_store_check_name(const char *name) {
@@ -23,61 +21,8 @@ tn_status tn_store_check_name(const char *name) {
     }
 }
 
-/* The length of a number without leading zeros; 0 if there is none. */
-static size_t number_length(const char *text) {
-    size_t n = strspn(text, DIGITS);
-    return n > 9 || (n > 1 && text[0] == '0') ? 0 : n;
-}
-
-/* Identifiers with dots between; numbers among them have no leading zeros, if `strict`. 0 if malformed. */
-static size_t identifiers_length(const char *text, bool strict) {
-    const char *at = text;
-    for (;;) {
-        size_t n = strspn(at, IDENTIFIER);
-        if (n == 0) return 0;
-        if (strict && strspn(at, DIGITS) == n && n > 1 && at[0] == '0') return 0;
-        at += n;
-        if (*at != '.') return (size_t)(at - text);
-        at++;
-    }
-}
-
-/* Reads "1", "1.2" or "1.2.3", as many parts as there are; returns the length, 0 if malformed. */
-static size_t read_core(const char *text, int64_t part[3], int *out_count) {
-    const char *at = text;
-    *out_count = 0;
-    part[0] = part[1] = part[2] = 0;
-    do {
-        if (*out_count) at++;
-        size_t n = number_length(at);
-        if (n == 0) return 0;
-        part[(*out_count)++] = strtoll(at, NULL, 10);
-        at += n;
-    } while (*at == '.' && *out_count < 3);
-    return (size_t)(at - text);
-}
-
-static bool is_version(const char *text) {
-    int64_t part[3];
-    int count;
-    size_t n = read_core(text, part, &count);
-    if (n == 0 || count != 3) return false;
-    text += n;
-    if (*text == '-') {
-        n = identifiers_length(text + 1, true);
-        if (n == 0) return false;
-        text += n + 1;
-    }
-    if (*text == '+') {
-        n = identifiers_length(text + 1, false);
-        if (n == 0) return false;
-        text += n + 1;
-    }
-    return *text == 0;
-}
-
 tn_status tn_store_check_version(const char *version) {
-    if (strlen(version) < TN_STORE_NAME && is_version(version)) return TN_OK;
+    if (strlen(version) < TN_STORE_NAME && tn_semver_valid(version)) return TN_OK;
     return tn_fail(TN_E_INVALID, "'%.*s' is no semantic version; expected such as 1.2.0 or 1.2.0-rc.1", TN_STORE_NAME,
                    version);
 }
@@ -88,42 +33,6 @@ tn_status tn_store_check_time(const char *time) {
         if (pattern[i] == '0' ? time[i] < '0' || time[i] > '9' : time[i] != pattern[i])
             return tn_fail(TN_E_INVALID, "'%.40s' is no time; expected such as 2026-03-01T12:00:00Z", time);
     return TN_OK;
-}
-
-/* Identifiers one by one: numbers by value and before words, fewer before more. */
-static int compare_prerelease(const char *a, const char *b) {
-    while (*a && *b) {
-        size_t n = strspn(a, IDENTIFIER), m = strspn(b, IDENTIFIER);
-        bool a_number = strspn(a, DIGITS) == n, b_number = strspn(b, DIGITS) == m;
-        if (a_number != b_number) return a_number ? -1 : 1;
-        if (a_number && n != m) return n < m ? -1 : 1;
-        int order = memcmp(a, b, TN_MIN(n, m));
-        if (order || n != m) return order ? order : n < m ? -1 : 1;
-        a += n + (a[n] == '.');
-        b += m + (b[m] == '.');
-    }
-    return (*a != 0) - (*b != 0);
-}
-
-/* What stands between '-' and '+', as a text of its own. */
-static void prerelease_of(const char *version, char text[TN_STORE_NAME]) {
-    size_t core = strcspn(version, "-+"), n = version[core] == '-' ? strcspn(version + core + 1, "+") : 0;
-    memcpy(text, version + core + (n > 0), n);
-    text[n] = 0;
-}
-
-int tn_semver_compare(const char *a, const char *b) {
-    int64_t x[3], y[3];
-    int count;
-    char p[TN_STORE_NAME], q[TN_STORE_NAME];
-    read_core(a, x, &count);
-    read_core(b, y, &count);
-    for (int i = 0; i < 3; i++)
-        if (x[i] != y[i]) return x[i] < y[i] ? -1 : 1;
-    prerelease_of(a, p);
-    prerelease_of(b, q);
-    if (!*p || !*q) return (*p == 0) - (*q == 0);
-    return compare_prerelease(p, q);
 }
 
 int tn_store_order(const void *a, const void *b) {
@@ -138,7 +47,7 @@ int tn_store_order(const void *a, const void *b) {
 static bool in_range(char kind, const int64_t from[3], int parts, const char *version) {
     int64_t v[3];
     int count, fixed = kind == '~' ? TN_MIN(parts, 2) : 1;
-    read_core(version, v, &count);
+    tn_semver_read_core(version, v, &count);
     while (kind == '^' && fixed < parts && from[fixed - 1] == 0) fixed++;
     for (int i = 0; i < fixed; i++)
         if (v[i] != from[i]) return false;
@@ -165,8 +74,8 @@ static tn_status read_wish(const char *reference, wish *w) {
     const char *version = w->version;
     if (!version) return TN_OK;
     if (*version == '^' || *version == '~') w->kind = *version++;
-    size_t n = read_core(version, w->from, &w->parts);
-    if (w->kind ? n > 0 && version[n] == 0 : is_version(version)) return TN_OK;
+    size_t n = tn_semver_read_core(version, w->from, &w->parts);
+    if (w->kind ? n > 0 && version[n] == 0 : tn_semver_valid(version)) return TN_OK;
     return tn_fail(TN_E_INVALID, "'%.200s': expected NAME, NAME:1.2.0, NAME:^1.2, NAME:~1.2 or sha256:HEX", reference);
 }
 

@@ -14,6 +14,7 @@
 
 #include <jansson.h>
 #include <tenon/store.h>
+#include "base/semver.h"
 #include "base/base.h"
 
 #define TN_STORE_JSON_BYTES (4u << 20) /* most of a manifest or a configuration */
@@ -112,7 +113,6 @@ tn_status tn_version_read(const tn_store *s, const char *digest, tn_store_versio
 tn_status tn_store_check_name(const char *name);
 tn_status tn_store_check_version(const char *version);
 tn_status tn_store_check_time(const char *time);
-int tn_semver_compare(const char *a, const char *b); /* both valid */
 /* The version that the reference names, among versions in order. */
 tn_status tn_reference_find(const char *reference, const tn_store_version *all, int count,
                             const tn_store_version **out_found);

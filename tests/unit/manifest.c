@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <tenon/manifest.h>
+#include "base/semver.h"
 #include "model/manifest.h"
 
 #define HEAD "name: m\nversion: 1.0.0\n"
@@ -247,8 +248,8 @@ static void versions_order_as_semver_says(void **state) {
                                         "2.0.0"};
     for (size_t i = 0; i < TN_COUNT(order); i++)
         for (size_t k = 0; k < TN_COUNT(order); k++)
-            assert_int_equal(tn_version_compare(order[i], order[k]), i < k ? -1 : i > k);
-    assert_int_equal(tn_version_compare("1.0.0+a", "1.0.0+b"), 0);
+            assert_int_equal(tn_semver_compare(order[i], order[k]), i < k ? -1 : i > k);
+    assert_int_equal(tn_semver_compare("1.0.0+a", "1.0.0+b"), 0);
 }
 
 int main(void) {
