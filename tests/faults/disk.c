@@ -330,7 +330,7 @@ static void apply_bytes(tree_file *file, const disk_event *e, size_t size) {
         if (end > file->size) memset(file->data + file->size, 0, end - file->size);
         file->size = end;
     }
-    if (e->kind == WRITE) memcpy(file->data + e->offset, e->data, size);
+    if (e->kind == WRITE && size) memcpy(file->data + e->offset, e->data, size);
 }
 
 void disk_replay(const disk *d, size_t count, unsigned choice, const char *path) {
