@@ -129,10 +129,11 @@ ALWAYS_INLINE void lanes(const tn_depthwise_lanes_f32 *d, size_t at, size_t lane
 #pragma GCC unroll 4
         for (int p = 0; p < count; p++) acc[p] = MULTIPLY_ADD(vf_load(x + offset[(size_t)p * all + t]), s, acc[p]);
     }
-    if (d->epilogue.activation == TN_ACT_CLIP)
+    if (d->epilogue.activation == TN_ACT_CLIP) {
 #pragma GCC unroll 4
         for (int p = 0; p < count; p++)
             acc[p] = vf_min(vf_set(d->epilogue.beta), vf_max(vf_set(d->epilogue.alpha), acc[p]));
+    }
 #pragma GCC unroll 4
     for (int p = 0; p < count; p++) vf_store(d->y + (at + (size_t)p) * TN_DEPTHWISE_LANES + lane, acc[p]);
 }

@@ -1,4 +1,5 @@
 /* What may be in a manifest: a table a map, a row a key, in the order of the canonical form. See tenon/manifest.h. */
+#include <stdio.h>
 #include <stdlib.h>
 #include "base/semver.h"
 #include "model/manifest.h"
@@ -277,10 +278,9 @@ static tn_status check_value(const checker *c, tn_manifest_node *node, const row
 
 static tn_status unknown_key(const tn_manifest_node *node, const row *rows) {
     char known[400] = "";
-    for (const row *r = rows; r->key; r++) {
-        if (r != rows) strcat(known, ", ");
-        strcat(known, r->key);
-    }
+    size_t length = 0;
+    for (const row *r = rows; r->key && length < sizeof known; r++)
+        length += (size_t)snprintf(known + length, sizeof known - length, "%s%s", r == rows ? "" : ", ", r->key);
     return tn_fail(TN_E_FORMAT, "manifest line %d, column %d: there is no key '%.80s' here; there are %s", node->line,
                    node->column, node->key, known);
 }

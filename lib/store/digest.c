@@ -19,8 +19,9 @@ void tn_digester_add(tn_digester *d, const void *data, size_t size) {
 }
 
 static void write_digest(const unsigned char hash[crypto_hash_sha256_BYTES], char digest[TN_STORE_DIGEST]) {
-    memcpy(digest, "sha256:", 7);
-    sodium_bin2hex(digest + 7, TN_STORE_DIGEST - 7, hash, crypto_hash_sha256_BYTES);
+    char hex[2 * crypto_hash_sha256_BYTES + 1];
+    sodium_bin2hex(hex, sizeof hex, hash, crypto_hash_sha256_BYTES);
+    snprintf(digest, TN_STORE_DIGEST, "sha256:%s", hex);
 }
 
 void tn_digester_end(tn_digester *d, char digest[TN_STORE_DIGEST]) {
