@@ -57,12 +57,14 @@ ALL_LEVELS := scalar avx2 avxvnni avx512 vnni bf16 amx neon dotprod i8mm
 KERNELS := $(foreach l,$(LEVELS),$(sort $(wildcard lib/kernels/*_$(l).c)))
 OTHER_KERNELS := $(foreach l,$(ALL_LEVELS),$(wildcard lib/kernels/*_$(l).c))
 # Files of operators have a table of them; others there are helpers that several share.
-OPS := $(sort $(shell grep -ls 'tn_op tn_ops_' lib/ops/*.c))
+OPS := $(sort $(shell grep -ls 'tn_op tn_ops_' lib/ops/*.c lib/train/ops/*.c))
+# Gradients likewise.
+GRADIENTS := $(sort $(wildcard lib/train/grad/*.c))
 # Without their libraries stores and trust have one file each, whose functions say so.
 ABSENT := lib/store/absent.c lib/trust/absent.c
 LEFT_OUT := $(if $(filter 11,$(WITH_SODIUM)$(WITH_JANSSON)),$(ABSENT),$(filter-out $(ABSENT),$(wildcard lib/store/*.c lib/trust/*.c)))
-SOURCES := $(filter-out $(OTHER_KERNELS) $(LEFT_OUT),$(sort $(wildcard lib/*/*.c))) $(KERNELS)
-GENERATED := $(BUILD)/gen/ops.c $(BUILD)/gen/kernels.c
+SOURCES := $(filter-out $(OTHER_KERNELS) $(LEFT_OUT),$(sort $(wildcard lib/*/*.c lib/train/*/*.c))) $(KERNELS)
+GENERATED := $(BUILD)/gen/ops.c $(BUILD)/gen/gradients.c $(BUILD)/gen/kernels.c
 OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o) $(GENERATED:.c=.o)
 TESTS := $(sort $(wildcard tests/unit/*.c))
 TEST_PROGRAMS := $(TESTS:%.c=$(BUILD)/%) $(BUILD)/tests/faults/store
@@ -103,6 +105,14 @@ $(BUILD)/gen/ops.c: $(OPS) Makefile
 	  for f in $(notdir $(OPS:.c=)); do echo "    tn_ops_$$f,"; done; \
 	  echo '    NULL,'; echo '};'; \
 	  echo 'const tn_op *const *tn_op_tables(void) { return tables; }'; } > $@
+$(BUILD)/gen/gradients.c: $(GRADIENTS) Makefile
+	@mkdir -p $(@D)
+	@{ echo '#include "train/gradient.h"'; \
+	  for f in $(notdir $(GRADIENTS:.c=)); do echo "extern const tn_gradient tn_gradients_$$f[];"; done; \
+	  echo 'static const tn_gradient *const tables[] = {'; \
+	  for f in $(notdir $(GRADIENTS:.c=)); do echo "    tn_gradients_$$f,"; done; \
+	  echo '    NULL,'; echo '};'; \
+	  echo 'const tn_gradient *const *tn_gradient_tables(void) { return tables; }'; } > $@
 $(BUILD)/gen/kernels.c: $(KERNELS) Makefile
 	@mkdir -p $(@D)
 	@{ echo '#include "kernels/registry.h"'; \
@@ -198,7 +208,7 @@ format:
 lint:
 	clang-format --dry-run -Werror $(shell git ls-files '*.c' '*.h')
 # Some minutes. Kernels of other machines, and what uses intrinsics, are the compilers' to look at.
-PORTABLE := $(filter-out $(foreach l,$(filter-out scalar,$(ALL_LEVELS)),%_$(l).c),$(wildcard lib/*/*.c))
+PORTABLE := $(filter-out $(foreach l,$(filter-out scalar,$(ALL_LEVELS)),%_$(l).c),$(wildcard lib/*/*.c lib/train/*/*.c))
 analyze:
 	cppcheck --quiet -j $(shell nproc) --std=c11 --enable=warning,performance,portability --error-exitcode=1 \
 	    --suppressions-list=tests/setup/cppcheck.txt $(filter -D% -I%,$(CFLAGS_ALL)) lib examples
