@@ -11,6 +11,7 @@ static bool save_onnx(const settings *s, const tn_graph *graph) {
 
 static bool save_tenon(const settings *s, const tn_graph *graph) {
     tn_model_file_options options = {.struct_size = sizeof options, .compress = s->compress};
+    tn_self_test *test = NULL;
     void *data = NULL;
     char *manifest = NULL;
     size_t size = 0;
@@ -25,10 +26,13 @@ static bool save_tenon(const settings *s, const tn_graph *graph) {
         memcpy(manifest, data, size);
         options.manifest = manifest;
     }
-    tn_status status = tn_graph_save(graph, s->target, &options);
+    bool good = !s->self_tests.count || self_test_make(s, &test);
+    options.self_test = test;
+    tn_status status = good ? tn_graph_save(graph, s->target, &options) : TN_OK;
+    tn_self_test_destroy(test);
     free(manifest);
     free(data);
-    return status == TN_OK || complain_status(s->manifest ? s->manifest : s->target, status);
+    return good && (status == TN_OK || complain_status(s->manifest ? s->manifest : s->target, status));
 }
 
 static const struct form {
@@ -41,6 +45,10 @@ int convert_command(const settings *s) {
     tn_model_options options = {.struct_size = sizeof options, .verify_weights = true};
     const struct form *form = forms, *end = forms + sizeof forms / sizeof forms[0];
     while (form < end && !ends_with(s->target, form->ending)) form++;
+    if (s->self_tests.count && !ends_with(s->target, ".tenon")) {
+        complain("%s: --self-test is for .tenon files", s->target);
+        return EXIT_USAGE;
+    }
     if (form == end) {
         complain("%s: models are written as .onnx or .tenon", s->target);
         return EXIT_USAGE;

@@ -19,7 +19,8 @@ const command commands[] = {
     {"bench", BENCH, bench_command, "MODEL", "measure a model's latency",
      "Time per operator is measured in runs of their own, so that reading the clock does not disturb the latency.\n"},
     {"check", CHECK, check_command, "MODEL", "say whether a model is valid and Tenon runs all of it",
-     "The model is loaded, prepared and run on random input; the exit code is 0 if all of that works.\n"},
+     "The model is loaded, prepared and run on random input, and its self-test is run if it has one; the exit code is "
+     "0 if\nall of that works.\n"},
     {"convert", CONVERT, convert_command, "IN OUT", "write a model in another form",
      "The form is that of OUT's name: .onnx or .tenon. What is there is replaced by the complete new file, or stays.\n"
      "A manifest goes along from .tenon to .tenon, and through .onnx, as metadata; --manifest gives another.\n"},

@@ -20,17 +20,21 @@ typedef struct row {
 #define AT(field) offsetof(settings, field)
 static const row rows[] = {
     {"--input", "NAME=FILE", WORDS, AT(inputs), LOADERS, "contents of an input; may be repeated", 0},
+    {"--self-test", "FOLDER", WORDS, AT(self_tests), CONVERT,
+     "a case for a .tenon: input_0.pb... and what is expected, output_0.pb... (without: what the model gives now); or "
+     "random; may be repeated",
+     0},
     {"--value", "NAME=X", WORDS, AT(values), LOADERS, "number in all elements of an input; may be repeated", 0},
-    {"--dim", "NAME=N", WORDS, AT(dims), LOADERS,
+    {"--dim", "NAME=N", WORDS, AT(dims), LOADERS | CONVERT,
      "size of a symbolic dimension (default: 1, or what the model takes); may be repeated", 0},
     {"--shape", "INPUT=N,N,..", WORDS, AT(shapes), LOADERS, "shape of a random input; may be repeated", 0},
-    {"--seed", "N", COUNT, AT(seed), LOADERS, "of random inputs and random operators (default 0)", 0},
-    {"--low", "X", REAL, AT(low), RUN | BENCH | CHECK, "least value of random floats (default -1)", -1},
-    {"--high", "X", REAL, AT(high), RUN | BENCH | CHECK, "greatest value of random floats (default 1)", 1},
+    {"--seed", "N", COUNT, AT(seed), LOADERS | CONVERT, "of random inputs and random operators (default 0)", 0},
+    {"--low", "X", REAL, AT(low), RUN | BENCH | CHECK | CONVERT, "least value of random floats (default -1)", -1},
+    {"--high", "X", REAL, AT(high), RUN | BENCH | CHECK | CONVERT, "greatest value of random floats (default 1)", 1},
     {"--output", "PATH", TEXT, AT(output), RUN, "where the outputs go", 0},
     {"--compare", "PATH", WORDS, AT(compares), RUN, "what the outputs should be; may be repeated", 0},
-    {"--rtol", "X", REAL, AT(rtol), RUN, "relative tolerance of --compare (default 1e-3)", 1e-3},
-    {"--atol", "X", REAL, AT(atol), RUN, "absolute tolerance of --compare (default 1e-6)", 1e-6},
+    {"--rtol", "X", REAL, AT(rtol), RUN | CONVERT, "relative tolerance of --compare, --self-test (default 1e-3)", 1e-3},
+    {"--atol", "X", REAL, AT(atol), RUN | CONVERT, "absolute tolerance of them (default 1e-6)", 1e-6},
     {"--runs", "N", COUNT, AT(runs), BENCH, "measured runs (default 100)", 100},
     {"--warmup", "N", COUNT, AT(warmup), BENCH, "runs before them (default 10)", 10},
     {"--profile", NULL, FLAG, AT(profile), BENCH, "time per operator; with --nodes, per node", 0},
@@ -89,14 +93,15 @@ static bool store(const row *r, const char *text, settings *out) {
 }
 
 bool options_parse(const command *c, int count, char **arguments, settings *out) {
-    /* One piece of memory for the six lists: each can take every word there is. */
-    const char **items = tool_alloc(6 * (size_t)count + 6, sizeof *items);
+    /* One piece of memory for the lists: each can take every word there is. */
+    const char **items = tool_alloc(7 * (size_t)count + 7, sizeof *items);
     *out = (settings){.inputs.items = items,
                       .dims.items = items + count,
                       .shapes.items = items + 2 * count,
                       .compares.items = items + 3 * count,
                       .values.items = items + 4 * count,
                       .operands.items = items + 5 * count,
+                      .self_tests.items = items + 6 * count,
                       .verify = c->bit == CHECK};
     for (const row *r = rows; r < rows + ROWS; r++)
         if (r->kind == COUNT || r->kind == REAL) *(double *)((char *)out + r->offset) = r->fallback;

@@ -20,7 +20,7 @@ typedef struct words {
 typedef struct settings {
     const char *model, *target, *output, *cpu, *precision, *skip_passes, *svg, *trace, *manifest, *parent, *licence,
         *description, *clock;
-    words inputs, values, dims, shapes, compares, operands;
+    words inputs, values, dims, shapes, compares, operands, self_tests;
     double threads, seed, runs, warmup, rtol, atol, low, high;
     bool help, json, quiet, nodes, passes, profile, compress, external;
     bool verify; /* every byte of a model file */
@@ -105,6 +105,10 @@ void file_name(char *text, size_t size, const char *name);
 bool file_read(const char *path, void **out_data, size_t *out_size);
 FILE *file_create(const char *path);
 bool file_commit(FILE *file, const char *path);
+
+/* self_test.c: a self-test as --self-test asks for; the model's own, no cases if it has none. */
+bool self_test_make(const settings *s, tn_self_test **out_test);
+bool self_test_check(host *h, tn_self_test_result *out_result);
 
 /* compare.c */
 bool compare_outputs(host *h, const settings *s, json *j, bool *out_equal);

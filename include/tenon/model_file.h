@@ -11,20 +11,20 @@
  * Thread-safety: an open file may be read by one thread at a time; everything else may be called by many at once.
  *
  *
- * THE FORMAT, version 1.0
+ * THE FORMAT, version 1.1
  *
  * All numbers are unsigned and little-endian. A file is a header of 64 bytes, a table of n rows of 64 bytes, and n sections.
  *
  *     header  offset  bytes
  *                  0      8   magic: 89 54 4e 4d 0d 0a 1a 0a
  *                  8      2   major version: 1
- *                 10      2   minor version: 0
+ *                 10      2   minor version: 0, or 1 if there is a self-test
  *                 12      4   n, the number of sections: 1 to 64
  *                 16      8   length of the whole file
  *                 24      8   zero
  *                 32     32   SHA-256 of the header's bytes 0 to 31 followed by the whole table: the model's digest
  *
- *     row          0      4   kind: 1 manifest, 2 graph, 3 weights, 4 optimizer state
+ *     row          0      4   kind: 1 manifest, 2 graph, 3 weights, 4 optimizer state; since 1.1: 5 self-test
  *                  4      4   flags: bit 0 deflated, bit 1 must be understood; the others are zero
  *                  8      8   offset of the section in the file, a multiple of 64
  *                 16      8   stored: bytes that it takes there, at least 1
@@ -48,14 +48,26 @@
  *
  * Optimizer state: bytes of whoever trains the model. May be absent.
  *
- * Versions. A file of another major version cannot be read. Within a major version a reader reads files of every older minor
+ * Self-test (since 1.1): a message of protobuf (protobuf.dev/programming-guides/encoding), below 2 GiB, that holds inputs and
+ * what the model gives for them (tenon/self_test.h). TensorProto is ONNX's, with a name and its elements in it. May be absent.
+ *
+ *     message SelfTest { repeated Case case = 1; }                       // 1 to 1024
+ *     message Case {
+ *         string name = 1;
+ *         float relative = 2;                                           // |found - expected| is at most
+ *         float absolute = 3;                                           // absolute + relative |expected|
+ *         repeated TensorProto input = 4;
+ *         repeated TensorProto output = 5;                              // expected; 1 or more
+ *     }
+ *
+ * Versions. A file says the lowest minor version that has what it holds, so that older readers read all files that they can. A file of another major version cannot be read. Within a major version a reader reads files of every older minor
  * version, and of newer ones what it knows: it passes over sections of kinds that it does not know, unless they must be
  * understood (bit 1), and over keys of the manifest that it does not know. A flag that it does not know makes the file
  * unreadable.
  *
  * What is verified when. Opening a file checks its header, the table, that the sections lie as they should, and the digest of
  * header and table: nothing else has been looked at by then. A section's bytes are compared with its SHA-256 before anything
- * of them is parsed or inflated; loading a model does so with manifest and graph, and with weights that are deflated. Weights
+ * of them is parsed or inflated; loading a model does so with manifest, graph and self-test, and with weights that are deflated. Weights
  * that are not deflated are mapped and not parsed: tn_model_options.verify_weights has them read and compared too, and so do
  * tn_model_file_verify, `tenon check` and `tenon convert`.
  *
@@ -67,7 +79,7 @@
 #ifndef TENON_MODEL_FILE_H
 #define TENON_MODEL_FILE_H
 
-#include <tenon/model.h>
+#include <tenon/self_test.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -78,6 +90,7 @@ typedef enum tn_section_kind {
     TN_SECTION_GRAPH = 2,
     TN_SECTION_WEIGHTS = 3,
     TN_SECTION_OPTIMIZER = 4,
+    TN_SECTION_SELF_TEST = 5,
 } tn_section_kind;
 
 /* ---- writing ---- */
@@ -92,6 +105,8 @@ typedef struct tn_model_file_options {
     bool compress;         /* deflate graph and weights: smaller, but no longer used where they lie in the file */
     const void *optimizer; /* state of an optimizer, if size is not 0 */
     size_t optimizer_size;
+    /* NULL: the one that came with the graph from its file, if there is one. It is not run: see tenon/self_test.h. */
+    const tn_self_test *self_test;
 } tn_model_file_options;
 
 /* The file at `path`, if there is one, is replaced by the complete new one or stays as it is. The same graph and options give

@@ -32,7 +32,8 @@ extern "C" {
     X(TN_E_LIMIT, 9, "limit exceeded")                                                                                 \
     X(TN_E_STATE, 10, "call not allowed in this state")                                                                \
     X(TN_E_INTERRUPTED, 11, "interrupted")                                                                             \
-    X(TN_E_INTERNAL, 12, "internal error")
+    X(TN_E_INTERNAL, 12, "internal error")                                                                             \
+    X(TN_E_CHECK, 13, "a check failed")
 
 typedef enum tn_status {
 #define TN_X(name, number, text) name = number,

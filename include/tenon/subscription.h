@@ -11,12 +11,13 @@
  *     // now and then, on a thread of low priority
  *     tn_subscription_poll(sub, &changed);
  *
- * A version is loaded, its sessions are prepared and run once, and the host's own check has its say, all beside the
+ * A version is loaded, the self-test of its file (tenon/self_test.h) is run if it has one, its sessions are prepared and run
+ * once, and the host's own check has its say, all beside the
  * version that serves; then requests that begin get the new one. A request keeps the version that it began with, so that
  * no answer is made by two. The version before is kept, ready, until the next change; the one before that is given back,
  * all its memory, when its last request ends.
  *
- * A version that does not load, fails the check, or fails too often on trial is blocked for this subscription: it goes on
+ * A version that does not load, fails its self-test or the check, or fails too often on trial is blocked for this subscription: it goes on
  * with, or back to, the version before, and waits for another. The states and their names follow RAUC's and MCUboot's:
  * trial, then confirmed.
  *
@@ -52,6 +53,7 @@ typedef struct tn_subscription_options {
     /* A new version is on trial for so many requests (0: 100); if more than `most_failures` of them fail, the version
      * before comes back. The first version that is opened has none before it, and no trial. */
     int trial_requests, most_failures;
+    bool require_self_test; /* refuse versions that have none */
 } tn_subscription_options;
 
 typedef struct tn_lease {

@@ -6,6 +6,7 @@
 #include <tenon/model_file.h>
 #include <tenon/onnx.h>
 #include <tenon/operators.h>
+#include <tenon/self_test.h>
 #include <tenon/session.h>
 #include <tenon/store.h>
 #include <tenon/subscription.h>

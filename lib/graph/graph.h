@@ -90,6 +90,7 @@ struct tn_graph {
     const char **metadata;                 /* of the root only: keys and values in turn */
     int metadata_count, metadata_capacity; /* of both */
     const char *manifest, *digest;         /* of the root only: of the model file that it came from, or NULL */
+    tn_string self_test;                   /* likewise, its section; nothing in it was looked at yet */
     bool newer_manifest;                   /* that file is of a newer minor version than ours */
     tn_op *custom;                         /* of the root only: the host's operators */
     size_t custom_count;

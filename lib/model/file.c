@@ -13,7 +13,7 @@ bool tn_is_model_file(tn_string contents) {
 }
 
 const char *tn_section_name(uint32_t kind) {
-    static const char *const names[] = {NULL, "manifest", "graph", "weights", "optimizer"};
+    static const char *const names[] = {NULL, "manifest", "graph", "weights", "optimizer", "self-test"};
     return kind && kind < TN_COUNT(names) ? names[kind] : "unknown";
 }
 
@@ -76,6 +76,8 @@ static tn_status check_size(const tn_section *s) {
         return tn_fail(TN_E_LIMIT, "a manifest of %llu bytes; at most %u are read", length, TN_FILE_MANIFEST_BYTES);
     if (s->kind == TN_SECTION_GRAPH && length > TN_FILE_GRAPH_BYTES)
         return tn_fail(TN_E_LIMIT, "a graph of %llu bytes; at most %u are read", length, TN_FILE_GRAPH_BYTES);
+    if (s->kind == TN_SECTION_SELF_TEST && length > TN_FILE_GRAPH_BYTES)
+        return tn_fail(TN_E_LIMIT, "a self-test of %llu bytes; at most %u are read", length, TN_FILE_GRAPH_BYTES);
     if (length > PTRDIFF_MAX) return tn_fail(TN_E_LIMIT, "section '%s' has %llu bytes", name, length);
     return TN_OK;
 }
@@ -85,13 +87,16 @@ static tn_status check_section(const tn_file_table *table, int index, uint64_t *
     const tn_section *s = &table->sections[index];
     const char *name = tn_section_name(s->kind);
     uint64_t start = (*end + TN_FILE_ALIGNMENT - 1) / TN_FILE_ALIGNMENT * TN_FILE_ALIGNMENT;
-    bool known = s->kind >= TN_SECTION_MANIFEST && s->kind <= TN_SECTION_OPTIMIZER;
+    uint32_t last = table->minor < TN_FILE_MINOR_SELF_TEST ? TN_SECTION_OPTIMIZER : TN_SECTION_SELF_TEST;
+    bool known = s->kind >= TN_SECTION_MANIFEST && s->kind <= last;
     if (s->flags & ~(uint32_t)(TN_SECTION_DEFLATED | TN_SECTION_MUST))
         return tn_fail(TN_E_UNSUPPORTED, "section '%s' has flags that this library does not know (%#x)", name,
                        s->flags);
     if (!known && (s->flags & TN_SECTION_MUST || table->minor <= TN_FILE_MINOR))
-        return tn_fail(TN_E_UNSUPPORTED, "a section of kind %u, which this library does not know; a newer one may",
-                       s->kind);
+        return tn_fail(
+            TN_E_UNSUPPORTED,
+            "a section of kind %u, which no file of version %d.%d has that this library knows; a newer one may",
+            s->kind, table->major, table->minor);
     for (int i = 0; i < index; i++)
         if (table->sections[i].kind == s->kind)
             return tn_fail(TN_E_FORMAT, "two sections '%s' (kind %u)", name, s->kind);

@@ -7,7 +7,8 @@
 #include "kernels/sha256.h"
 
 #define TN_FILE_MAJOR 1
-#define TN_FILE_MINOR 0
+#define TN_FILE_MINOR 1
+#define TN_FILE_MINOR_SELF_TEST 1 /* the first that has one */
 #define TN_FILE_HEADER 64
 #define TN_FILE_ROW 64
 #define TN_FILE_ALIGNMENT 64

@@ -30,6 +30,7 @@ static tn_status load_model_file(tn_string contents, bool verify_weights, tn_gra
     }
     graph->digest = tn_region_strdup(graph->region, file.digest);
     if (!graph->digest) return TN_E_MEMORY;
+    TN_TRY(read_section(&file, TN_SECTION_SELF_TEST, true, graph, &graph->self_test));
     TN_TRY(read_section(&file, TN_SECTION_GRAPH, true, graph, &message));
     TN_TRY(read_section(&file, TN_SECTION_WEIGHTS, verify_weights, graph, &weights));
     return tn_import_sections(message, TN_FILE_LOCATION, weights, graph);

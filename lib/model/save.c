@@ -3,6 +3,7 @@
 #include "base/output.h"
 #include "export/export.h"
 #include "model/file.h"
+#include "model/self_test.h"
 
 /* A section on its way to the file. */
 typedef struct sink {
@@ -32,7 +33,8 @@ static void put(void *context, const void *data, size_t size) {
 typedef struct writer {
     tn_output output;
     int count;
-    tn_section sections[4];
+    unsigned minor; /* the lowest that has what is in the file */
+    tn_section sections[5];
 } writer;
 
 static tn_status open_section(writer *w, sink *s, bool deflate) {
@@ -56,32 +58,39 @@ static tn_status close_section(writer *w, sink *s, uint32_t kind) {
 
 /* What a file is made of. */
 typedef struct parts {
-    tn_string manifest, optimizer;
-    tn_pb_out graph;
+    tn_string manifest, optimizer, self_test; /* the last as it came from a file */
+    tn_pb_out graph, new_test;
     tn_weights weights;
     bool compress;
 } parts;
 
-static tn_status put_bytes(writer *w, uint32_t kind, tn_string bytes) {
+static tn_status put_bytes(writer *w, uint32_t kind, tn_string bytes, bool deflate) {
     sink s;
     if (!bytes.size) return TN_OK;
-    TN_TRY(open_section(w, &s, false));
+    TN_TRY(open_section(w, &s, deflate));
     put(&s, bytes.data, bytes.size);
+    return close_section(w, &s, kind);
+}
+
+static tn_status put_message(writer *w, uint32_t kind, const tn_pb_out *message, bool deflate) {
+    sink s;
+    TN_TRY(open_section(w, &s, deflate));
+    tn_pb_out_each(message, put, &s);
     return close_section(w, &s, kind);
 }
 
 static tn_status put_sections(writer *w, const parts *p) {
     sink s;
-    TN_TRY(put_bytes(w, TN_SECTION_MANIFEST, p->manifest));
-    TN_TRY(open_section(w, &s, p->compress));
-    tn_pb_out_each(&p->graph, put, &s);
-    TN_TRY(close_section(w, &s, TN_SECTION_GRAPH));
+    TN_TRY(put_bytes(w, TN_SECTION_MANIFEST, p->manifest, false));
+    TN_TRY(put_message(w, TN_SECTION_GRAPH, &p->graph, p->compress));
     if (p->weights.first) {
         TN_TRY(open_section(w, &s, p->compress));
         tn_weights_each(&p->weights, put, &s);
         TN_TRY(close_section(w, &s, TN_SECTION_WEIGHTS));
     }
-    return put_bytes(w, TN_SECTION_OPTIMIZER, p->optimizer);
+    TN_TRY(put_bytes(w, TN_SECTION_OPTIMIZER, p->optimizer, false));
+    TN_TRY(put_bytes(w, TN_SECTION_SELF_TEST, p->self_test, p->compress));
+    return p->new_test.size ? put_message(w, TN_SECTION_SELF_TEST, &p->new_test, p->compress) : TN_OK;
 }
 
 static void put_header(writer *w) {
@@ -89,7 +98,7 @@ static void put_header(writer *w) {
     size_t size = TN_FILE_HEADER + (size_t)w->count * TN_FILE_ROW;
     memcpy(head, tn_file_magic, sizeof tn_file_magic);
     tn_put_little(head + 8, 2, TN_FILE_MAJOR);
-    tn_put_little(head + 10, 2, TN_FILE_MINOR);
+    tn_put_little(head + 10, 2, w->minor);
     tn_put_little(head + 12, 4, (uint64_t)w->count);
     tn_put_little(head + 16, 8, w->output.position);
     for (int i = 0; i < w->count; i++) {
@@ -111,9 +120,10 @@ static void put_header(writer *w) {
 }
 
 static tn_status write_file(const char *path, const parts *p) {
-    static const uint8_t zeros[TN_FILE_HEADER + 4 * TN_FILE_ROW];
-    writer w = {.count = 0};
-    size_t rows = 1u + (p->manifest.size > 0) + (p->weights.first != NULL) + (p->optimizer.size > 0);
+    static const uint8_t zeros[TN_FILE_HEADER + TN_COUNT(((writer *)0)->sections) * TN_FILE_ROW];
+    bool test = p->self_test.size || p->new_test.size;
+    writer w = {.minor = test ? TN_FILE_MINOR_SELF_TEST : 0};
+    size_t rows = 1u + (p->manifest.size > 0) + (p->weights.first != NULL) + (p->optimizer.size > 0) + test;
     TN_TRY(tn_output_open(&w.output, path));
     tn_output_write(&w.output, zeros, TN_FILE_HEADER + rows * TN_FILE_ROW);
     tn_status status = put_sections(&w, p);
@@ -136,8 +146,14 @@ tn_status tn_graph_save(const tn_graph *graph, const char *path, const tn_model_
         status = tn_fail(TN_E_LIMIT, "a graph of more than %u bytes besides its weights", TN_FILE_GRAPH_BYTES);
     if (status == TN_OK)
         status = tn_manifest_for_graph(full.manifest, graph, path, p.weights.bytes, scratch, &p.manifest);
+    if (full.self_test)
+        tn_self_test_put(full.self_test, &p.new_test);
+    else
+        p.self_test = graph->root->self_test;
+    if (status == TN_OK) status = p.new_test.status;
     if (status == TN_OK) status = write_file(path, &p);
     tn_pb_out_free(&p.graph);
+    tn_pb_out_free(&p.new_test);
     tn_region_destroy(scratch);
     return status;
 }

@@ -1,5 +1,6 @@
 /* Making a version ready to serve; see deployment.h. */
 #include "store/deployment.h"
+#include <tenon/self_test.h>
 #include "base/tensor.h"
 
 /* An input of zeros, where the host has no hand in warming up. */
@@ -36,6 +37,16 @@ static tn_status warm(tn_deployment *d, const tn_subscription_options *o, int i)
     return TN_OK;
 }
 
+/* Of the model's own file; a version without one passes unless the host asks for it. */
+static tn_status self_test(const tn_deployment *d, const tn_subscription_options *o) {
+    tn_self_test *test;
+    tn_status status = tn_self_test_of_model(d->model, &test);
+    if (status == TN_E_NOT_FOUND && !o->require_self_test) return TN_OK;
+    if (status == TN_OK) status = tn_self_test_run(test, d->model, o->session, NULL);
+    tn_self_test_destroy(test);
+    return status;
+}
+
 tn_status tn_deployment_create(tn_store *store, const char *digest, const tn_subscription_options *o,
                                tn_deployment **out_deployment) {
     *out_deployment = NULL;
@@ -51,6 +62,7 @@ tn_status tn_deployment_create(tn_store *store, const char *digest, const tn_sub
         d->zeros = tn_alloc_zero(NULL, ((size_t)d->zero_count + 1) * sizeof *d->zeros);
         if (!d->sessions || !d->free || !d->zeros) status = TN_E_MEMORY;
     }
+    if (status == TN_OK) status = self_test(d, o);
     for (int i = 0; i < d->count && status == TN_OK; i++) status = warm(d, o, i);
     if (status == TN_OK) {
         *out_deployment = d;

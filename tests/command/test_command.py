@@ -49,6 +49,27 @@ class Command(unittest.TestCase):
         self.x = np.random.default_rng(0).normal(size=(2, 3)).astype(np.float32) / 16
         self.y = np.tanh(self.x @ np.arange(12, dtype=np.float32).reshape(3, 4))
 
+    def test_self_tests_go_into_a_model_file_and_are_run_by_check(self):
+        case, path = self.folder / "case", self.folder / "model.tenon"
+        case.mkdir()
+        (case / "input_0.pb").write_bytes(numpy_helper.from_array(self.x, "x").SerializeToString())
+        self.tenon("convert", self.model, path, "--self-test", case, "--self-test", "random", "--dim", "batch=5")
+        result = json.loads(self.tenon("check", path, "--json"))["self_test"]
+        self.assertEqual((result["cases"], result["failed"]), (2, 0))
+        self.assertIn("its self-test passes: 2 cases", self.tenon("check", path))
+        self.assertIn("self-test: ", self.tenon("inspect", path))
+        # What is expected may be given; what the model does not compute is not written.
+        for off, code in ((1e-5, 0), (0.5, 1)):
+            (case / "output_0.pb").write_bytes(numpy_helper.from_array(self.y + np.float32(off), "y").SerializeToString())
+            words = "convert", self.model, self.folder / f"{off}.tenon", "--self-test", case, "--atol", "1e-3"
+            done = subprocess.run([COMMAND, *map(str, words)], capture_output=True, text=True)
+            self.assertEqual(done.returncode, code, done.stderr)
+            self.assertEqual((self.folder / f"{off}.tenon").exists(), not code)
+        self.assertIn("the self-test 'case' fails: element 0 of output 'y'", done.stderr)
+        self.tenon("convert", self.model, self.folder / "again.onnx", "--self-test", case, code=2)
+        (case / "input_0.pb").unlink()
+        self.tenon("convert", self.model, self.folder / "none.tenon", "--self-test", case, code=1)
+
     def identity(self, dtype):
         path = str(self.folder / "identity.onnx")
         nodes = [helper.make_node("Identity", ["x"], ["y"])]

@@ -12,9 +12,16 @@ static void load(const void *data, size_t size) {
     tn_model_file *file;
     const void *bytes;
     size_t length;
-    if (tn_model_load_memory(data, size, NULL, &options, &model) == TN_OK) tn_model_destroy(model);
+    if (tn_model_load_memory(data, size, NULL, &options, &model) == TN_OK) {
+        tn_self_test *test;
+        if (tn_self_test_of_model(model, &test) == TN_OK) {
+            tn_self_test_run(test, model, NULL, NULL);
+            tn_self_test_destroy(test);
+        }
+        tn_model_destroy(model);
+    }
     if (tn_model_file_open_memory(data, size, &file) != TN_OK) return;
-    for (uint32_t kind = 1; kind < 6; kind++) {
+    for (uint32_t kind = 1; kind < 7; kind++) {
         const tn_section *s = NULL;
         tn_file_table table;
         if (tn_file_table_read((tn_string){data, size}, &table) == TN_OK) s = tn_file_find(&table, kind);

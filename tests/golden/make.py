@@ -56,6 +56,27 @@ def weights():
     return w + bytes(32) + h + bytes(0)
 
 
+def message(number, body):
+    """A field of protobuf, of bytes."""
+    size, length = b"", len(body)
+    while length > 127:
+        size, length = size + bytes([length & 127 | 128]), length >> 7
+    return bytes([number << 3 | 2]) + size + bytes([length]) + body
+
+
+def self_test(wrong=0.0, name="two rows"):
+    """Two cases, of which the second one is exact."""
+    w, cases = ((np.arange(24) - 12) / 4).astype("<f4").reshape(8, 3), b""
+    for case, relative, absolute in ((name, 1e-3, 1e-5), ("exact", 0.0, 0.0)):
+        x = np.arange(16, dtype="<f4").reshape(2, 8) if relative else np.ones((1, 8), "<f4")
+        z = np.maximum(x @ w + np.arange(3, dtype="<f4"), 0) + np.float32(27 * 300 - 200 + wrong)
+        ends = [TensorProto(name=n, data_type=TensorProto.FLOAT, dims=a.shape, raw_data=a.astype("<f4").tobytes())
+                for n, a in (("x", x), ("z", z))]
+        cases += message(1, message(1, case.encode()) + struct.pack("<BfBf", 21, relative, 29, absolute)
+                         + message(4, ends[0].SerializeToString()) + message(5, ends[1].SerializeToString()))
+    return cases
+
+
 def write(name, sections, major=1, minor=0, change=lambda head, rows: None, sign=True, after=b""):
     """sections: (kind, flags, bytes, length or None)."""
     offset, rows, bodies = 64 + 64 * len(sections), [], b""
@@ -89,6 +110,9 @@ def main():
     later = text.replace(b"licence:", b"licence_url: none\nlicence:")
     write("v1.7-newer.tenon", [(1, 0, later, None), plain[1], plain[2], (77, 0, b"of later", None)], minor=7)
 
+    write("v1.1-self-test.tenon", plain + [(5, 0, self_test(), None)], minor=1)
+    write("v1.1-deflated-self-test.tenon", plain + [deflated(5, self_test())], minor=1)
+
     bad = "rejected/"
     write(bad + "future-major.tenon", plain, major=2)
     write(bad + "no-digest.tenon", plain, sign=False)
@@ -111,6 +135,9 @@ def main():
     write(bad + "manifest-key.tenon", [(1, 0, later, None), plain[1], plain[2]])
     write(bad + "manifest-alias.tenon", [(1, 0, text + b"extra: {a: &a [1], b: *a}\n", None), plain[1], plain[2]])
     write(bad + "newer-library.tenon", [(1, 0, text + b"  library: 99.0.0\n", None), plain[1], plain[2]])
+    write(bad + "early-self-test.tenon", plain + [(5, 0, self_test(), None)])
+    write(bad + "damaged-self-test.tenon", plain + [(5, 0, self_test(), None)], minor=1,
+          change=lambda head, rows: rows[3].__setitem__(5, bytes(32)))
     write(bad + "no-onnx.tenon", [plain[0], (2, 0, b"\xff" * 40, None), plain[2]])
 
 

@@ -16,8 +16,9 @@ import onnx
 from onnx import external_data_helper, numpy_helper
 
 MAGIC = b"\x89TNM\r\n\x1a\n"
-KINDS = {1: "manifest", 2: "graph", 3: "weights", 4: "optimizer"}
-MAJOR, MINOR = 1, 0
+KINDS = {1: "manifest", 2: "graph", 3: "weights", 4: "optimizer", 5: "self-test"}
+MAJOR, MINOR = 1, 1
+SINCE = {5: 1}  # the minor version that a kind came with
 
 
 class Broken(Exception):
@@ -58,7 +59,7 @@ def sections(data):
             body = stream.decompress(body, length + 1)
             need(stream.eof and not stream.unused_data, "deflated")
         need(len(body) == length, "length of a section")
-        if kind not in KINDS:
+        if kind not in KINDS or minor < SINCE.get(kind, 0):
             need(minor > MINOR and not flags & 2, "kind")
         found[kind] = body
     need(end == len(data), "end")
@@ -81,6 +82,51 @@ def model_of(found):
         del tensor.external_data[:]
         tensor.data_location = onnx.TensorProto.DEFAULT
     return model
+
+
+def fields(message):
+    """Number and value of each field of a message of protobuf."""
+    at = 0
+
+    def varint():
+        nonlocal at
+        value = shift = 0
+        while True:
+            need(at < len(message), "a number is cut")
+            byte, at = message[at], at + 1
+            value |= (byte & 127) << shift
+            shift += 7
+            if byte < 128:
+                return value
+
+    while at < len(message):
+        number, wire = divmod(varint(), 8)
+        size = varint() if wire in (0, 2) else {1: 8, 5: 4}[wire]
+        if wire == 0:
+            yield number, size
+            continue
+        need(at + size <= len(message), "a field is cut")
+        yield number, message[at : at + size]
+        at += size
+
+
+def self_test_of(found):
+    """Cases of name, relative and absolute tolerance, inputs and expected outputs; the last two as arrays by their names."""
+    cases = []
+    for number, message in fields(found.get(5, b"")):
+        need(number == 1, "case")
+        name, tolerances, tensors = "", {2: 0.0, 3: 0.0}, {4: {}, 5: {}}
+        for at, value in fields(message):
+            if at == 1:
+                name = value.decode()
+            elif at in tolerances:
+                (tolerances[at],) = struct.unpack("<f", value)
+            elif at in tensors:
+                tensor = onnx.TensorProto.FromString(value)
+                tensors[at][tensor.name] = numpy_helper.to_array(tensor)
+        need(tensors[5], "a case expects something")
+        cases.append((name, tolerances[2], tolerances[3], tensors[4], tensors[5]))
+    return cases
 
 
 def read(path):

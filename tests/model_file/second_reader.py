@@ -36,6 +36,10 @@ for path in sorted((ROOT / "tests/golden").glob("*.tenon")):
     digest, found, model = reader.read(path)
     w = next(numpy_helper.to_array(t) for t in model.graph.initializer if t.name == "w")
     assert np.array_equal(w.ravel(), (np.arange(24) - 12) / 4), path
+    assert ("self-test" in path.stem) == (5 in found), path
+    for name, relative, absolute, inputs, outputs in reader.self_test_of(found):
+        z = np.maximum(inputs["x"] @ w + np.arange(3), 0) + 27 * 300 - 200
+        assert np.all(abs(z - outputs["z"]) <= absolute + relative * abs(z)), (path, name)
 refused = 0
 for path in sorted((ROOT / "tests/golden/rejected").glob("*.tenon")):
     try:

@@ -117,6 +117,56 @@ static void a_new_version_takes_over_and_the_old_one_stands_ready(void **state) 
     tn_tensor_destroy(x);
 }
 
+/* A model of number n whose file says that it is of number `told`. */
+static void put_tested_model(const char *version, float n, float told) {
+    tn_graph *g;
+    tn_model *m;
+    tn_self_test *test;
+    tn_tensor *x = ones();
+    tn_self_test_case c = {sizeof c, .name = "ones", .input_count = 1, .inputs = &(tn_named_tensor){"x", x}};
+    put_model(store, version, told);
+    assert_ok(tn_model_load(at("model.onnx"), NULL, &m));
+    assert_ok(tn_self_test_create(&test));
+    assert_ok(tn_self_test_record(test, m, &c));
+    tn_model_destroy(m);
+    assert_ok(tn_store_remove(store, "press"));
+    if (n != told) put_model(store, "0.1.0", n);
+    assert_ok(tn_graph_load(at("model.onnx"), NULL, &g));
+    tn_model_file_options o = {sizeof o, .self_test = test};
+    assert_ok(tn_graph_save(g, at("model.tenon"), &o));
+    tn_graph_destroy(g);
+    tn_self_test_destroy(test);
+    tn_tensor_destroy(x);
+    char next[16];
+    snprintf(next, sizeof next, "%.5s+test", version);
+    tn_store_put_options put = {.struct_size = sizeof put, .name = "press", .version = next};
+    assert_ok(tn_store_put(store, at("model.tenon"), &put, NULL));
+}
+
+static void a_version_that_fails_its_self_test_never_serves(void **state) {
+    (void)state;
+    tn_subscription *sub;
+    tn_tensor *x = ones();
+    bool changed;
+    assert_ok(tn_subscription_open(at("s"), "press", NULL, &sub));
+    put_tested_model("2.0.0", 3, 2);
+    assert_int_equal(tn_subscription_poll(sub, &changed), TN_E_CHECK);
+    assert_non_null(strstr(tn_last_error(), "'press:2.0.0+test': the self-test 'ones' fails"));
+    assert_false(changed);
+    assert_float_equal(ask(sub, x, false), 1, 0);
+    assert_int_equal(info(sub).blocked, 1);
+    assert_ok(tn_subscription_poll(sub, &changed)); /* and is not tried again */
+    put_tested_model("4.0.0", 4, 4);
+    assert_ok(tn_subscription_poll(sub, &changed));
+    assert_float_equal(ask(sub, x, false), 4, 0);
+    tn_subscription_close(sub);
+    tn_subscription_options o = {.struct_size = sizeof o, .require_self_test = true};
+    assert_ok(tn_subscription_open(at("s"), "press", &o, &sub));
+    tn_subscription_close(sub);
+    assert_int_equal(tn_subscription_open(at("s"), "press:1.0.0", &o, &sub), TN_E_NOT_FOUND);
+    tn_tensor_destroy(x);
+}
+
 static void a_withdrawn_version_is_left(void **state) {
     (void)state;
     tn_subscription *sub;
@@ -310,6 +360,7 @@ int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(a_new_version_takes_over_and_the_old_one_stands_ready),
+        TEST(a_version_that_fails_its_self_test_never_serves),
         TEST(a_withdrawn_version_is_left),
         TEST(a_signed_channel_is_followed_forth_and_back),
         TEST(too_many_failures_on_trial_bring_the_old_version_back),

@@ -68,6 +68,10 @@ class InternalError(Error, RuntimeError):
     """A bug in libtenon."""
 
 
+class CheckFailed(Error):
+    """A self-test or a gate was not passed."""
+
+
 _CLASSES: "dict[int, Type[Error]]" = dict(
     enumerate(
         (
@@ -83,6 +87,7 @@ _CLASSES: "dict[int, Type[Error]]" = dict(
             StateError,
             Interrupted,
             InternalError,
+            CheckFailed,
         ),
         start=1,
     )
@@ -112,6 +117,7 @@ class FileOptions(ctypes.Structure):
         ("compress", c_bool),
         ("optimizer", c_void_p),
         ("optimizer_size", c_size_t),
+        ("self_test", c_void_p),
     ]
 
 
