@@ -1,0 +1,93 @@
+/* Gradients of normalisations. With u = (x - mean) / deviation and h = dy * scale,
+ *
+ *     dx = (h - mean(h) - u mean(h u)) / deviation,
+ *
+ * the means over what was normalised together; the statistics are worked out again from x. */
+#include "train/gradient.h"
+
+typedef struct {
+    int count;
+    int64_t axes[TN_MAX_RANK];
+} axes;
+
+static int mean_of(tn_grad *g, int a, const axes *over) {
+    return tn_grad_reduce(g, "ReduceMean", a, over->count, over->axes);
+}
+
+static int epsilon_added(tn_grad *g, int variance) {
+    double epsilon = (double)tn_attr_float(&g->node, "epsilon", 1e-5f);
+    return tn_grad_1(g, "Sqrt", tn_grad_2(g, "Add", variance, tn_grad_scalar(g, variance, epsilon)));
+}
+
+/* u, and the deviation that it was divided by. */
+static int normalised(tn_grad *g, const axes *over, bool centred, int *deviation) {
+    int x = g->node.in[0], from_mean = centred ? tn_grad_2(g, "Sub", x, mean_of(g, x, over)) : x;
+    *deviation = epsilon_added(g, mean_of(g, tn_grad_2(g, "Mul", from_mean, from_mean), over));
+    return tn_grad_2(g, "Div", from_mean, *deviation);
+}
+
+static int by_input(tn_grad *g, const axes *over, bool centred, int h, int u, int deviation) {
+    int along = tn_grad_2(g, "Mul", u, mean_of(g, tn_grad_2(g, "Mul", h, u), over));
+    int rest = tn_grad_2(g, "Sub", h, along);
+    if (centred) rest = tn_grad_2(g, "Sub", rest, mean_of(g, h, over));
+    return tn_grad_2(g, "Div", rest, deviation);
+}
+
+static tn_status rows(tn_grad *g, bool centred) {
+    int x = g->node.in[0], dy = g->out_grad[0], rank = tn_grad_type(g, x)->rank, deviation;
+    if (rank < 0) return tn_grad_fail(g, "the rank of its input is unknown");
+    axes over = {0};
+    int64_t first = tn_attr_int(&g->node, "axis", -1);
+    for (int64_t i = first < 0 ? first + rank : first; i < rank; i++) over.axes[over.count++] = i;
+    int u = normalised(g, &over, centred, &deviation);
+    if (g->wanted[0]) g->in_grad[0] = by_input(g, &over, centred, tn_grad_2(g, "Mul", dy, g->node.in[1]), u, deviation);
+    if (g->wanted[1]) g->in_grad[1] = tn_grad_unbroadcast(g, tn_grad_2(g, "Mul", dy, u), g->node.in[1]);
+    if (tn_grad_wants(g, 2)) g->in_grad[2] = tn_grad_unbroadcast(g, dy, g->node.in[2]);
+    return TN_OK;
+}
+
+static tn_status layer(tn_grad *g) {
+    return rows(g, true);
+}
+static tn_status root_mean_square(tn_grad *g) {
+    return rows(g, false);
+}
+
+/* A parameter [C] as [C, 1, ...], to multiply [N, C, ...] with. */
+static int per_channel(tn_grad *g, int a, int rank) {
+    int64_t trailing[TN_MAX_RANK];
+    for (int i = 0; i < rank - 2; i++) trailing[i] = i + 1;
+    return rank > 2 ? tn_grad_2(g, "Unsqueeze", a, tn_grad_ints(g, rank - 2, trailing)) : a;
+}
+
+static tn_status batch(tn_grad *g) {
+    int x = g->node.in[0], dy = g->out_grad[0], rank = tn_grad_type(g, x)->rank, u, deviation;
+    bool training = tn_attr_int(&g->node, "training_mode", 0) != 0;
+    if (rank < 2) return tn_grad_fail(g, "the rank of its input is unknown, or below 2");
+    if (dy < 0) return TN_OK; /* the moving statistics are read alone */
+    axes over = {0};
+    for (int i = 0; i < rank; i++)
+        if (i != 1) over.axes[over.count++] = i;
+    if (training) {
+        u = normalised(g, &over, true, &deviation);
+    } else {
+        deviation = per_channel(g, epsilon_added(g, g->node.in[4]), rank);
+        u = tn_grad_2(g, "Div", tn_grad_2(g, "Sub", x, per_channel(g, g->node.in[3], rank)), deviation);
+    }
+    int h = tn_grad_2(g, "Mul", dy, per_channel(g, g->node.in[1], rank));
+    if (g->wanted[0])
+        g->in_grad[0] = training ? by_input(g, &over, true, h, u, deviation) : tn_grad_2(g, "Div", h, deviation);
+    int sums[2] = {tn_grad_2(g, "Mul", dy, u), dy};
+    for (int i = 0; i < 2; i++)
+        if (g->wanted[1 + i])
+            g->in_grad[1 + i] =
+                tn_grad_reshape(g, tn_grad_reduce(g, "ReduceSum", sums[i], over.count, over.axes), g->node.in[1 + i]);
+    return TN_OK;
+}
+
+const tn_gradient tn_gradients_norm[] = {
+    {"", "LayerNormalization", layer},
+    {"", "RMSNormalization", root_mean_square},
+    {"", "BatchNormalization", batch},
+    {0},
+};
