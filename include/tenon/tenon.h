@@ -3,6 +3,7 @@
 #define TENON_TENON_H
 
 #include <tenon/manifest.h>
+#include <tenon/metrics.h>
 #include <tenon/model_file.h>
 #include <tenon/onnx.h>
 #include <tenon/operators.h>

@@ -1,5 +1,6 @@
 /* The helper functions that operators call while they prepare and run, and the store of packed weights. */
 #include "exec/host.h"
+#include "base/random.h"
 #include "exec/sequence.h"
 #include <pthread.h>
 
@@ -118,13 +119,8 @@ char *tn_run_string(tn_run *call, size_t size) {
     return tn_region_alloc(call->host->strings, size);
 }
 
-/* SplitMix64 (Steele, Lea, Flood 2014): a counter through a mixing function. */
 uint64_t tn_run_random(tn_run *call, uint64_t *seed) {
-    uint64_t *state = seed ? seed : &call->host->random;
-    uint64_t z = *state += 0x9E3779B97F4A7C15u;
-    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
-    return z ^ (z >> 31);
+    return tn_random_next(seed ? seed : &call->host->random);
 }
 
 static tn_sequence *own_sequence(tn_value *value, const tn_allocator *allocator) {

@@ -14,6 +14,7 @@ Models are immutable and may be shared by threads; each thread that is to run in
 Inputs that are C-contiguous arrays are not copied. Failures raise tenon.Error, in subclasses that are also the built-in
 exceptions of their kind (tenon.ShapeError is a ValueError). The GIL is free while the library works.
 """
+from . import metrics
 from ._library import (
     DataTypeError,
     Error,
@@ -58,5 +59,6 @@ __all__ = [
     "cpu_levels",
     "load",
     "load_bytes",
+    "metrics",
     "parse_manifest",
 ]

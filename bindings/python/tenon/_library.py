@@ -7,7 +7,7 @@ from __future__ import annotations
 import ctypes
 import ctypes.util
 import os
-from ctypes import POINTER, byref, c_bool, c_char, c_char_p, c_int, c_int64, c_size_t, c_uint64, c_void_p
+from ctypes import POINTER, byref, c_bool, c_char, c_char_p, c_double, c_int, c_int64, c_size_t, c_uint64, c_void_p
 from pathlib import Path
 from typing import Type
 
@@ -168,6 +168,24 @@ class ProfileStruct(ctypes.Structure):
     ]
 
 
+class MetricsOptions(ctypes.Structure):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("classes", c_int),
+        ("logits", c_bool),
+        ("threshold", c_double),
+        ("bins", c_int),
+    ]
+
+
+class BootstrapOptions(ctypes.Structure):
+    _fields_ = [("struct_size", c_size_t), ("resamples", c_int), ("level", c_double), ("seed", c_uint64)]
+
+
+class CurvePoint(ctypes.Structure):
+    _fields_ = [(name, c_double) for name in ("x", "y", "at")]
+
+
 class StringStruct(ctypes.Structure):
     _fields_ = [("data", c_void_p), ("size", c_size_t)]
 
@@ -206,6 +224,19 @@ _FUNCTIONS = {
     "tn_manifest_get": (c_char_p, (_HANDLE, c_char_p)),
     "tn_manifest_count": (c_int, (_HANDLE, c_char_p)),
     "tn_manifest_key": (c_char_p, (_HANDLE, c_char_p, c_int)),
+    "tn_metrics_create": (_STATUS, (_HANDLE, _HANDLE, POINTER(MetricsOptions), _OUT)),
+    "tn_metrics_destroy": (type(None), (_HANDLE,)),
+    "tn_metrics_samples": (c_int64, (_HANDLE,)),
+    "tn_metrics_classes": (c_int, (_HANDLE,)),
+    "tn_metric_name": (c_char_p, (c_int,)),
+    "tn_metrics_applies": (c_bool, (_HANDLE, c_char_p)),
+    "tn_metrics_value": (_STATUS, (_HANDLE, c_char_p, POINTER(c_double))),
+    "tn_metrics_interval": (
+        _STATUS,
+        (_HANDLE, c_char_p, POINTER(BootstrapOptions), POINTER(c_double), POINTER(c_double)),
+    ),
+    "tn_metrics_confusion": (_STATUS, (_HANDLE, c_void_p)),
+    "tn_metrics_curve": (_STATUS, (_HANDLE, c_int, c_int, c_size_t, POINTER(CurvePoint), POINTER(c_size_t))),
     "tn_model_cpu": (c_char_p, (_HANDLE,)),
     "tn_model_graph": (c_void_p, (_HANDLE,)),
     "tn_model_input_count": (c_int, (_HANDLE,)),

@@ -294,6 +294,9 @@ class Interface(unittest.TestCase):
             "tn_session_memory": _library.MemoryStruct,
             "tn_profile_row": _library.ProfileStruct,
             "tn_string": _library.StringStruct,
+            "tn_metrics_options": _library.MetricsOptions,
+            "tn_bootstrap_options": _library.BootstrapOptions,
+            "tn_curve_point": _library.CurvePoint,
             "tn_model_file_options": _library.FileOptions,
             "tn_onnx_options": _library.OnnxOptions,
         }
