@@ -57,6 +57,13 @@ TN_API void tn_session_interrupt(tn_session *session);
 /* Valid until the session's next run. *out_tensor is NULL for an empty optional. */
 TN_API tn_status tn_session_output(const tn_session *session, int index, const tn_tensor **out_tensor);
 TN_API tn_status tn_session_output_by_name(const tn_session *session, const char *name, const tn_tensor **out_tensor);
+/* From the next run on the output lands in this tensor, which must be dense, of the output's type and shape, and live until
+ * another takes its place; NULL: in the session's memory again. Nodes write straight into it where they can; views, and what
+ * other nodes read as well, are copied when the run is over. It must not be what an input is. After a run that fails its
+ * contents are undefined. */
+TN_API tn_status tn_session_bind_output(tn_session *session, int index, tn_tensor *tensor);
+/* Starts the generator of random operators anew. */
+TN_API void tn_session_seed(tn_session *session, uint64_t seed);
 /* For outputs that are sequences. */
 TN_API tn_status tn_session_output_length(const tn_session *session, int index, size_t *out_count);
 TN_API tn_status tn_session_output_element(const tn_session *session, int index, size_t element,

@@ -11,6 +11,7 @@
 #include <tenon/session.h>
 #include <tenon/store.h>
 #include <tenon/subscription.h>
+#include <tenon/train.h>
 #include <tenon/trust.h>
 
 #endif

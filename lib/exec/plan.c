@@ -371,6 +371,22 @@ void tn_plan_bind(tn_plan *plan, void *arena) {
     }
 }
 
+bool tn_plan_output_is_alone(const tn_plan *plan, int index) {
+    const tn_graph *graph = plan->graph;
+    int value = graph->outputs[index];
+    bool written = false;
+    for (int i = 0; i < graph->output_count; i++)
+        if (i != index && graph->outputs[i] == value) return false;
+    for (int s = 0; s < plan->step_count; s++) {
+        const tn_step *step = &plan->steps[s];
+        for (int i = 0; i < step->in_count; i++)
+            if (step->node->in[i] == value) return false;
+        for (int i = 0; i < step->out_count; i++)
+            if (step->node->out[i] == value) written = tn_step_is_static(step) && !step->skip;
+    }
+    return written && plan->offset[value] != SIZE_MAX;
+}
+
 void tn_plan_release(tn_plan *plan) {
     for (int s = 0; s < plan->step_count; s++) {
         for (int b = 0; b < 2; b++)

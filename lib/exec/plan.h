@@ -82,6 +82,9 @@ tn_status tn_plan_infer(tn_exec *exec, tn_region *region, const tn_graph *graph,
 /* Phase two. */
 tn_status tn_plan_finish(tn_exec *exec, tn_plan *plan);
 void tn_plan_bind(tn_plan *plan, void *arena);
+/* True if a static step writes output number `index` of the graph, nothing else reads or shares it, and so its value may be
+ * pointed to memory elsewhere. */
+bool tn_plan_output_is_alone(const tn_plan *plan, int index);
 /* Monotonic nanoseconds. */
 uint64_t tn_now(void);
 tn_status tn_plan_run(tn_exec *exec, tn_plan *plan);

@@ -9,6 +9,7 @@
 #include <tenon/session.h>
 
 #define DEFAULT_SHAPES 4
+#define DEFAULT_SEED 0x7E4E4Eu
 
 typedef struct {
     const tn_tensor *source; /* the host's */
@@ -21,12 +22,14 @@ typedef struct {
     tn_plan *plan;
     tn_type *types; /* of the inputs */
     uint64_t used;  /* larger: later */
+    bool *direct;   /* by output: whether its node may write to where the host binds it */
 } prepared;
 
 /* An output as the last run left it. */
 typedef struct {
     const void *data;
     tn_type type;
+    tn_tensor *bound; /* the host's, or NULL */
 } seen;
 
 struct tn_session {
@@ -52,7 +55,7 @@ static tn_status fill_session(tn_session *s, const tn_session_options *options) 
     s->exec.packs = model->packs;
     s->exec.profile = options->profile;
     s->exec.host.allocator = s->allocator;
-    s->exec.host.random = options->seed ? options->seed : 0x7E4E4Eu;
+    s->exec.host.random = options->seed ? options->seed : DEFAULT_SEED;
     s->exec.host.strings = tn_region_create(s->allocator);
     s->exec.late = tn_region_create(s->allocator);
     s->inputs = tn_alloc_zero(s->allocator, ((size_t)model->graph->input_count + 1) * sizeof *s->inputs);
@@ -229,10 +232,12 @@ static tn_status make_plan(tn_session *s, prepared *p) {
     const tn_graph *graph = s->model->graph;
     p->region = tn_region_create(s->allocator);
     p->types = p->region ? tn_region_array(p->region, (size_t)graph->input_count + 1, sizeof *p->types) : NULL;
-    if (!p->types) return TN_E_MEMORY;
+    p->direct = p->types ? tn_region_array(p->region, (size_t)graph->output_count + 1, sizeof *p->direct) : NULL;
+    if (!p->direct) return TN_E_MEMORY;
     for (int i = 0; i < graph->input_count; i++) planned_type(s, i, &p->types[i]);
     TN_TRY(tn_plan_infer(&s->exec, p->region, graph, p->types, NULL, NULL, &p->plan));
     TN_TRY(tn_plan_finish(&s->exec, p->plan));
+    for (int i = 0; i < graph->output_count; i++) p->direct[i] = tn_plan_output_is_alone(p->plan, i);
     if (p->plan->arena > s->arena_bytes) {
         void *arena = tn_alloc_zero(s->allocator, p->plan->arena);
         if (!arena) return TN_E_MEMORY;
@@ -284,13 +289,67 @@ static void see_outputs(tn_session *s) {
     bool same = s->outputs_version > 0;
     for (int i = 0; i < graph->output_count; i++) {
         const tn_value *value = &s->current->plan->values[graph->outputs[i]];
-        seen now = {.data = value->tensor.data};
+        seen now = {.data = value->tensor.data, .bound = s->outputs[i].bound};
         tn_value_type(value, &now.type);
         same &= now.data == s->outputs[i].data && same_type(&now.type, &s->outputs[i].type) && !value->sequence &&
                 tn_tensor_is_dense(&value->tensor);
         s->outputs[i] = now;
     }
     s->outputs_version += !same;
+}
+
+static tn_status check_bound(const tn_session *s, int index, const tn_tensor *found) {
+    char a[160], b[160];
+    const tn_tensor *to = s->outputs[index].bound;
+    bool fits = to->dtype == found->dtype && to->rank == found->rank;
+    for (int i = 0; fits && i < to->rank; i++) fits = to->dims[i] == found->dims[i];
+    if (fits) return TN_OK;
+    return tn_fail(TN_E_SHAPE, "output %d is %s; it is bound to a tensor of %s", index,
+                   tn_shape_text(a, sizeof a, found->dtype, found->rank, found->dims),
+                   tn_shape_text(b, sizeof b, to->dtype, to->rank, to->dims));
+}
+
+/* Outputs that are bound: their values lie in the host's tensors from the start, */
+static tn_status aim_outputs(tn_session *s) {
+    const tn_graph *graph = s->model->graph;
+    for (int i = 0; i < graph->output_count; i++) {
+        if (!s->outputs[i].bound || !s->current->direct[i]) continue;
+        tn_tensor *tensor = &s->current->plan->values[graph->outputs[i]].tensor;
+        TN_TRY(check_bound(s, i, tensor));
+        tensor->data = s->outputs[i].bound->data;
+    }
+    return TN_OK;
+}
+
+/* or are copied there in the end. */
+static tn_status copy_outputs(tn_session *s) {
+    const tn_graph *graph = s->model->graph;
+    for (int i = 0; i < graph->output_count; i++) {
+        if (!s->outputs[i].bound || s->current->direct[i]) continue;
+        const tn_value *value = &s->current->plan->values[graph->outputs[i]];
+        if (!value->present || value->sequence)
+            return tn_fail(TN_E_TYPE, "output %d is bound to a tensor, but is none", i);
+        TN_TRY(check_bound(s, i, &value->tensor));
+        TN_TRY(tn_tensor_copy(s->outputs[i].bound, &value->tensor));
+    }
+    return TN_OK;
+}
+
+tn_status tn_session_bind_output(tn_session *s, int index, tn_tensor *tensor) {
+    const tn_graph *graph = s->model->graph;
+    if (index < 0 || index >= graph->output_count)
+        return tn_fail(TN_E_NOT_FOUND, "output %d does not exist; the model has %d", index, graph->output_count);
+    if (tensor && (!tn_tensor_is_dense(tensor) || !tn_tensor_is_aligned(tensor) || tensor->dtype == TN_STRING))
+        return tn_fail(TN_E_INVALID,
+                       "output %d is to be bound to a tensor that is not dense and aligned, or of strings", index);
+    bool was = s->outputs[index].bound != NULL;
+    s->outputs[index].bound = tensor;
+    for (int i = 0; was && !tensor && i < s->cached; i++) tn_plan_bind(s->cache[i].plan, s->arena);
+    return TN_OK;
+}
+
+void tn_session_seed(tn_session *s, uint64_t seed) {
+    s->exec.host.random = seed ? seed : DEFAULT_SEED;
 }
 
 tn_status tn_session_run(tn_session *s) {
@@ -303,9 +362,11 @@ tn_status tn_session_run(tn_session *s) {
         if (in->copied) TN_TRY(tn_tensor_copy(&in->value.tensor, in->source));
         tn_value_borrow(&plan->values[graph->inputs[i]], &in->value);
     }
+    TN_TRY(aim_outputs(s));
     s->exec.run_start = s->exec.profile ? tn_now() : 0;
     tn_status status = tn_plan_run(&s->exec, plan);
     if (status == TN_E_INTERRUPTED) atomic_store(&s->exec.interrupt, false);
+    if (status == TN_OK) status = copy_outputs(s);
     if (status == TN_OK) see_outputs(s);
     return status;
 }

@@ -102,6 +102,9 @@ struct tn_graph {
 /* `limit` is the most memory that the graph, and all that allocates from its allocator, may take; 0 for none. */
 tn_status tn_graph_create_root(const tn_allocator *allocator, size_t limit, tn_graph **out_graph);
 tn_graph *tn_graph_create_body(tn_graph *parent); /* NULL on failure */
+/* A copy in which values and nodes have the same numbers. borrow: it shares the contents of constants, so the original must
+ * outlive it. Fails on operators of the host, on subgraphs, and on strings. */
+tn_status tn_graph_copy(const tn_graph *from, bool borrow, tn_graph **out_graph);
 /* Calls release(pointer, size) when the root goes. On failure it has been called already. */
 tn_status tn_graph_keep(tn_graph *graph, void (*release)(void *pointer, size_t size), void *pointer, size_t size);
 /* Likewise for a file that is mapped to read. */

@@ -39,6 +39,7 @@ static tn_status add_up(backward *b, tn_grad *g) {
     for (int i = 0; i < g->node.in_count; i++) {
         int v = g->node.in[i];
         if (v < 0 || !g->wanted[i] || g->in_grad[i] < 0) continue;
+        tn_grad_shaped(g, g->in_grad[i], v);
         b->grad[v] = b->grad[v] < 0 ? g->in_grad[i] : tn_grad_2(g, "Add", b->grad[v], g->in_grad[i]);
     }
     return g->status;

@@ -46,6 +46,8 @@ int tn_grad_zeros(tn_grad *g, int like); /* of the shape and dtype of `like` */
 /* `a`, which has as many elements, in the shape of `like`; `a` repeated to that shape. */
 int tn_grad_reshape(tn_grad *g, int a, int like);
 int tn_grad_expand(tn_grad *g, int a, int like);
+/* Says that `a` has the shape of `like`, which inference cannot tell where it hangs on what is known later. */
+int tn_grad_shaped(tn_grad *g, int a, int like);
 /* `a` if `mask` is true, else 0. */
 int tn_grad_masked(tn_grad *g, int mask, int a);
 /* "ReduceSum" or "ReduceMean" over axes, which stay with a size of 1. */

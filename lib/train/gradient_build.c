@@ -80,11 +80,18 @@ int tn_grad_scale(tn_grad *g, int a, double factor) {
     return tn_grad_2(g, "Mul", a, tn_grad_scalar(g, a, factor));
 }
 
+int tn_grad_shaped(tn_grad *g, int a, int like) {
+    if (a >= 0 && g->status == TN_OK) {
+        tn_type *type = &g->graph->values[a].type;
+        tn_type_tensor(type, type->dtype, tn_grad_type(g, like)->rank, tn_grad_type(g, like)->dims);
+    }
+    return a;
+}
 int tn_grad_reshape(tn_grad *g, int a, int like) {
-    return tn_grad_2(g, "Reshape", a, tn_grad_1(g, "Shape", like));
+    return tn_grad_shaped(g, tn_grad_2(g, "Reshape", a, tn_grad_1(g, "Shape", like)), like);
 }
 int tn_grad_expand(tn_grad *g, int a, int like) {
-    return tn_grad_2(g, "Expand", a, tn_grad_1(g, "Shape", like));
+    return tn_grad_shaped(g, tn_grad_2(g, "Expand", a, tn_grad_1(g, "Shape", like)), like);
 }
 int tn_grad_zeros(tn_grad *g, int like) {
     return tn_grad_expand(g, tn_grad_scalar(g, like, 0), like);

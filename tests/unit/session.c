@@ -1,6 +1,7 @@
 /* Sessions: right results through views, joined memory and in-place steps; no allocation while running; plans cached by
  * shape; clear refusals. */
 #include "unit.h"
+#include <math.h>
 #include <stdlib.h>
 #include <tenon/tenon.h>
 
@@ -139,11 +140,73 @@ static void strided_inputs_are_read_at_each_run(void **state) {
     tn_model_destroy(model);
 }
 
+/* Of a node that nobody else reads, of one that is read as well, and of a view: straight, or copied. */
+static void bound_outputs_land_in_the_hosts_tensors(void **state) {
+    (void)state;
+    tn_graph *g;
+    tn_model *model;
+    tn_session *session;
+    int x, y[3], shape;
+    float in[6] = {-1, 2, -3, 4, -5, 6}, out[3][6];
+    int64_t flat = -1;
+    tn_tensor *k, *tensor, *bound[3], *wrong;
+    const tn_tensor *seen;
+    assert_ok(tn_graph_create(NULL, &g));
+    assert_ok(tn_graph_input(g, "x", TN_FLOAT32, 2, (int64_t[]){2, 3}, &x));
+    assert_ok(tn_tensor_wrap(TN_INT64, 1, (int64_t[]){1}, NULL, &flat, 8, &k));
+    assert_ok(tn_graph_constant(g, "flat", k, &shape));
+    assert_ok(tn_graph_node(g, "Relu", NULL, 1, &x, 1, &y[0], NULL));
+    assert_ok(tn_graph_node(g, "Neg", NULL, 1, &y[0], 1, &y[1], NULL));
+    assert_ok(tn_graph_node(g, "Exp", NULL, 1, &y[1], 1, &y[2], NULL));
+    assert_ok(tn_graph_node(g, "Reshape", NULL, 2, (int[]){y[2], shape}, 1, &y[2], NULL));
+    for (int i = 0; i < 3; i++) assert_ok(tn_graph_output(g, y[i], NULL));
+    assert_ok(tn_model_from_graph(g, NULL, &model));
+    assert_ok(tn_session_create(model, NULL, &session));
+    assert_ok(tn_tensor_wrap(TN_FLOAT32, 2, (int64_t[]){2, 3}, NULL, in, sizeof in, &tensor));
+    assert_ok(tn_session_set_input(session, 0, tensor));
+    for (int i = 0; i < 3; i++) {
+        int64_t dims[] = {i < 2 ? 2 : 6, 3};
+        assert_ok(tn_tensor_wrap(TN_FLOAT32, i < 2 ? 2 : 1, dims, NULL, out[i], sizeof out[i], &bound[i]));
+        assert_ok(tn_session_bind_output(session, i, bound[i]));
+    }
+    for (int run = 0; run < 3; run++) {
+        in[0] += 2;
+        if (run == 2)
+            for (int i = 0; i < 3; i++) assert_ok(tn_session_bind_output(session, i, NULL));
+        memset(out, 0, sizeof out);
+        assert_ok(tn_session_run(session));
+        for (int i = 0; i < 3; i++) {
+            assert_ok(tn_session_output(session, i, &seen));
+            for (int e = 0; e < 6; e++) {
+                float relu = in[e] > 0 ? in[e] : 0, expected = i == 0 ? relu : i == 1 ? -relu : expf(-relu);
+                assert_true(fabsf(((const float *)tn_tensor_const_data(seen))[e] - expected) < 1e-6f);
+                assert_true(fabsf(out[i][e] - (run == 2 ? 0 : expected)) < 1e-6f);
+            }
+        }
+    }
+    assert_ok(tn_tensor_wrap(TN_FLOAT32, 1, (int64_t[]){5}, NULL, out[0], sizeof out[0], &wrong));
+    for (int i = 0; i < 3; i++) {
+        assert_ok(tn_session_bind_output(session, i, wrong));
+        assert_int_equal(tn_session_run(session), TN_E_SHAPE);
+        assert_non_null(strstr(tn_last_error(), "it is bound to a tensor of float32[5]"));
+        assert_ok(tn_session_bind_output(session, i, NULL));
+    }
+    assert_int_equal(tn_session_bind_output(session, 3, wrong), TN_E_NOT_FOUND);
+    assert_ok(tn_session_run(session));
+    tn_session_destroy(session);
+    tn_model_destroy(model);
+    for (int i = 0; i < 3; i++) tn_tensor_destroy(bound[i]);
+    tn_tensor_destroy(tensor);
+    tn_tensor_destroy(wrong);
+    tn_tensor_destroy(k);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(runs_on_prepared_shapes_allocate_nothing),
         cmocka_unit_test(wrong_inputs_are_refused_with_a_sentence),
         cmocka_unit_test(strided_inputs_are_read_at_each_run),
+        cmocka_unit_test(bound_outputs_land_in_the_hosts_tensors),
     };
     return cmocka_run_group_tests_name("session", tests, NULL, NULL);
 }

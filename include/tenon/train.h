@@ -1,0 +1,142 @@
+/* Training: fits a model's weights to data, with the kernels, plans and threads that inference runs on.
+ *
+ * A trainer takes a graph that computes predictions, from tn_graph_load or built by hand. Its float constants that layers
+ * learn (weights, biases, scales) become parameters; the loss, the backward pass and the optimizer are added as nodes, and
+ * one step is one run of that graph. The data come from the host, batch by batch:
+ *
+ *     tn_trainer_options o = {.struct_size = sizeof o, .loss = TN_LOSS_CROSS_ENTROPY,
+ *                             .optimizer = {.kind = TN_ADAM, .rate = 1e-3}, .threads = 2};
+ *     tn_trainer_create(graph, &o, &trainer);                        // takes the graph over
+ *     for (...)  tn_trainer_step(trainer, inputs, target, &loss);    // inputs[i] fits input i of the graph
+ *     tn_trainer_evaluate(trainer, inputs, target, &loss);           // as inference computes it: no dropout
+ *     tn_trainer_predict(trainer, inputs, &scores);                  // output 0
+ *     tn_trainer_export(trainer, &trained);                          // a graph: tn_graph_save_onnx, tn_model_from_graph
+ *     tn_trainer_destroy(trainer);
+ *
+ * Batches may differ in size where the graph's inputs have a symbol or an unknown dim; other dims must be known. A step
+ * that fails, or is interrupted, leaves the parameters as they were before it. Results are the same bits at any thread
+ * count.
+ *
+ * Thread-safety: a trainer belongs to one thread at a time; any number of them run side by side. */
+#ifndef TENON_TRAIN_H
+#define TENON_TRAIN_H
+
+#include <tenon/session.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct tn_trainer tn_trainer;
+
+/* Of output 0 and the target. Each is the mean over all elements, or over all labels. */
+typedef enum tn_loss {
+    TN_LOSS_MSE = 0,                 /* (y - t)^2; the target has the shape of output 0 */
+    TN_LOSS_MAE = 1,                 /* |y - t| */
+    TN_LOSS_HUBER = 2,               /* d^2 / 2 up to |d| = 1, from there on |d| - 1/2 */
+    TN_LOSS_CROSS_ENTROPY = 3,       /* scores [N, C, ...] before softmax, labels int64 [N, ...] */
+    TN_LOSS_BINARY_CROSS_ENTROPY = 4 /* scores before the sigmoid; targets from 0 to 1, of the scores' shape */
+} tn_loss;
+
+/* As torch.optim has them. */
+typedef enum tn_optimizer_kind {
+    TN_SGD = 0,
+    TN_ADAM = 1,
+    TN_ADAMW = 2, /* weight_decay shrinks the weights themselves */
+    TN_ADAGRAD = 3,
+    TN_RMSPROP = 4,
+    TN_LION = 5 /* Chen et al., "Symbolic Discovery of Optimization Algorithms", 2023; decay as in AdamW */
+} tn_optimizer_kind;
+
+/* What is 0 has the default in brackets; -1 means none (0) where the default is another. */
+typedef struct tn_optimizer_options {
+    tn_optimizer_kind kind;
+    double rate;         /* [0.001]; a schedule's factor is applied to it */
+    double momentum;     /* SGD, RMSprop [0] */
+    bool nesterov;       /* SGD */
+    double beta1, beta2; /* Adam, AdamW [0.9, 0.999]; Lion [0.9, 0.99] */
+    double alpha;        /* RMSprop's smoothing [0.99] */
+    double epsilon;      /* [1e-8]; Adagrad [1e-10] */
+    double weight_decay; /* [0] added to the gradient as a multiple of the weight; see TN_ADAMW, TN_LION */
+    double l1;           /* [0] added to the gradient as a multiple of the weight's sign */
+    double clip_norm; /* [none] the most that the norm of all gradients together may be; they are scaled down to it */
+} tn_optimizer_options;
+
+/* How the learning rate changes. Steps are counted from 0; tn_schedule_factor is the formula. */
+typedef enum tn_schedule_kind {
+    TN_SCHEDULE_CONSTANT = 0,
+    TN_SCHEDULE_STEP = 1,        /* times `factor` after each `period` steps */
+    TN_SCHEDULE_EXPONENTIAL = 2, /* times `factor` at each step */
+    TN_SCHEDULE_COSINE = 3, /* from 1 to `floor` within `period` steps, then from 1 again: period times `stretch` */
+    TN_SCHEDULE_ONE_CYCLE =
+        4,                  /* up from 1 / `start` to 1 within `rise` of `total` steps, then down to 1 / (start end) */
+    TN_SCHEDULE_PLATEAU = 5 /* times `factor` when tn_trainer_report saw no better loss for `patience` calls */
+} tn_schedule_kind;
+
+typedef struct tn_schedule {
+    tn_schedule_kind kind;
+    double factor;         /* [0.1] */
+    int64_t period, total; /* in steps */
+    double stretch;        /* [1] */
+    double floor;          /* [0] the least factor of cosine and plateau */
+    double rise;           /* [0.3] */
+    double start, end;     /* [25, 1e4] */
+    int64_t patience;      /* [10] */
+    int64_t warm_up;       /* [0] steps that rise evenly from rate / warm_up to the rate, before all else */
+} tn_schedule;
+
+/* The factor of the rate at a step. drops: how often a plateau lowered it. */
+TN_API double tn_schedule_factor(const tn_schedule *schedule, int64_t step, int64_t drops);
+
+/* All zero but struct_size is the default. */
+typedef struct tn_trainer_options {
+    size_t struct_size;
+    tn_loss loss;
+    tn_optimizer_options optimizer;
+    tn_schedule schedule;
+    const char *freeze; /* names of constants to leave as they are, with commas between; "conv*" is all that begin so */
+    int threads;        /* as tn_session_options has it */
+    uint64_t seed;      /* of dropout */
+    const char *cpu;    /* as tn_model_options has it */
+    const tn_allocator *allocator;
+    int64_t patience; /* tn_trainer_report asks to stop after so many calls without a better loss [never] */
+} tn_trainer_options;
+
+/* Takes the graph over, also on failure. Fails with a sentence that names the node if an operator has no gradient. */
+TN_API tn_status tn_trainer_create(tn_graph *graph, const tn_trainer_options *options, tn_trainer **out_trainer);
+TN_API void tn_trainer_destroy(tn_trainer *trainer); /* accepts NULL */
+
+/* One step on a batch: inputs[i] for input i of the graph, and the target. out_loss (may be NULL): before the step. */
+TN_API tn_status tn_trainer_step(tn_trainer *trainer, const tn_tensor *const *inputs, const tn_tensor *target,
+                                 double *out_loss);
+/* The loss of a batch in inference mode. */
+TN_API tn_status tn_trainer_evaluate(tn_trainer *trainer, const tn_tensor *const *inputs, const tn_tensor *target,
+                                     double *out_loss);
+/* Output 0 in inference mode, valid until the trainer's next call. */
+TN_API tn_status tn_trainer_predict(tn_trainer *trainer, const tn_tensor *const *inputs, const tn_tensor **out_tensor);
+/* Tells the trainer of a validation loss, as after each epoch: for the plateau, for stopping, and to remember the best
+ * parameters. *out_stop (may be NULL) says whether `patience` calls brought nothing better. */
+TN_API tn_status tn_trainer_report(tn_trainer *trainer, double loss, bool *out_stop);
+/* Brings back the parameters of the best loss reported; TN_E_STATE if there was none. */
+TN_API tn_status tn_trainer_restore_best(tn_trainer *trainer);
+
+TN_API int64_t tn_trainer_steps(const tn_trainer *trainer); /* done so far */
+TN_API double tn_trainer_rate(const tn_trainer *trainer);   /* of the next step */
+TN_API int tn_trainer_parameter_count(const tn_trainer *trainer);
+/* The name and the current contents, valid until the next step; TN_E_NOT_FOUND past the last. */
+TN_API tn_status tn_trainer_parameter(const tn_trainer *trainer, int index, const char **out_name,
+                                      const tn_tensor **out_tensor);
+
+/* The graph that was given, with the weights as they are now. Destroy it with tn_graph_destroy. */
+TN_API tn_status tn_trainer_export(const tn_trainer *trainer, tn_graph **out_graph);
+
+/* Everything that a later run needs to go on as if it had not stopped, bit for bit: parameters, the optimizer's state,
+ * counts, the generator of dropout, the best so far. The file is replaced whole or stays as it is. The trainer that loads
+ * it must be made of the same graph and options; what does not fit is refused with a sentence, and nothing changes. */
+TN_API tn_status tn_trainer_save(const tn_trainer *trainer, const char *path);
+TN_API tn_status tn_trainer_load(tn_trainer *trainer, const char *path);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

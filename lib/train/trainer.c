@@ -1,0 +1,212 @@
+/* Trainers: their life, steps, and what is asked of them. See tenon/train.h. */
+#include <math.h>
+#include "exec/model.h"
+#include "graph/infer.h"
+#include "train/train.h"
+
+/* Different numbers for each step, so that a resumed run drops what an uninterrupted one would. */
+static uint64_t seed_of(const tn_trainer *t) {
+    uint64_t x = t->options.seed + 0x9E3779B97F4A7C15u * (uint64_t)(t->steps + 1); /* splitmix64 */
+    x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9u;
+    x = (x ^ x >> 27) * 0x94D049BB133111EBu;
+    return (x ^ x >> 31) | 1;
+}
+
+static tn_status open_session(tn_trainer *t, tn_graph *graph, tn_model **model, tn_session **session) {
+    tn_model_options of_model = {.struct_size = sizeof of_model, .allocator = t->allocator, .cpu = t->options.cpu};
+    tn_session_options of_session = {
+        .struct_size = sizeof of_session, .allocator = t->allocator, .threads = t->options.threads};
+    TN_TRY(tn_model_from_graph(graph, &of_model, model));
+    return tn_session_create(*model, &of_session, session);
+}
+
+static tn_status build(tn_trainer *t) {
+    tn_graph *graph;
+    TN_TRY(tn_optimizer_defaults(&t->options.optimizer, &t->options.optimizer));
+    TN_TRY(tn_graph_sort(t->graph));
+    TN_TRY(tn_graph_infer(t->graph));
+    TN_TRY(tn_training_graph(t->graph, &t->options, &t->states, &graph));
+    TN_TRY(open_session(t, graph, &t->train_model, &t->train));
+    TN_TRY(tn_predicting_graph(t->graph, &t->states, &graph));
+    TN_TRY(open_session(t, graph, &t->predict_model, &t->predict));
+    TN_TRY(tn_loss_graph(t->graph, t->options.loss, &graph));
+    TN_TRY(open_session(t, graph, &t->loss_model, &t->loss));
+    TN_TRY(tn_tensor_create(TN_FLOAT64, 0, NULL, t->allocator, &t->rate));
+    TN_TRY(tn_tensor_create(TN_INT64, 0, NULL, t->allocator, &t->count));
+    TN_TRY(tn_session_set_input(t->train, t->inputs + TN_TRAIN_RATE, t->rate));
+    return tn_session_set_input(t->train, t->inputs + TN_TRAIN_COUNT, t->count);
+}
+
+tn_status tn_trainer_create(tn_graph *graph, const tn_trainer_options *options, tn_trainer **out_trainer) {
+    tn_trainer_options full = {.struct_size = sizeof full};
+    if (options) memcpy(&full, options, TN_MIN(options->struct_size, sizeof full));
+    *out_trainer = NULL;
+    tn_trainer *t = tn_alloc_zero(full.allocator, sizeof *t);
+    if (!t) {
+        tn_graph_destroy(graph);
+        return TN_E_MEMORY;
+    }
+    t->options = full;
+    t->allocator = full.allocator;
+    t->graph = graph;
+    t->inputs = graph->input_count;
+    t->best = t->plateau_best = INFINITY;
+    tn_status status = build(t);
+    t->options.freeze = t->options.cpu = NULL; /* the caller's memory */
+    if (status == TN_OK)
+        *out_trainer = t;
+    else
+        tn_trainer_destroy(t);
+    return status;
+}
+
+void tn_trainer_destroy(tn_trainer *t) {
+    if (!t) return;
+    tn_session_destroy(t->train);
+    tn_session_destroy(t->predict);
+    tn_session_destroy(t->loss);
+    tn_model_destroy(t->train_model);
+    tn_model_destroy(t->predict_model);
+    tn_model_destroy(t->loss_model);
+    for (int s = 0; s < t->states.count; s++) {
+        tn_tensor_destroy(t->states.all[s].now);
+        tn_tensor_destroy(t->states.all[s].next);
+        tn_tensor_destroy(t->states.all[s].best);
+    }
+    tn_free(t->graph->allocator, t->states.all, ((size_t)t->states.capacity + 1) * sizeof *t->states.all);
+    tn_tensor_destroy(t->rate);
+    tn_tensor_destroy(t->count);
+    tn_graph_destroy(t->graph);
+    tn_free(t->allocator, t, sizeof *t);
+}
+
+static tn_status set_inputs(tn_trainer *t, tn_session *session, const tn_tensor *const *inputs) {
+    for (int i = 0; i < t->inputs; i++) TN_TRY(tn_session_set_input(session, i, inputs[i]));
+    return TN_OK;
+}
+
+/* A loss that is no number says so before it ruins anything. */
+static tn_status read_loss(const tn_trainer *t, const tn_session *session, double *out_loss) {
+    const tn_tensor *loss;
+    TN_TRY(tn_session_output(session, 0, &loss));
+    *out_loss = loss->dtype == TN_FLOAT64 ? *(const double *)loss->data : (double)*(const float *)loss->data;
+    if (isfinite(*out_loss)) return TN_OK;
+    return tn_fail(TN_E_INVALID,
+                   "the loss is %g after %lld steps; look for such numbers in the data, or take a lower rate or "
+                   "optimizer.clip_norm",
+                   *out_loss, (long long)t->steps);
+}
+
+tn_status tn_trainer_step(tn_trainer *t, const tn_tensor *const *inputs, const tn_tensor *target, double *out_loss) {
+    double loss;
+    int first = t->inputs + TN_TRAIN_INPUTS;
+    TN_TRY(set_inputs(t, t->train, inputs));
+    TN_TRY(tn_session_set_input(t->train, t->inputs + TN_TRAIN_TARGET, target));
+    for (int s = 0; s < t->states.count; s++) {
+        TN_TRY(tn_session_set_input(t->train, first + s, t->states.all[s].now));
+        TN_TRY(tn_session_bind_output(t->train, 1 + s, t->states.all[s].next));
+    }
+    *(double *)t->rate->data = tn_trainer_rate(t);
+    *(int64_t *)t->count->data = t->steps + 1;
+    tn_session_seed(t->train, seed_of(t));
+    TN_TRY(tn_session_run(t->train));
+    TN_TRY(read_loss(t, t->train, &loss));
+    for (int s = 0; s < t->states.count; s++) {
+        tn_state *state = &t->states.all[s];
+        tn_tensor *now = state->now;
+        state->now = state->next;
+        state->next = now;
+    }
+    t->steps++;
+    if (out_loss) *out_loss = loss;
+    return TN_OK;
+}
+
+tn_status tn_trainer_predict(tn_trainer *t, const tn_tensor *const *inputs, const tn_tensor **out_tensor) {
+    *out_tensor = NULL;
+    TN_TRY(set_inputs(t, t->predict, inputs));
+    for (int s = 0; s < t->states.predicting; s++)
+        TN_TRY(tn_session_set_input(t->predict, t->inputs + s, t->states.all[s].now));
+    TN_TRY(tn_session_run(t->predict));
+    return tn_session_output(t->predict, 0, out_tensor);
+}
+
+tn_status tn_trainer_evaluate(tn_trainer *t, const tn_tensor *const *inputs, const tn_tensor *target,
+                              double *out_loss) {
+    const tn_tensor *prediction;
+    *out_loss = NAN;
+    TN_TRY(tn_trainer_predict(t, inputs, &prediction));
+    TN_TRY(tn_session_set_input(t->loss, 0, prediction));
+    TN_TRY(tn_session_set_input(t->loss, 1, target));
+    TN_TRY(tn_session_run(t->loss));
+    return read_loss(t, t->loss, out_loss);
+}
+
+static tn_status remember(tn_trainer *t) {
+    for (int s = 0; s < t->states.predicting; s++) {
+        tn_state *state = &t->states.all[s];
+        if (!state->best) TN_TRY(tn_tensor_clone(state->now, t->allocator, &state->best));
+        TN_TRY(tn_tensor_copy(state->best, state->now));
+    }
+    return TN_OK;
+}
+
+tn_status tn_trainer_report(tn_trainer *t, double loss, bool *out_stop) {
+    const tn_schedule *schedule = &t->options.schedule;
+    if (out_stop) *out_stop = false;
+    if (!isfinite(loss)) return tn_fail(TN_E_INVALID, "a loss of %g was reported; expected a finite number", loss);
+    t->reports_since_best++;
+    if (!t->has_best || loss < t->best) {
+        TN_TRY(remember(t));
+        t->best = loss;
+        t->has_best = true;
+        t->reports_since_best = 0;
+    }
+    /* ReduceLROnPlateau's rule: better means by a ten-thousandth. */
+    t->reports_since_drop++;
+    if (loss < t->plateau_best * (1 - 1e-4) || isinf(t->plateau_best)) {
+        t->plateau_best = loss;
+        t->reports_since_drop = 0;
+    }
+    if (t->reports_since_drop > (schedule->patience ? schedule->patience : 10)) {
+        t->drops++;
+        t->reports_since_drop = 0;
+    }
+    if (out_stop) *out_stop = t->options.patience > 0 && t->reports_since_best >= t->options.patience;
+    return TN_OK;
+}
+
+tn_status tn_trainer_restore_best(tn_trainer *t) {
+    if (!t->has_best) return tn_fail(TN_E_STATE, "no loss was reported yet; see tn_trainer_report");
+    for (int s = 0; s < t->states.predicting; s++) TN_TRY(tn_tensor_copy(t->states.all[s].now, t->states.all[s].best));
+    return TN_OK;
+}
+
+int64_t tn_trainer_steps(const tn_trainer *t) {
+    return t->steps;
+}
+double tn_trainer_rate(const tn_trainer *t) {
+    return t->options.optimizer.rate * tn_schedule_factor(&t->options.schedule, t->steps, t->drops);
+}
+int tn_trainer_parameter_count(const tn_trainer *t) {
+    return t->states.parameters;
+}
+
+tn_status tn_trainer_parameter(const tn_trainer *t, int index, const char **out_name, const tn_tensor **out_tensor) {
+    if (index < 0 || index >= t->states.parameters)
+        return tn_fail(TN_E_NOT_FOUND, "parameter %d does not exist; there are %d", index, t->states.parameters);
+    const tn_state *state = &t->states.all[t->states.statistics + index];
+    if (out_name) *out_name = state->name;
+    if (out_tensor) *out_tensor = state->now;
+    return TN_OK;
+}
+
+tn_status tn_trainer_export(const tn_trainer *t, tn_graph **out_graph) {
+    TN_TRY(tn_graph_copy(t->graph, false, out_graph));
+    for (int s = 0; s < t->states.predicting; s++) {
+        const tn_state *state = &t->states.all[s];
+        const tn_tensor *to = (*out_graph)->values[state->value].constant;
+        memcpy(to->data, state->now->data, tn_dtype_bytes(to->dtype, tn_count(to)));
+    }
+    return TN_OK;
+}
