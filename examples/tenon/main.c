@@ -46,6 +46,8 @@ const command commands[] = {
      "tenon store channel FOLDER [NAME@CHANNEL]  what channels point at\n\n"
      "A REFERENCE is NAME (the newest that is no pre-release), NAME:1.2.0, a range NAME:^1.2 or NAME:~1.2, a signed "
      "channel\nNAME@stable, or sha256:HEX. KEYS are folders with colons between.\n"},
+    {"data", DATA, data_command, "VERB FILE ...", "look at raw data",
+     "tenon data describe FILE.csv  types, missing values and ranges of the columns; .csv.gz too\n"},
     {0},
 };
 

@@ -55,6 +55,9 @@ static const row rows[] = {
     {"--licence", "SPDX", TEXT, AT(licence), STORE, "put: such as Apache-2.0", 0},
     {"--description", "TEXT", TEXT, AT(description), STORE, "put: what the model is for", 0},
     {"--clock", "POLICY", TEXT, AT(clock), STORE, "trust init, accept: enforce (default), floor or counter-only", 0},
+    {"--separator", "C", TEXT, AT(separator), DATA, "between the fields of a CSV file (default ,); tab for tabs", 0},
+    {"--decimal", "C", TEXT, AT(decimal), DATA, "between a number's whole and its fraction (default .)", 0},
+    {"--no-header", NULL, FLAG, AT(no_header), DATA, "the first record of a CSV file is data", 0},
     {"--json", NULL, FLAG, AT(json), ALL, "the result as JSON", 0},
     {"--quiet", NULL, FLAG, AT(quiet), ALL, "no progress on the terminal", 0},
     {"--help", NULL, FLAG, AT(help), ALL, "this text", 0},
@@ -108,7 +111,7 @@ bool options_parse(const command *c, int count, char **arguments, settings *out)
     bool good = true;
     for (int i = 0; good && i < count; i++) {
         const char *word = arguments[i];
-        if ((word[0] != '-' || !word[1]) && c->bit == STORE) {
+        if ((word[0] != '-' || !word[1]) && (c->bit & VERBS)) {
             out->operands.items[out->operands.count++] = word;
             continue;
         }
@@ -130,9 +133,9 @@ bool options_parse(const command *c, int count, char **arguments, settings *out)
         else
             good = store(r, !r->value ? NULL : equals ? equals + 1 : arguments[++i], out);
     }
-    if (good && !out->help && c->bit == STORE) {
+    if (good && !out->help && (c->bit & VERBS)) {
         good = out->operands.count > 0;
-        if (!good) complain("tenon store %s; tenon store --help lists the verbs", c->arguments);
+        if (!good) complain("tenon %s %s; tenon %s --help lists the verbs", c->name, c->arguments, c->name);
     } else if (good && !out->help && (!out->model || (c->bit == CONVERT && !out->target))) {
         complain("which model? tenon %s %s", c->name, c->arguments);
         good = false;

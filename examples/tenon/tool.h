@@ -19,10 +19,10 @@ typedef struct words {
 /* What the command line says; a row of the table in options.c fills each. */
 typedef struct settings {
     const char *model, *target, *output, *cpu, *precision, *skip_passes, *svg, *trace, *manifest, *parent, *licence,
-        *description, *clock;
+        *description, *clock, *separator, *decimal;
     words inputs, values, dims, shapes, compares, operands, self_tests;
     double threads, seed, runs, warmup, rtol, atol, low, high;
-    bool help, json, quiet, nodes, passes, profile, compress, external;
+    bool help, json, quiet, nodes, passes, profile, compress, external, no_header;
     bool verify; /* every byte of a model file */
 } settings;
 
@@ -34,7 +34,18 @@ typedef struct command {
     const char *notes; /* the end of its help */
 } command;
 
-enum { RUN = 1, INSPECT = 2, BENCH = 4, CHECK = 8, LOADERS = 15, CONVERT = 16, STORE = 32, ALL = 63 };
+enum {
+    RUN = 1,
+    INSPECT = 2,
+    BENCH = 4,
+    CHECK = 8,
+    LOADERS = 15,
+    CONVERT = 16,
+    STORE = 32,
+    DATA = 64,
+    ALL = 127,
+    VERBS = STORE | DATA
+};
 
 /* options.c: false if the words do not make sense. */
 bool options_parse(const command *c, int count, char **words, settings *out);
@@ -148,5 +159,6 @@ int inspect_command(const settings *s);
 int bench_command(const settings *s);
 int check_command(const settings *s);
 int store_command(const settings *s);
+int data_command(const settings *s);
 
 #endif

@@ -2,6 +2,7 @@
 #ifndef TENON_TENON_H
 #define TENON_TENON_H
 
+#include <tenon/data.h>
 #include <tenon/manifest.h>
 #include <tenon/metrics.h>
 #include <tenon/model_file.h>
