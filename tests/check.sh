@@ -25,6 +25,8 @@ step "model files"
 tests/model_file/check.sh
 step installation
 tests/install.sh
+step training
+tests/train/check.sh
 step examples
 tests/examples.sh
 step "the tenon command"
