@@ -43,6 +43,8 @@ const command commands[] = {
      "tenon store trust FOLDER rotate ROLE KEYS  new keys for root, targets, snapshot or timestamp\n"
      "tenon store trust FOLDER clock POLICY  what expiry means: enforce, floor or counter-only\n"
      "tenon store promote FOLDER REFERENCE CHANNEL KEYS  point a channel at a version\n"
+     "                                       --gate FILE: only if it shows what the file asks for\n"
+     "tenon store gate FOLDER REFERENCE CHANNEL --gate FILE  whether it would; the exit code is 3 if not\n"
      "tenon store channel FOLDER [NAME@CHANNEL]  what channels point at\n\n"
      "A REFERENCE is NAME (the newest that is no pre-release), NAME:1.2.0, a range NAME:^1.2 or NAME:~1.2, a signed "
      "channel\nNAME@stable, or sha256:HEX. KEYS are folders with colons between.\n"},
@@ -125,7 +127,7 @@ static void usage(FILE *file) {
             tn_version());
     for (const command *c = commands; c->name; c++) fprintf(file, "  %-9s%s\n", c->name, c->summary);
     fprintf(file, "\ntenon COMMAND --help lists its options. Exit codes: 0 success, 1 the model, the run or the "
-                  "comparison failed,\n2 wrong usage, 130 interrupted.\n");
+                  "comparison failed,\n2 wrong usage, 3 refused by a gate, 130 interrupted.\n");
 }
 
 int main(int count, char **arguments) {

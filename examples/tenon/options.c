@@ -55,6 +55,7 @@ static const row rows[] = {
     {"--licence", "SPDX", TEXT, AT(licence), STORE, "put: such as Apache-2.0", 0},
     {"--description", "TEXT", TEXT, AT(description), STORE, "put: what the model is for", 0},
     {"--clock", "POLICY", TEXT, AT(clock), STORE, "trust init, accept: enforce (default), floor or counter-only", 0},
+    {"--gate", "FILE", TEXT, AT(gate), STORE, "promote, gate: what the version must show first, as YAML", 0},
     {"--separator", "C", TEXT, AT(separator), DATA, "between the fields of a CSV file (default ,); tab for tabs", 0},
     {"--decimal", "C", TEXT, AT(decimal), DATA, "between a number's whole and its fraction (default .)", 0},
     {"--no-header", NULL, FLAG, AT(no_header), DATA, "the first record of a CSV file is data", 0},

@@ -146,7 +146,7 @@ static const struct verb {
     {"find", 1, 1, true, find},       {"list", 0, 0, true, list},       {"remove", 1, 1, true, take_out},
     {"log", 0, 0, true, audit},       {"collect", 0, 0, true, collect}, {"verify", 0, 0, true, verify},
     {"repair", 0, 1, false, repair},  {"trust", 0, 3, true, trust},     {"promote", 3, 3, true, promote},
-    {"channel", 0, 1, true, channel},
+    {"channel", 0, 1, true, channel}, {"gate", 2, 2, true, gate},
 };
 
 static int run_verb(const struct verb *verb, call *c) {
@@ -169,7 +169,7 @@ static int run_verb(const struct verb *verb, call *c) {
         complain_status(c->folder, status);
     }
     tn_store_close(c->store);
-    return status == TN_OK ? EXIT_OK : EXIT_FAILED;
+    return status == TN_OK ? EXIT_OK : status == TN_E_CHECK ? EXIT_REFUSED : EXIT_FAILED;
 }
 
 int store_command(const settings *s) {

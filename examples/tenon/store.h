@@ -17,6 +17,7 @@ void show_version(const call *c, const tn_store_version *v);
 /* trust.c: verbs */
 tn_status trust(call *c);
 tn_status promote(call *c);
+tn_status gate(call *c); /* looks at a gate, and promotes nothing */
 tn_status channel(call *c);
 
 #endif

@@ -9,7 +9,7 @@
 #include <tenon/tenon.h>
 #include "json.h"
 
-enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_INTERRUPTED = 130 };
+enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_REFUSED = 3, EXIT_INTERRUPTED = 130 };
 
 typedef struct words {
     const char **items;
@@ -19,7 +19,7 @@ typedef struct words {
 /* What the command line says; a row of the table in options.c fills each. */
 typedef struct settings {
     const char *model, *target, *output, *cpu, *precision, *skip_passes, *svg, *trace, *manifest, *parent, *licence,
-        *description, *clock, *separator, *decimal;
+        *description, *clock, *gate, *separator, *decimal;
     words inputs, values, dims, shapes, compares, operands, self_tests;
     double threads, seed, runs, warmup, rtol, atol, low, high;
     bool help, json, quiet, nodes, passes, profile, compress, external, no_header;

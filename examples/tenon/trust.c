@@ -1,5 +1,6 @@
 /* tenon store trust, promote, channel: who may say which version runs, and what they say. */
 #include "store.h"
+#include <stdlib.h>
 #include <string.h>
 
 static const char *const clocks[] = {"enforce", "floor", "counter-only"};
@@ -111,10 +112,45 @@ static void show_channel(const call *c, const tn_store_channel_info *i) {
     emit_text(c->j, "digest", i->digest);
 }
 
+static void show_row(void *context, const tn_gate_row *row) {
+    const call *c = context;
+    if (!c->j) {
+        printf("%-6s  %s: expected %s, found %s\n", row->passed ? "passes" : "FAILS", row->bound, row->expected,
+               row->found);
+        return;
+    }
+    emit_object(c->j, NULL);
+    emit_text(c->j, "bound", row->bound);
+    emit_bool(c->j, "passed", row->passed);
+    emit_text(c->j, "expected", row->expected);
+    emit_text(c->j, "found", row->found);
+    emit_end(c->j);
+}
+
+/* With keys: promotes as well. */
+static tn_status pass_gate(call *c, const char *keys) {
+    void *text;
+    size_t size;
+    if (!c->s->gate || !file_read(c->s->gate, &text, &size)) {
+        complain("which gate? --gate FILE");
+        return TN_E_INVALID;
+    }
+    if (c->j) emit_array(c->j, "gate");
+    tn_status status = keys ? tn_store_promote_through(c->store, c->first, c->second, keys, text, size, show_row, c)
+                            : tn_store_gate(c->store, c->first, c->second, text, size, show_row, c);
+    if (c->j) emit_end(c->j);
+    free(text);
+    return status;
+}
+
+tn_status gate(call *c) {
+    return pass_gate(c, NULL);
+}
+
 tn_status promote(call *c) {
     tn_store_channel_info i;
     char name[TN_STORE_NAME];
-    tn_status status = tn_store_promote(c->store, c->first, c->second, c->third);
+    tn_status status = c->s->gate ? pass_gate(c, c->third) : tn_store_promote(c->store, c->first, c->second, c->third);
     if (status != TN_OK) return status;
     tn_store_version v;
     status = tn_store_find(c->store, c->first, &v);

@@ -3,6 +3,7 @@
 #define TENON_TENON_H
 
 #include <tenon/data.h>
+#include <tenon/gate.h>
 #include <tenon/manifest.h>
 #include <tenon/metrics.h>
 #include <tenon/model_file.h>

@@ -160,8 +160,8 @@ static tn_status add_shape(tn_region *region, const tn_graph *graph, const tn_ty
 
 static tn_status misfit(const tn_manifest_node *at, const char *list, int index, const char *what, const char *expected,
                         const char *found) {
-    return tn_fail(TN_E_INVALID, "manifest line %d: %s of %s %d is '%.80s', and the graph's is '%.80s'", at->line, what,
-                   list, index, found, expected);
+    return tn_fail(TN_E_INVALID, "line %d: %s of %s %d is '%.80s', and the graph's is '%.80s'", at->line, what, list,
+                   index, found, expected);
 }
 
 static tn_status check_shape(const tn_graph *graph, const tn_type *type, const tn_manifest_node *shape,
@@ -215,8 +215,7 @@ static tn_status fill_list(tn_region *region, const tn_graph *graph, tn_manifest
         TN_TRY(set(region, root, key, TN_MANIFEST_LIST, NULL));
         list = tn_manifest_child(root, key);
     } else if (list->count != count) {
-        return tn_fail(TN_E_INVALID, "manifest line %d: %d %s, and the graph has %d", list->line, list->count, key,
-                       count);
+        return tn_fail(TN_E_INVALID, "line %d: %d %s, and the graph has %d", list->line, list->count, key, count);
     }
     tn_manifest_node *map = list->first;
     for (int i = 0; i < count; i++) {

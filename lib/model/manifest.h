@@ -39,6 +39,8 @@ tn_manifest_node *tn_manifest_find(const tn_manifest_node *root, const char *pat
 tn_status tn_manifest_read_yaml(tn_string text, tn_region *region, tn_manifest_node **out);
 /* Checks a tree, makes its scalars canonical, and orders its keys. lenient: unknown keys are kept. */
 tn_status tn_manifest_check(tn_manifest_node *root, tn_region *region, bool lenient);
+/* Likewise a gate: tenon/gate.h. */
+tn_status tn_manifest_check_gate(tn_manifest_node *root, tn_region *region);
 /* The canonical text, zero-terminated. */
 tn_status tn_manifest_print(const tn_manifest_node *root, tn_region *region, tn_string *out);
 

@@ -4,7 +4,7 @@
 #include "base/semver.h"
 #include "model/manifest.h"
 
-typedef enum type { TEXT, NAME, VERSION, TIME, DIGEST, DTYPE, DIM, WHOLE, NUMBER, LIST, MAP, FREE } value_type;
+typedef enum type { TEXT, NAME, VERSION, TIME, DIGEST, DTYPE, DIM, WHOLE, NUMBER, SWITCH, LIST, MAP, FREE } value_type;
 
 typedef struct row {
     const char *key;          /* NULL ends a table */
@@ -78,13 +78,30 @@ static const row manifest_rows[] = {
     {0},
 };
 
+/* Of gates: tenon/gate.h. */
+static const row bound_rows[] = {
+    {"name", TEXT, TEXT, NULL, true, 0, 0},
+    {"data", TEXT, TEXT, NULL, false, 0, 0},
+    {"at_least", NUMBER, TEXT, NULL, false, 0, 0},
+    {"at_most", NUMBER, TEXT, NULL, false, 0, 0},
+    {"drop", NUMBER, TEXT, NULL, false, 0, 0},
+    {"rise", NUMBER, TEXT, NULL, false, 0, 0},
+    {0},
+};
+static const row gate_rows[] = {
+    {"signed", NAME, TEXT, NULL, false, 0, 0},
+    {"self_test", SWITCH, TEXT, NULL, false, 0, 0},
+    {"metrics", LIST, MAP, bound_rows, false, 0, 0},
+    {0},
+};
+
 typedef struct checker {
     tn_region *region;
     bool lenient;
 } checker;
 
 static tn_status fail_at(const tn_manifest_node *node, const char *key, const char *what) {
-    return tn_fail(TN_E_FORMAT, "manifest line %d, column %d: '%.80s' %s", node->line, node->column, key, what);
+    return tn_fail(TN_E_FORMAT, "line %d, column %d: '%.80s' %s", node->line, node->column, key, what);
 }
 
 /* ---- scalars ---- */
@@ -186,6 +203,7 @@ static const char *const wanted[] = {
     [DIM] = "must be a size, a symbol or \"?\"",
     [WHOLE] = "must be a whole number",
     [NUMBER] = "must be a number",
+    [SWITCH] = "must be true or false",
     [LIST] = "must be a list",
     [MAP] = "must be a map",
     [FREE] = "must be a map",
@@ -211,6 +229,7 @@ static tn_status check_scalar(const checker *c, tn_manifest_node *node, value_ty
     case DIM: good = number ? *s != '-' : good && *s; break;
     case WHOLE: good = number && *s != '-' && strlen(s) < 20; break;
     case NUMBER: good = number; break;
+    case SWITCH: good = good && (strcmp(s, "true") == 0 || strcmp(s, "false") == 0); break;
     default: good = false;
     }
     if (!good) return fail_at(node, key, wanted[type]);
@@ -281,7 +300,7 @@ static tn_status unknown_key(const tn_manifest_node *node, const row *rows) {
     size_t length = 0;
     for (const row *r = rows; r->key && length < sizeof known; r++)
         length += (size_t)snprintf(known + length, sizeof known - length, "%s%s", r == rows ? "" : ", ", r->key);
-    return tn_fail(TN_E_FORMAT, "manifest line %d, column %d: there is no key '%.80s' here; there are %s", node->line,
+    return tn_fail(TN_E_FORMAT, "line %d, column %d: there is no key '%.80s' here; there are %s", node->line,
                    node->column, node->key, known);
 }
 
@@ -295,8 +314,8 @@ static tn_status check_map(const checker *c, tn_manifest_node *map, const row *r
         int i = 0;
         while (i < count && (!entries[i] || strcmp(entries[i]->key, r->key) != 0)) i++;
         if (i == count && r->required)
-            return tn_fail(TN_E_FORMAT, "manifest line %d, column %d: the key '%s' is missing%s%s", map->line,
-                           map->column, r->key, *name ? " in " : "", name);
+            return tn_fail(TN_E_FORMAT, "line %d, column %d: the key '%s' is missing%s%s", map->line, map->column,
+                           r->key, *name ? " in " : "", name);
         if (i == count) continue;
         TN_TRY(check_value(c, entries[i], r));
         ordered[used++] = entries[i];
@@ -316,4 +335,8 @@ static tn_status check_map(const checker *c, tn_manifest_node *map, const row *r
 
 tn_status tn_manifest_check(tn_manifest_node *root, tn_region *region, bool lenient) {
     return check_map(&(checker){region, lenient}, root, manifest_rows, "");
+}
+
+tn_status tn_manifest_check_gate(tn_manifest_node *root, tn_region *region) {
+    return check_map(&(checker){region, false}, root, gate_rows, "");
 }

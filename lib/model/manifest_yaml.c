@@ -11,13 +11,13 @@ typedef struct reader {
 } reader;
 
 static tn_status fail_at(yaml_mark_t mark, const char *what) {
-    return tn_fail(TN_E_FORMAT, "manifest line %zu, column %zu: %s", mark.line + 1, mark.column + 1, what);
+    return tn_fail(TN_E_FORMAT, "line %zu, column %zu: %s", mark.line + 1, mark.column + 1, what);
 }
 
 static tn_status next(reader *r, yaml_event_t *event) {
     if (yaml_parser_parse(&r->parser, event)) return TN_OK;
     const yaml_parser_t *p = &r->parser;
-    if (p->error == YAML_MEMORY_ERROR) return tn_fail(TN_E_MEMORY, "no memory to read the manifest");
+    if (p->error == YAML_MEMORY_ERROR) return tn_fail(TN_E_MEMORY, "no memory to read YAML");
     yaml_mark_t mark = p->error == YAML_READER_ERROR ? p->mark : p->problem_mark;
     return fail_at(mark, p->problem ? p->problem : "no YAML");
 }
@@ -63,7 +63,7 @@ static tn_status read_entries(reader *r, tn_manifest_node *parent, yaml_event_ty
             status = event.type == YAML_SCALAR_EVENT ? read_scalar(r, &event, &key)
                                                      : fail_at(event.start_mark, "a key must be a text");
             if (status == TN_OK && tn_manifest_child(parent, key->text))
-                status = tn_fail(TN_E_FORMAT, "manifest line %d, column %d: the key '%.80s' stands twice", key->line,
+                status = tn_fail(TN_E_FORMAT, "line %d, column %d: the key '%.80s' stands twice", key->line,
                                  key->column, key->text);
             yaml_event_delete(&event);
             if (status != TN_OK) return status;
@@ -105,10 +105,10 @@ static tn_status expect(reader *r, yaml_event_type_t type, const char *what) {
 static tn_status read_document(reader *r, tn_manifest_node **out) {
     yaml_event_t event;
     TN_TRY(expect(r, YAML_STREAM_START_EVENT, "no YAML"));
-    TN_TRY(expect(r, YAML_DOCUMENT_START_EVENT, "the manifest is empty"));
+    TN_TRY(expect(r, YAML_DOCUMENT_START_EVENT, "it is empty"));
     TN_TRY(next(r, &event));
     tn_status status = event.type == YAML_MAPPING_START_EVENT ? read_value(r, &event, 0, out)
-                                                              : fail_at(event.start_mark, "a manifest is a map");
+                                                              : fail_at(event.start_mark, "a map was expected");
     yaml_event_delete(&event);
     if (status == TN_OK) status = expect(r, YAML_DOCUMENT_END_EVENT, "the end was expected");
     return status == TN_OK ? expect(r, YAML_STREAM_END_EVENT, "more than one document") : status;

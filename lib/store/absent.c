@@ -1,5 +1,6 @@
 /* A library without libsodium or jansson has no stores, and says so. */
 #include "base/base.h"
+#include <tenon/gate.h>
 #include <tenon/subscription.h>
 
 #define ABSENT(name, ...)                                                                                              \
@@ -23,6 +24,11 @@ ABSENT(tn_store_verify, tn_store *s, void (*on_fault)(void *context, const char 
        int *out_faults)
 ABSENT(tn_store_repair, const char *path, const char *mirror, int *out_mended)
 ABSENT(tn_store_audit, tn_store *s, int index, tn_store_event *out_event)
+
+ABSENT(tn_store_gate, tn_store *store, const char *reference, const char *channel, const char *gate, size_t gate_size,
+       tn_gate_report *report, void *context)
+ABSENT(tn_store_promote_through, tn_store *store, const char *reference, const char *channel, const char *keys,
+       const char *gate, size_t gate_size, tn_gate_report *report, void *context)
 
 ABSENT(tn_subscription_open, const char *store, const char *reference, const tn_subscription_options *options,
        tn_subscription **out_subscription)

@@ -143,7 +143,7 @@ class Command(unittest.TestCase):
         self.tenon("convert", self.model, "/nowhere/t.tenon", code=1)
         self.assertEqual(sorted(p.name for p in self.folder.iterdir()), ["model.onnx", "wrong.yaml"])
         said = subprocess.run([COMMAND, "convert", self.model, target, "--manifest", wrong], capture_output=True, text=True)
-        self.assertIn("wrong.yaml: manifest line 3, column 1: there is no key 'license' here", said.stderr)
+        self.assertIn("wrong.yaml: line 3, column 1: there is no key 'license' here", said.stderr)
 
     def test_damaged_model_files_are_refused(self):
         made = self.folder / "a.tenon"

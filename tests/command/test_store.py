@@ -31,6 +31,26 @@ class Store(unittest.TestCase):
     def asked(self, verb, *words, code=0):
         return json.loads(self.tenon(verb, self.store, *words, "--json", code=code))
 
+    def test_a_gate_refuses_what_does_not_show_what_it_asks_for(self):
+        model, gate, keys = self.folder / "valve.tenon", self.folder / "gate.yaml", self.folder / "keys"
+        source, manifest = ROOT / "tests/golden/v1.1-self-test.tenon", self.folder / "press.yaml"
+        gate.write_text("self_test: true\nmetrics:\n  - {name: recall, at_least: 0.95, drop: 0.01}\n")
+        self.tenon("trust", self.store, "init", keys)
+        for version, recall in (("1.0.0", 0.99), ("1.1.0", 0.97)):
+            manifest.write_text(f"name: valve\nversion: {version}\n"
+                                f"metrics: [{{name: recall, value: {recall}, data: test}}]\n")
+            subprocess.run([COMMAND, "convert", source, model, "--manifest", manifest], check=True)
+            self.tenon("put", self.store, model, f"valve:{version}")
+        self.tenon("promote", self.store, "valve:1.0.0", "stable", keys, "--gate", gate)
+        words = self.store, "valve:1.1.0", "stable"
+        self.assertIn("FAILS   recall drop: expected at least 0.98 (stable is now at 0.99), found 0.97",
+                      self.tenon("gate", *words, "--gate", gate, code=3))
+        told = self.asked("promote", "valve:1.1.0", "stable", keys, "--gate", gate, code=3)
+        self.assertEqual([row["passed"] for row in told["gate"]], [True, True, False])
+        self.assertIn("refuses 'valve:1.1.0': recall drop", told["error"])
+        self.assertEqual(self.asked("channel", "valve@stable")["version"], "1.0.0")
+        self.tenon("gate", *words, code=1)
+
     def test_versions_go_in_and_out(self):
         self.asked("put", self.files[0], "press:1.0.0", "--licence", "MIT")
         second = self.asked("put", self.files[1], "press:1.1.0", "--parent", "press:1.0.0")

@@ -156,7 +156,7 @@ static void wrong_manifests_are_refused_with_line_and_column(void **state) {
     (void)state;
     static const char *const rows[][2] = {
         {"", "empty"},
-        {"- a\n", "a manifest is a map"},
+        {"- a\n", "a map was expected"},
         {"name: m\n", "the key 'version' is missing"},
         {HEAD "licens: MIT\n", "line 3, column 1: there is no key 'licens' here; there are name, version, title"},
         {HEAD "inputs:\n- name: x\n  dtyp: int8\n", "line 5, column 3: there is no key 'dtyp'"},
