@@ -1,8 +1,10 @@
-/* The pool: a job is a counter of tasks that all threads draw from.
+/* The pool: each thread has a share of a job's tasks, and takes over what is left of others' when its own is done.
  *
- * A caller publishes a job (task function, context, count), raises the job number and wakes parked workers. Workers
- * see the number change while they spin, or wake from the condition variable. `pending` counts tasks that are not done;
- * `inside` counts workers that hold the job, so that the caller never returns (and never reuses the slot) under one. */
+ * Shares are the same whenever the number of tasks is, so that a thread meets the weights again that its own cache still
+ * holds. A share is one atomic word, the next task and the end, from which whoever has time takes; it is on a cache line of
+ * its own. Taking comes first: a job lasts until all its tasks are done, so that what it is about may be read safely by
+ * whoever has taken one of them, and by nobody else. Nobody waits for a worker that comes late. Workers see the number of
+ * the job change while they spin, or wake from the condition variable. */
 #include "base/threads.h"
 #include <pthread.h>
 #include <stdatomic.h>
@@ -11,25 +13,25 @@
 #define SPIN_ROUNDS 4000 /* some tens of microseconds: longer than the gap between two operators of one run */
 
 typedef struct worker {
+    _Alignas(64) atomic_ullong share; /* low half: the next task; high half: the end */
     pthread_t thread;
     tn_pool *pool;
     int index;
+    char apart[64]; /* lines of the cache are fetched in pairs */
 } worker;
 
 struct tn_pool {
     const tn_allocator *allocator;
     int threads, started;
-    worker *workers;
+    worker *workers; /* [threads], the caller's first */
     pthread_mutex_t lock;
     pthread_cond_t wake;
-    int parked; /* under the lock */
-    atomic_uint job;
-    atomic_bool stop;
     void (*task)(void *context, int64_t index);
     void *context;
-    int64_t tasks;
-    atomic_llong next, pending;
-    atomic_int inside;
+    _Alignas(64) atomic_uint job;
+    atomic_bool stop;
+    _Alignas(64) atomic_int parked;    /* raised under the lock */
+    _Alignas(64) atomic_llong pending; /* tasks that are not done */
 };
 
 static _Thread_local bool in_task;
@@ -43,44 +45,52 @@ static inline void relax(void) {
 #endif
 }
 
-static void work(tn_pool *pool) {
+/* Does what is left of a share; returns how many tasks that was. */
+static int64_t work_share(tn_pool *pool, atomic_ullong *share) {
+    int64_t done = 0;
+    for (;; done++) {
+        unsigned long long at = atomic_load_explicit(share, memory_order_relaxed);
+        if ((uint32_t)at >= at >> 32) break;
+        at = atomic_fetch_add_explicit(share, 1, memory_order_acquire);
+        if ((uint32_t)at >= at >> 32) break;
+        pool->task(pool->context, (int64_t)(uint32_t)at);
+    }
+    return done;
+}
+
+static void work(tn_pool *pool, int index) {
     int64_t done = 0;
     in_task = true;
-    for (;;) {
-        int64_t index = atomic_fetch_add_explicit(&pool->next, 1, memory_order_relaxed);
-        if (index >= pool->tasks) break;
-        pool->task(pool->context, index);
-        done++;
-    }
+    for (int i = 0, at = index; i < pool->threads; i++, at = at + 1 < pool->threads ? at + 1 : 0)
+        done += work_share(pool, &pool->workers[at].share);
     in_task = false;
     if (done) atomic_fetch_sub_explicit(&pool->pending, done, memory_order_acq_rel);
 }
 
+static void park(tn_pool *pool, unsigned seen) {
+    pthread_mutex_lock(&pool->lock);
+    atomic_fetch_add(&pool->parked, 1);
+    while (atomic_load(&pool->job) == seen && !atomic_load(&pool->stop)) pthread_cond_wait(&pool->wake, &pool->lock);
+    atomic_fetch_sub(&pool->parked, 1);
+    pthread_mutex_unlock(&pool->lock);
+}
+
 static void *run_worker(void *argument) {
-    tn_pool *pool = ((worker *)argument)->pool;
-    worker_index = ((worker *)argument)->index;
+    const worker *self = argument;
+    tn_pool *pool = self->pool;
+    worker_index = self->index;
     unsigned seen = 0;
     for (;;) {
         int spins = 0;
         while (atomic_load_explicit(&pool->job, memory_order_acquire) == seen && !atomic_load(&pool->stop)) {
-            if (spins++ < SPIN_ROUNDS) {
+            if (spins++ < SPIN_ROUNDS)
                 relax();
-                continue;
-            }
-            pthread_mutex_lock(&pool->lock);
-            pool->parked++;
-            while (atomic_load(&pool->job) == seen && !atomic_load(&pool->stop))
-                pthread_cond_wait(&pool->wake, &pool->lock);
-            pool->parked--;
-            pthread_mutex_unlock(&pool->lock);
+            else
+                park(pool, seen);
         }
         if (atomic_load(&pool->stop)) return NULL;
-        /* The job may have ended meanwhile; then pending is 0 and the job's fields must not be touched. Entering first
-         * and looking afterwards closes the window, because the caller waits for `inside` to drop. */
-        atomic_fetch_add(&pool->inside, 1);
         seen = atomic_load(&pool->job);
-        if (atomic_load(&pool->pending) > 0) work(pool);
-        atomic_fetch_sub(&pool->inside, 1);
+        work(pool, self->index);
     }
 }
 
@@ -100,8 +110,9 @@ tn_status tn_pool_create(int threads, const tn_allocator *allocator, tn_pool **o
     pthread_mutex_init(&pool->lock, NULL);
     pthread_cond_init(&pool->wake, NULL);
     for (; pool->started < threads - 1; pool->started++) {
-        worker *w = &pool->workers[pool->started];
-        *w = (worker){.pool = pool, .index = pool->started + 1};
+        worker *w = &pool->workers[pool->started + 1];
+        w->pool = pool;
+        w->index = pool->started + 1;
         if (pthread_create(&w->thread, NULL, run_worker, w) != 0) {
             int started = pool->started;
             tn_pool_destroy(pool);
@@ -118,7 +129,7 @@ void tn_pool_destroy(tn_pool *pool) {
     atomic_store(&pool->stop, true);
     pthread_cond_broadcast(&pool->wake);
     pthread_mutex_unlock(&pool->lock);
-    for (int i = 0; i < pool->started; i++) pthread_join(pool->workers[i].thread, NULL);
+    for (int i = 0; i < pool->started; i++) pthread_join(pool->workers[i + 1].thread, NULL);
     pthread_cond_destroy(&pool->wake);
     pthread_mutex_destroy(&pool->lock);
     tn_free(pool->allocator, pool->workers, (size_t)pool->threads * sizeof *pool->workers);
@@ -134,19 +145,23 @@ int tn_pool_threads(const tn_pool *pool) {
 }
 
 void tn_parallel(tn_pool *pool, int64_t tasks, void (*task)(void *context, int64_t index), void *context) {
-    if (!pool || pool->threads == 1 || tasks < 2 || in_task) {
+    if (!pool || pool->threads == 1 || tasks < 2 || tasks > INT32_MAX || in_task) {
         for (int64_t i = 0; i < tasks; i++) task(context, i);
         return;
     }
     pool->task = task;
     pool->context = context;
-    pool->tasks = tasks;
-    atomic_store_explicit(&pool->next, 0, memory_order_relaxed);
-    atomic_store(&pool->pending, tasks);
-    pthread_mutex_lock(&pool->lock);
+    atomic_store_explicit(&pool->pending, tasks, memory_order_relaxed);
+    for (int i = 0; i < pool->threads; i++) {
+        uint64_t from = (uint64_t)(tasks * i / pool->threads), end = (uint64_t)(tasks * (i + 1) / pool->threads);
+        atomic_store_explicit(&pool->workers[i].share, end << 32 | from, memory_order_release);
+    }
     atomic_fetch_add(&pool->job, 1);
-    if (pool->parked) pthread_cond_broadcast(&pool->wake);
-    pthread_mutex_unlock(&pool->lock);
-    work(pool);
-    while (atomic_load(&pool->pending) > 0 || atomic_load(&pool->inside) > 0) relax();
+    if (atomic_load(&pool->parked)) {
+        pthread_mutex_lock(&pool->lock);
+        pthread_cond_broadcast(&pool->wake);
+        pthread_mutex_unlock(&pool->lock);
+    }
+    work(pool, 0);
+    while (atomic_load_explicit(&pool->pending, memory_order_acquire) > 0) relax();
 }

@@ -1,11 +1,14 @@
 /* Winograd convolution F(4x4, 3x3) around the transforms of kernels/winograd.h and the product kernel; see conv.h.
  *
  * Tiles are done in blocks of whole rows of them (or of whole images, where these are small), so that what is
- * transformed stays in the second cache. A block goes through three steps, each split over the threads:
+ * transformed stays in the second cache. A block goes through three steps:
  *
  *   input    V[36][channels][tiles] from the image, a channel a task
  *   product  M[36][outputs][tiles] = U[36][outputs][channels] * V, one of the 36 and some rows a task
  *   output   the block's part of Y from M, an output a task
+ *
+ * Where there are blocks for all threads, each takes blocks of its own, and what is transformed never leaves its cache;
+ * else the steps of a block are split over the threads. No element's sum depends on how tiles are put into blocks.
  *
  * The weights U are transformed when they are packed. When it pays is counted in vectors of multiplications, in which a
  * transform and a float that comes from beyond the second cache have their price as measured: see cost. */
@@ -20,6 +23,7 @@
 #define TRANSFORM_COST 250        /* of a channel or output, for a vector of tiles */
 #define FETCH_COST 0.9            /* of a weight that comes from beyond the second cache */
 #define CACHED_WEIGHTS (256 << 10)
+#define MOST_WASTE 1.5 /* vectors that blocks for all threads may take, to those of one thread's blocks */
 
 struct tn_conv_winograd {
     tn_conv_shape shape;
@@ -29,6 +33,7 @@ struct tn_conv_winograd {
     size_t lanes, tiles, pitch; /* of a block; floats from one row of V or M to the next */
     size_t v_step, m_step;      /* from one of the 36 to the next */
     size_t buffer, v_floats, m_floats;
+    bool apart; /* each thread has blocks, and memory for V and M, of its own */
 };
 
 /* Vectors of tiles, all in all, and how often the weights go by, when blocks have so many rows. */
@@ -37,6 +42,13 @@ static int64_t count_vectors(const tn_conv_shape *s, int64_t rows, int64_t colum
     int64_t along = (s->batch + images - 1) / images, down = rows / height, rest = rows % height;
     *out_blocks = along * (down + (rest > 0));
     return along * (down * ((images * height * columns + lanes - 1) / lanes) + (rest * columns + lanes - 1) / lanes);
+}
+
+/* Of so many vectors of tiles in so many blocks. */
+static double cost_of(const tn_conv_shape *s, double vectors, double blocks) {
+    double terms = TN_WINOGRAD_TERMS * (double)s->channels * (double)s->outputs;
+    double cost = (terms + TRANSFORM_COST * (double)(s->channels + s->outputs)) * vectors;
+    return terms > CACHED_WEIGHTS ? cost + FETCH_COST * terms * blocks : cost;
 }
 
 static bool plan_blocks(tn_conv_winograd *c, const tn_conv_shape *s, int64_t lanes, double *out_cost) {
@@ -55,9 +67,7 @@ static bool plan_blocks(tn_conv_winograd *c, const tn_conv_shape *s, int64_t lan
         c->height = height;
     }
     best = count_vectors(s, c->rows, c->columns, c->images, c->height, lanes, &blocks);
-    double weights = (double)s->channels * (double)s->outputs, terms = TN_WINOGRAD_TERMS * weights;
-    *out_cost = terms * (double)best + TRANSFORM_COST * (double)(s->channels + s->outputs) * (double)best;
-    if (terms > CACHED_WEIGHTS) *out_cost += FETCH_COST * terms * (double)blocks;
+    *out_cost = cost_of(s, (double)best, (double)blocks);
     return true;
 }
 
@@ -69,6 +79,25 @@ static double plain_cost(const tn_conv_shape *s, int64_t lanes) {
     double cost = terms * (double)TN_MIN(by_row, through) * (double)s->batch;
     if (terms > CACHED_WEIGHTS) cost += FETCH_COST * terms * (double)s->batch;
     return cost;
+}
+
+/* Blocks of which each of the threads takes about equally many, no larger than one thread's would be, where that costs
+ * little more than `alone`. */
+static void plan_apart(tn_conv_winograd *c, int64_t threads, int64_t lanes, double alone) {
+    const tn_conv_shape *s = &c->shape;
+    int64_t images = TN_MIN(c->images, TN_MAX(s->batch / threads, 1)), blocks, highest = c->height;
+    double best = MOST_WASTE * alone;
+    for (int64_t height = images > 1 ? c->rows : 1; height <= highest; height++) {
+        count_vectors(s, c->rows, c->columns, images, height, lanes, &blocks);
+        int64_t waves = (blocks + threads - 1) / threads, vectors = (images * height * c->columns + lanes - 1) / lanes;
+        /* Half a vector more for each block: narrow products take longer. */
+        double cost = cost_of(s, (double)vectors + 0.5, 1) * (double)(waves * threads);
+        if (blocks < threads || cost > best) continue;
+        best = cost;
+        c->images = images;
+        c->height = height;
+        c->apart = true;
+    }
 }
 
 bool tn_conv_winograd_fits(const tn_prepare *call, const tn_conv_shape *s) {
@@ -92,6 +121,7 @@ tn_status tn_conv_winograd_prepare(tn_prepare *call, const tn_conv_shape *s, tn_
     c->shape = *s;
     call->kernels->gemm_f32_tile(&rows, &columns, &c->lanes);
     plan_blocks(c, s, (int64_t)c->lanes, &cost);
+    if (call->threads > 1) plan_apart(c, call->threads, (int64_t)c->lanes, cost);
     c->tiles = (size_t)(c->images * c->height * c->columns);
     /* An odd number of cache lines, so that rows do not fall on the same places of the cache. */
     c->pitch = (c->tiles + TN_WINOGRAD_SLACK - 1) / TN_WINOGRAD_SLACK * TN_WINOGRAD_SLACK + TN_WINOGRAD_SLACK;
@@ -101,14 +131,14 @@ tn_status tn_conv_winograd_prepare(tn_prepare *call, const tn_conv_shape *s, tn_
     size_t tile_rows = (size_t)c->height, tile_columns = (size_t)c->columns;
     c->buffer =
         TN_MAX(tn_winograd_input_floats(tile_rows, tile_columns), tn_winograd_output_floats(tile_rows, tile_columns));
-    size_t v, m;
+    size_t v, m, owners = c->apart ? (size_t)call->threads : 1;
     if (!tn_mul_size(c->pitch, channels, &c->v_step) || !tn_add_size(c->v_step, TN_WINOGRAD_SLACK, &c->v_step) ||
         !tn_mul_size(c->v_step, TN_WINOGRAD_TERMS, &v) || !tn_add_size(v, 2 * TN_WINOGRAD_SLACK, &c->v_floats) ||
         !tn_mul_size(c->pitch, outputs, &c->m_step) || !tn_add_size(c->m_step, TN_WINOGRAD_SLACK, &c->m_step) ||
         !tn_mul_size(c->m_step, TN_WINOGRAD_TERMS, &m) || !tn_add_size(m, 2 * TN_WINOGRAD_SLACK, &c->m_floats) ||
-        !tn_scratch_add(&call->scratch, c->v_floats, sizeof(float)) ||
-        !tn_scratch_add(&call->scratch, c->m_floats, sizeof(float)) || !tn_mul_size(c->buffer, sizeof(float), &v) ||
-        !tn_scratch_add(&call->scratch, v, (size_t)call->threads))
+        !tn_mul_size(c->v_floats, sizeof(float), &v) || !tn_scratch_add(&call->scratch, v, owners) ||
+        !tn_mul_size(c->m_floats, sizeof(float), &m) || !tn_scratch_add(&call->scratch, m, owners) ||
+        !tn_mul_size(c->buffer, sizeof(float), &v) || !tn_scratch_add(&call->scratch, v, (size_t)call->threads))
         return tn_fail(TN_E_LIMIT, "an image of %lld channels is too large", (long long)s->channels);
     return TN_OK;
 }
@@ -258,20 +288,38 @@ static void output_task(void *context, int64_t output) {
     }
 }
 
+/* The three steps of block `index`. */
+static void run_block(run_call *r, int64_t index, tn_pool *pool) {
+    const tn_conv_winograd *c = r->c;
+    int64_t down = (c->rows + c->height - 1) / c->height;
+    r->image = index / down * c->images;
+    r->row = index % down * c->height;
+    r->images = TN_MIN(c->images, c->shape.batch - r->image);
+    r->rows = TN_MIN(c->height, c->rows - r->row);
+    tn_parallel(pool, c->shape.channels, input_task, r);
+    tn_parallel(pool, (int64_t)(TN_WINOGRAD_TERMS * product_parts(&c->product)), product_task, r);
+    tn_parallel(pool, c->shape.outputs, output_task, r);
+}
+
+static void block_task(void *context, int64_t index) {
+    run_call own = *(const run_call *)context;
+    size_t thread = (size_t)tn_worker_index();
+    own.v += thread * own.c->v_floats;
+    own.m += thread * own.c->m_floats;
+    run_block(&own, index, NULL);
+}
+
 void tn_conv_winograd_run(const tn_run *call, const tn_conv_winograd *c, const float *x, const float *w, float *y,
                           const tn_epilogue *epilogue) {
     uint8_t *memory = call->scratch;
     run_call r = {.c = c, .kernels = call->kernels, .x = x, .w = w, .y = y, .epilogue = epilogue};
-    r.v = tn_scratch_take(&memory, c->v_floats, sizeof(float));
-    r.m = tn_scratch_take(&memory, c->m_floats, sizeof(float));
+    size_t owners = c->apart ? (size_t)tn_pool_threads(call->pool) : 1;
+    r.v = tn_scratch_take(&memory, c->v_floats * owners, sizeof(float));
+    r.m = tn_scratch_take(&memory, c->m_floats * owners, sizeof(float));
     r.buffers = (float *)(void *)memory;
-    for (r.image = 0; r.image < c->shape.batch; r.image += r.images) {
-        r.images = TN_MIN(c->images, c->shape.batch - r.image);
-        for (r.row = 0; r.row < c->rows; r.row += r.rows) {
-            r.rows = TN_MIN(c->height, c->rows - r.row);
-            tn_parallel(call->pool, c->shape.channels, input_task, &r);
-            tn_parallel(call->pool, (int64_t)(TN_WINOGRAD_TERMS * product_parts(&c->product)), product_task, &r);
-            tn_parallel(call->pool, c->shape.outputs, output_task, &r);
-        }
-    }
+    int64_t along = (c->shape.batch + c->images - 1) / c->images, down = (c->rows + c->height - 1) / c->height;
+    if (c->apart)
+        tn_parallel(call->pool, along * down, block_task, &r);
+    else
+        for (int64_t i = 0; i < along * down; i++) run_block(&r, i, call->pool);
 }

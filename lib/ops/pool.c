@@ -19,6 +19,7 @@ typedef struct state {
     size_t size;                                                    /* of an element */
     int64_t inner_from, inner_to;                                   /* outputs of a row whose windows are whole */
     int64_t before, width; /* of a combined row: elements of padding before it, all elements */
+    size_t row_bytes;      /* of a thread's combined row, in whole lines of the cache, apart from other threads' */
     bool padded;           /* all windows of a row lie inside of its padding */
     struct taps {
         int64_t start, first, last, count; /* see tn_pool_taps and tn_pool_count */
@@ -33,7 +34,7 @@ typedef struct job {
     int64_t *indices;
 } job;
 
-enum { TASK = 16384, MOST_TASKS = 256, POINTERS = 32, PADDING = 64 };
+enum { TASK = 16384, MOST_TASKS = 256, POINTERS = 32, PADDING = 64, LINES = 256 };
 
 static tn_pool_kind kind_of(const tn_node *node) {
     const char *name = node->op->name;
@@ -118,7 +119,7 @@ static tn_status pool_prepare(tn_prepare *call) {
             t->count = tn_pool_count(p, i, o);
         }
     }
-    /* Tasks follow from the shape; each has a row of its own in scratch. */
+    /* Tasks follow from the shape; each thread has a row of its own in scratch. */
     size_t total = p->planes * p->rows, work = (size_t)w->in[last] * 4;
     p->batch = TN_MAX(TN_MAX(TASK / TN_MAX(work, 1), 1), (total + MOST_TASKS - 1) / MOST_TASKS);
     p->tasks = (total + p->batch - 1) / p->batch;
@@ -126,7 +127,8 @@ static tn_status pool_prepare(tn_prepare *call) {
     s->padded = w->pad_begin[last] <= w->in[last] + PADDING && padded <= 2 * (w->in[last] + PADDING);
     s->before = s->padded ? w->pad_begin[last] : 0;
     s->width = s->padded ? TN_MAX(padded, s->before + w->in[last]) : w->in[last];
-    call->scratch = p->tasks * (size_t)s->width * s->size;
+    s->row_bytes = ((size_t)s->width * s->size + LINES - 1) / LINES * LINES;
+    call->scratch = (size_t)call->threads * s->row_bytes;
     int64_t overhang = w->in[last] + w->pad_begin[last] - tn_window_reach(w, last);
     s->inner_from = TN_MIN((w->pad_begin[last] + w->stride[last] - 1) / w->stride[last], w->out[last]);
     s->inner_to = overhang < 0 ? 0 : TN_MIN(overhang / w->stride[last] + 1, w->out[last]);
@@ -217,7 +219,7 @@ static void pool_task(void *context, int64_t index) {
     const state *s = j->s;
     const tn_pooling *p = &s->pooling;
     size_t row = (size_t)index * p->batch, end = TN_MIN(row + p->batch, p->planes * p->rows);
-    char *scratch = j->scratch + (size_t)index * (size_t)s->width * s->size;
+    char *scratch = j->scratch + (size_t)tn_worker_index() * s->row_bytes;
     if (s->whole && !j->indices) {
         float *y = (float *)(void *)j->y + row;
         s->whole(y, (const float *)(const void *)j->x + row * p->in, end - row, p->in);
