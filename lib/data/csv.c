@@ -182,7 +182,7 @@ static tn_status read_record(tn_csv *c) {
     while (!last) TN_TRY(read_field(c, &last));
     for (int i = 0; i < c->count; i++) {
         size_t start = i ? c->ends[i - 1] : 0;
-        c->fields[i] = (tn_string){c->record + start, c->ends[i] - start};
+        c->fields[i] = (tn_string){c->used ? c->record + start : "", c->ends[i] - start};
         TN_TRY(check_text(c, c->fields[i], i));
     }
     if (c->columns && c->count != c->columns)
