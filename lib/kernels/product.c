@@ -6,6 +6,8 @@
 #define A_BLOCK (256u << 10) /* floats of A that a task goes over for each panel of B */
 #define GROUP_FLOATS 4096    /* of the panels that a kernel's call takes: rows of C are written in longer pieces */
 #define TASK_WORK 131072.0   /* multiplications: some microseconds */
+#define ROW_WORK 24576.0     /* the same of one row, which memory bounds */
+#define ROW_PANELS 4         /* of a row's tasks, a multiple: its kernel takes 8 vectors at once */
 #define THREAD_TASKS 4.0     /* tasks of a thread, so that none waits long for the last */
 #define MOST_TASKS 64.0      /* where the number of threads is not told */
 #define DIRECT_USES 2        /* a panel of B that is used at most so often is read where it lies */
@@ -29,14 +31,16 @@ static void plan(tn_product *p, size_t most_rows, size_t k_unit, size_t batch, d
     size_t panel = p->k_block * columns, panels = p->bf16 ? BF16_GROUP / panel : GROUP_FLOATS / panel;
     p->group = TN_MIN(TN_MAX(panels, (size_t)1), (size_t)8) * columns;
 
-    double work = (double)m * (double)n * (double)k / (p->bf16 ? BF16_TASK : TASK_WORK);
+    double work = (double)m * (double)n * (double)k / (p->bf16 ? BF16_TASK : m == 1 ? ROW_WORK : TASK_WORK);
     size_t want = (size_t)TN_MAX(TN_MIN(work, most_tasks / (double)TN_MAX(batch, (size_t)1)), 1.0);
     size_t a_panels = TN_MAX(A_BLOCK / (p->k_block * p->rows), (size_t)4);
     size_t m_tasks = divide_up(p->row_panels, a_panels);
     size_t n_tasks = TN_MIN(p->column_panels, divide_up(want, m_tasks));
     if (m_tasks * n_tasks < want) m_tasks = TN_MIN(p->row_panels, divide_up(want, n_tasks));
     p->m_task = divide_up(p->row_panels, m_tasks) * p->rows;
-    p->n_task = divide_up(p->column_panels, n_tasks) * columns;
+    size_t task_panels = divide_up(p->column_panels, n_tasks);
+    if (m == 1 && n_tasks > 1) task_panels = divide_up(task_panels, ROW_PANELS) * ROW_PANELS;
+    p->n_task = task_panels * columns;
     p->m_tasks = divide_up(m, p->m_task);
     p->panel_uses = p->m_task / p->rows;
     p->n_tasks = divide_up(n, p->n_task);
