@@ -14,6 +14,7 @@
 #include "kernels/depthwise.h"
 #include "kernels/gemm.h"
 #include "kernels/gemm_bf16.h"
+#include "kernels/optimizer.h"
 #include "kernels/winograd.h"
 #include "kernels/recurrent.h"
 

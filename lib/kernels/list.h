@@ -11,3 +11,4 @@
 #include "kernels/quant.inc"
 #include "kernels/qlast.inc"
 #include "kernels/recurrent.inc"
+#include "kernels/optimizer.inc"

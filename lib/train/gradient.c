@@ -86,6 +86,7 @@ static tn_status run_backward(backward *b, int loss, int count, const int *of, i
         return tn_fail(TN_E_SHAPE, "the loss '%s' is %s; expected floats of one element", b->graph->values[loss].name,
                        tn_type_text(text, sizeof text, b->graph, type));
     }
+    int nodes = b->graph->node_count; /* what is added from here on is the backward pass itself */
     b->value_count = b->graph->value_count;
     b->hangs = tn_region_array(b->scratch, (size_t)b->value_count + 1, sizeof *b->hangs);
     b->grad = tn_region_array(b->scratch, (size_t)b->value_count + 1, sizeof *b->grad);
@@ -96,7 +97,7 @@ static tn_status run_backward(backward *b, int loss, int count, const int *of, i
     b->grad[loss] = tn_grad_scalar(&seed, loss, 1);
     if (type->rank > 0) b->grad[loss] = tn_grad_reshape(&seed, b->grad[loss], loss);
     TN_TRY(seed.status);
-    for (int n = b->graph->node_count - 1; n >= 0; n--) TN_TRY(step_back(b, n));
+    for (int n = nodes - 1; n >= 0; n--) TN_TRY(step_back(b, n));
     for (int i = 0; i < count; i++) grads[i] = b->grad[of[i]];
     return TN_OK;
 }

@@ -3,34 +3,43 @@
  *
  * Inputs: rate [] float32, count [] int64 (1 at the first step), factor [] of the gradient, the parameter, its
  * gradient, then its states; outputs: the new parameter and states. Attributes: momentum, nesterov, beta1, beta2, alpha,
- * epsilon, weight_decay, decoupled (decay of the weight itself, as in AdamW), l1. Outputs may lie where inputs do. */
+ * epsilon, weight_decay, decoupled (decay of the weight itself, as in AdamW), l1. All outputs must be wanted. */
 #include <math.h>
 #include "ops/data.h"
 
 typedef enum rule { SGD, ADAM, ADAGRAD, RMSPROP, LION } rule;
+typedef void step_f32 TN_STEP_PARAMETERS(float);
+typedef void step_f64 TN_STEP_PARAMETERS(double);
+
+#define KERNELS(name) offsetof(tn_kernels, step_##name##_f32), offsetof(tn_kernels, step_##name##_f64)
 static const struct {
     const char *name;
     int states;
-} rules[] = {[SGD] = {"SGD", 1},
-             [ADAM] = {"Adam", 2},
-             [ADAGRAD] = {"Adagrad", 1},
-             [RMSPROP] = {"RMSprop", 2},
-             [LION] = {"Lion", 1}};
+    size_t f32, f64; /* where in tn_kernels */
+} rules[] = {
+    [SGD] = {"SGD", 1, KERNELS(sgd)},
+    [ADAM] = {"Adam", 2, KERNELS(adam)},
+    [ADAGRAD] = {"Adagrad", 1, KERNELS(adagrad)},
+    [RMSPROP] = {"RMSprop", 2, KERNELS(rmsprop)},
+    [LION] = {"Lion", 1, KERNELS(lion)},
+};
 
 enum { RATE, COUNT, FACTOR, PARAMETER, GRADIENT, STATE };
 
 typedef struct state {
     rule rule;
-    bool nesterov, decoupled;
-    double momentum, beta1, beta2, alpha, epsilon, decay, l1;
+    bool decoupled;
+    double weight_decay;
+    tn_step_numbers numbers; /* those that all steps share */
+    step_f32 *f32;
+    step_f64 *f64;
 } state;
 
-/* What a task needs to know, in the precision of the parameter. */
 typedef struct job {
     const state *s;
+    tn_step_numbers numbers;
     const tn_tensor *in[STATE + 2];
     tn_tensor *out[3];
-    double rate, factor, count;
     int64_t tasks;
 } job;
 
@@ -43,9 +52,9 @@ static rule rule_of(const tn_op *op) {
 static tn_status infer(tn_infer *call) {
     static const tn_dtype reals[] = {TN_FLOAT32, TN_FLOAT64, TN_UNDEFINED}, longs[] = {TN_INT64, TN_UNDEFINED};
     int states = rules[rule_of(call->node->op)].states;
-    if (call->in_count != STATE + states || call->out_count > 1 + states)
-        return tn_fail(TN_E_FORMAT, "%d inputs and %d outputs; expected %d and at most %d", call->in_count,
-                       call->out_count, STATE + states, 1 + states);
+    if (call->in_count != STATE + states || call->out_count != 1 + states)
+        return tn_fail(TN_E_FORMAT, "%d inputs and %d outputs; expected %d and %d", call->in_count, call->out_count,
+                       STATE + states, 1 + states);
     TN_TRY(tn_infer_dtype(call, COUNT, longs));
     for (int i = RATE; i <= FACTOR; i++) {
         if (i != COUNT) TN_TRY(tn_infer_dtype(call, i, reals));
@@ -69,18 +78,20 @@ static tn_status prepare(tn_prepare *call) {
     state *s = call->state = tn_prepare_alloc(call, sizeof *s);
     if (!s) return TN_E_MEMORY;
     s->rule = rule_of(node->op);
-    s->nesterov = tn_attr_int(node, "nesterov", 0) != 0;
+    s->numbers.nesterov = tn_attr_int(node, "nesterov", 0) != 0;
     s->decoupled = tn_attr_int(node, "decoupled", 0) != 0;
+    memcpy(&s->f32, (const char *)call->kernels + rules[s->rule].f32, sizeof s->f32);
+    memcpy(&s->f64, (const char *)call->kernels + rules[s->rule].f64, sizeof s->f64);
     const struct {
         const char *name;
         double *to, fallback;
-    } numbers[] = {{"momentum", &s->momentum, 0},
-                   {"beta1", &s->beta1, 0.9},
-                   {"beta2", &s->beta2, 0.999},
-                   {"alpha", &s->alpha, 0.99},
-                   {"epsilon", &s->epsilon, 1e-8},
-                   {"weight_decay", &s->decay, 0},
-                   {"l1", &s->l1, 0}};
+    } numbers[] = {{"momentum", &s->numbers.momentum, 0},
+                   {"beta1", &s->numbers.beta1, 0.9},
+                   {"beta2", &s->numbers.beta2, 0.999},
+                   {"alpha", &s->numbers.alpha, 0.99},
+                   {"epsilon", &s->numbers.epsilon, 1e-8},
+                   {"weight_decay", &s->weight_decay, 0},
+                   {"l1", &s->numbers.l1, 0}};
     for (size_t i = 0; i < TN_COUNT(numbers); i++) {
         /* Attributes are float32; the numbers meant are short decimals, as 0.999, which rounding to 7 digits gives back. */
         double x = (double)tn_attr_float(node, numbers[i].name, (float)numbers[i].fallback);
@@ -90,78 +101,49 @@ static tn_status prepare(tn_prepare *call) {
     return TN_OK;
 }
 
-/* One file of loops for float and double: g is the gradient with decay and penalty, x, m and v change in place. */
-#define STEP(type, root)                                                                                               \
+#define RUN(type, kernel)                                                                                              \
     do {                                                                                                               \
-        const type *x = j->in[PARAMETER]->data, *dx = j->in[GRADIENT]->data, *m0 = j->in[STATE]->data;                 \
-        const type *v0 = j->in[STATE + 1] ? j->in[STATE + 1]->data : NULL;                                             \
-        type *y = j->out[0] ? j->out[0]->data : NULL, *m1 = j->out[1] ? j->out[1]->data : NULL;                        \
-        type *v1 = j->out[2] ? j->out[2]->data : NULL;                                                                 \
-        const type rate = (type)j->rate, factor = (type)j->factor, l1 = (type)s->l1, epsilon = (type)s->epsilon;       \
-        const type decay = (type)(s->decoupled ? 0 : s->decay);                                                        \
-        const type keep = s->decoupled ? (type)(1 - j->rate * s->decay) : 1;                                           \
-        const type b1 = (type)s->beta1, c1 = (type)(1 - s->beta1), b2 = (type)s->beta2, c2 = (type)(1 - s->beta2);     \
-        const type mu = (type)s->momentum, a = (type)s->alpha, b = (type)(1 - s->alpha);                               \
-        const type size = (type)(j->rate / (1 - pow(s->beta1, j->count)));                                             \
-        const type root2 = (type)sqrt(1 - pow(s->beta2, j->count));                                                    \
-        for (int64_t i = first; i < last; i++) {                                                                       \
-            type w = x[i] * keep, m = m0[i], v = v0 ? v0[i] : 0;                                                       \
-            type g = dx[i] * factor + decay * x[i] + l1 * (type)((x[i] > 0) - (x[i] < 0));                             \
-            switch (s->rule) {                                                                                         \
-            case SGD:                                                                                                  \
-                m = mu * m + g;                                                                                        \
-                w -= rate * (s->nesterov ? g + mu * m : m);                                                            \
-                break;                                                                                                 \
-            case ADAM:                                                                                                 \
-                m = b1 * m + c1 * g;                                                                                   \
-                v = b2 * v + c2 * g * g;                                                                               \
-                w -= size * (m / (root(v) / root2 + epsilon));                                                         \
-                break;                                                                                                 \
-            case ADAGRAD:                                                                                              \
-                m += g * g;                                                                                            \
-                w -= rate * (g / (root(m) + epsilon));                                                                 \
-                break;                                                                                                 \
-            case RMSPROP:                                                                                              \
-                m = a * m + b * g * g;                                                                                 \
-                v = mu * v + g / (root(m) + epsilon);                                                                  \
-                w -= rate * v;                                                                                         \
-                break;                                                                                                 \
-            case LION: {                                                                                               \
-                type c = b1 * m + c1 * g;                                                                              \
-                w -= rate * (type)((c > 0) - (c < 0));                                                                 \
-                m = b2 * m + c2 * g;                                                                                   \
-                break;                                                                                                 \
-            }                                                                                                          \
-            }                                                                                                          \
-            if (y) y[i] = w;                                                                                           \
-            if (m1) m1[i] = m;                                                                                         \
-            if (v1) v1[i] = v;                                                                                         \
-        }                                                                                                              \
+        const type *in[4] = {0};                                                                                       \
+        type *out[3] = {0};                                                                                            \
+        for (int i = 0; i < 4 && j->in[PARAMETER + i]; i++) in[i] = (const type *)j->in[PARAMETER + i]->data + first;  \
+        for (int i = 0; i < 3 && j->out[i]; i++) out[i] = (type *)j->out[i]->data + first;                             \
+        kernel(&j->numbers, (size_t)(last - first), in[0], in[1], in[2], in[3], out[0], out[1], out[2]);               \
     } while (0)
 
 static void some_elements(void *context, int64_t task) {
     const job *j = context;
-    const state *s = j->s;
     int64_t count = tn_count(j->in[PARAMETER]);
     int64_t first = tn_task_start(count, j->tasks, task), last = tn_task_start(count, j->tasks, task + 1);
     if (j->in[PARAMETER]->dtype == TN_FLOAT64)
-        STEP(double, sqrt);
+        RUN(double, j->s->f64);
     else
-        STEP(float, sqrtf);
+        RUN(float, j->s->f32);
+}
+
+static double scalar(const tn_tensor *t) {
+    return tn_get_double(t->dtype, t->data, 0);
 }
 
 static tn_status run(tn_run *call) {
-    job j = {.s = call->state};
-    const tn_tensor *factor = tn_in(call, FACTOR), *rate = tn_in(call, RATE);
+    const state *s = call->state;
+    job j = {.s = s, .numbers = s->numbers};
+    tn_step_numbers *p = &j.numbers;
     for (int i = 0; i < call->in_count; i++) j.in[i] = tn_in(call, i);
-    for (int i = 0; i < call->out_count; i++) j.out[i] = tn_out(call, i);
-    j.rate = tn_get_double(rate->dtype, rate->data, 0);
-    j.factor = tn_get_double(factor->dtype, factor->data, 0);
-    j.count = (double)*(const int64_t *)tn_in(call, COUNT)->data;
-    if (j.count < 1) return tn_fail(TN_E_INVALID, "input 1 counts %g steps; expected 1 at the first", j.count);
-    int64_t count = tn_count(j.in[PARAMETER]);
-    j.tasks = tn_data_tasks(count, (int64_t)tn_dtype_bytes(j.in[PARAMETER]->dtype, 4));
-    if (count) tn_parallel(call->pool, j.tasks, some_elements, &j);
+    for (int i = 0; i < call->out_count; i++) {
+        j.out[i] = tn_out(call, i);
+        if (!j.out[i]) return tn_fail(TN_E_UNSUPPORTED, "output %d is read by nobody; all of a step's must be", i);
+    }
+    double count = (double)*(const int64_t *)j.in[COUNT]->data;
+    if (count < 1) return tn_fail(TN_E_INVALID, "input 1 counts %g steps; expected 1 at the first", count);
+    p->rate = scalar(j.in[RATE]);
+    p->factor = scalar(j.in[FACTOR]);
+    p->decay = s->decoupled ? 0 : s->weight_decay;
+    p->keep = s->decoupled ? 1 - p->rate * s->weight_decay : 1;
+    p->size = p->rate / (1 - pow(p->beta1, count));
+    p->root2 = sqrt(1 - pow(p->beta2, count));
+    int64_t elements = tn_count(j.in[PARAMETER]);
+    j.tasks = tn_data_tasks(elements, (int64_t)tn_dtype_bytes(j.in[PARAMETER]->dtype, 4));
+    if (elements) tn_parallel(call->pool, j.tasks, some_elements, &j);
     return TN_OK;
 }
 

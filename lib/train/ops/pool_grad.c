@@ -8,13 +8,14 @@
 typedef struct state {
     tn_window window;
     bool average, with_pads;
-    int64_t planes, in_plane, out_plane, taps;
+    int64_t planes, in_plane, out_plane, outer_taps, tasks;
 } state;
 
 typedef struct job {
     const state *s;
     const tn_tensor *dy, *x;
     tn_tensor *dx;
+    int64_t *starts; /* [tasks, outer_taps] */
 } job;
 
 static tn_status infer(tn_infer *call) {
@@ -43,58 +44,82 @@ static tn_status prepare(tn_prepare *call) {
     s->planes = x->dims[0] * x->dims[1];
     s->in_plane = tn_dims_span(x->dims, 2, x->rank);
     s->out_plane = tn_dims_span(call->in[0]->dims, 2, x->rank);
-    s->taps = tn_dims_span(s->window.kernel, 0, s->window.spatial);
+    s->outer_taps = tn_dims_span(s->window.kernel, 0, s->window.spatial - 1);
+    s->tasks = TN_MIN(tn_data_tasks(s->planes, s->in_plane * 8), 256);
+    size_t starts;
+    if (!tn_mul_size((size_t)s->outer_taps, (size_t)s->tasks * sizeof(int64_t), &starts))
+        return tn_fail(TN_E_LIMIT, "a kernel of %lld rows is too large", (long long)s->outer_taps);
+    call->scratch = starts;
     return TN_OK;
 }
 
-/* Elements that a window is divided by: those in the input, or in the input and its pads. */
-static int64_t window_size(const state *s, int64_t at) {
+/* Elements of one axis that a window is divided by: those in the input, or in the input and its pads. */
+static int64_t axis_size(const state *s, int axis, int64_t at) {
     const tn_window *w = &s->window;
+    int64_t from, to, before = s->with_pads ? w->pad_begin[axis] : 0, after = s->with_pads ? w->pad_end[axis] : 0;
+    tn_window_inside(at * w->stride[axis] - w->pad_begin[axis] + before, w->dilation[axis], w->kernel[axis],
+                     w->in[axis] + before + after, &from, &to);
+    return TN_MAX(to - from, 1);
+}
+
+/* The same of all axes but the last, for a row of windows. */
+static int64_t row_size(const state *s, int64_t row) {
     int64_t size = 1;
-    for (int axis = w->spatial - 1; axis >= 0; axis--) {
-        int64_t start = at % w->out[axis] * w->stride[axis] - w->pad_begin[axis], from, to;
-        int64_t before = s->with_pads ? w->pad_begin[axis] : 0, after = s->with_pads ? w->pad_end[axis] : 0;
-        tn_window_inside(start + before, w->dilation[axis], w->kernel[axis], w->in[axis] + before + after, &from, &to);
-        size *= TN_MAX(to - from, 1);
-        at /= w->out[axis];
+    for (int axis = s->window.spatial - 2; axis >= 0; axis--) {
+        size *= axis_size(s, axis, row % s->window.out[axis]);
+        row /= s->window.out[axis];
     }
     return size;
 }
 
+/* Windows in rows along the last axis: which input rows a row of windows meets is found once for it. */
 #define PLANE(type)                                                                                                    \
     do {                                                                                                               \
         const type *dy = (const type *)j->dy->data + plane * s->out_plane;                                             \
         const type *x = (const type *)j->x->data + plane * s->in_plane;                                                \
         type *dx = (type *)j->dx->data + plane * s->in_plane;                                                          \
         for (int64_t i = 0; i < s->in_plane; i++) dx[i] = 0;                                                           \
-        for (int64_t o = 0; o < s->out_plane; o++) {                                                                   \
-            int64_t best = -1;                                                                                         \
-            type share = s->average ? dy[o] / (type)window_size(s, o) : 0;                                             \
-            for (int64_t t = 0; t < s->taps; t++) {                                                                    \
-                int64_t at = tn_window_element(w, o, t);                                                               \
-                if (at < 0) continue;                                                                                  \
-                if (s->average)                                                                                        \
-                    dx[at] += share;                                                                                   \
-                else if (best < 0 || x[at] > x[best])                                                                  \
-                    best = at;                                                                                         \
+        for (int64_t row = 0; row < rows; row++) {                                                                     \
+            int64_t *starts = j->starts + task * s->outer_taps, met = 0, outer = row_size(s, row);                     \
+            for (int64_t t = 0; t < s->outer_taps; t++) {                                                              \
+                int64_t start = tn_window_row(w, row, t);                                                              \
+                if (start >= 0) starts[met++] = start;                                                                 \
             }                                                                                                          \
-            if (best >= 0) dx[best] += dy[o];                                                                          \
+            for (int64_t o = 0; o < w->out[last]; o++, dy++) {                                                         \
+                int64_t at = o * w->stride[last] - w->pad_begin[last], from, to, best = -1;                            \
+                tn_window_inside(at, w->dilation[last], w->kernel[last], w->in[last], &from, &to);                     \
+                type share = s->average ? *dy / (type)(outer * axis_size(s, last, o)) : 0;                             \
+                for (int64_t r = 0; r < met; r++)                                                                      \
+                    for (int64_t k = from; k < to; k++) {                                                              \
+                        int64_t e = starts[r] + at + k * w->dilation[last];                                            \
+                        if (s->average)                                                                                \
+                            dx[e] += share;                                                                            \
+                        else if (best < 0 || x[e] > x[best])                                                           \
+                            best = e;                                                                                  \
+                    }                                                                                                  \
+                if (best >= 0) dx[best] += *dy;                                                                        \
+            }                                                                                                          \
         }                                                                                                              \
     } while (0)
 
-static void one_plane(void *context, int64_t plane) {
+static void some_planes(void *context, int64_t task) {
     const job *j = context;
     const state *s = j->s;
     const tn_window *w = &s->window;
-    if (j->x->dtype == TN_FLOAT64)
-        PLANE(double);
-    else
-        PLANE(float);
+    int last = w->spatial - 1;
+    int64_t rows = w->out[last] ? s->out_plane / w->out[last] : 0;
+    for (int64_t plane = tn_task_start(s->planes, s->tasks, task); plane < tn_task_start(s->planes, s->tasks, task + 1);
+         plane++) {
+        if (j->x->dtype == TN_FLOAT64)
+            PLANE(double);
+        else
+            PLANE(float);
+    }
 }
 
 static tn_status run(tn_run *call) {
-    job j = {call->state, tn_in(call, 0), tn_in(call, 1), tn_out(call, 0)};
-    if (j.dx && tn_count(j.dx)) tn_parallel(call->pool, j.s->planes, one_plane, &j);
+    job j = {call->state, tn_in(call, 0), tn_in(call, 1), tn_out(call, 0), call->scratch};
+    if (j.dx && tn_count(j.dx)) tn_parallel(call->pool, j.s->tasks, some_planes, &j);
     return TN_OK;
 }
 
