@@ -14,6 +14,10 @@ typedef struct call {
 /* store.c */
 void show_version(const call *c, const tn_store_version *v);
 
+/* backup.c: verbs */
+tn_status backup(call *c);
+tn_status restore(call *c);
+
 /* trust.c: verbs */
 tn_status trust(call *c);
 tn_status promote(call *c);

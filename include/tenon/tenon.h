@@ -2,6 +2,7 @@
 #ifndef TENON_TENON_H
 #define TENON_TENON_H
 
+#include <tenon/backup.h>
 #include <tenon/data.h>
 #include <tenon/gate.h>
 #include <tenon/manifest.h>

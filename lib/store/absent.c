@@ -1,5 +1,6 @@
 /* A library without libsodium or jansson has no stores, and says so. */
 #include "base/base.h"
+#include <tenon/backup.h>
 #include <tenon/gate.h>
 #include <tenon/subscription.h>
 
@@ -29,6 +30,11 @@ ABSENT(tn_store_gate, tn_store *store, const char *reference, const char *channe
        tn_gate_report *report, void *context)
 ABSENT(tn_store_promote_through, tn_store *store, const char *reference, const char *channel, const char *keys,
        const char *gate, size_t gate_size, tn_gate_report *report, void *context)
+
+ABSENT(tn_store_backup, tn_store *store, const char *path, const tn_store_backup_options *options,
+       tn_backup_state *out_state)
+ABSENT(tn_backup_verify, const char *path, tn_backup_state *out_state)
+ABSENT(tn_store_restore, const char *store, const char *const *files, size_t count, tn_restore_result *out_result)
 
 ABSENT(tn_subscription_open, const char *store, const char *reference, const tn_subscription_options *options,
        tn_subscription **out_subscription)

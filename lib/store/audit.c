@@ -153,22 +153,17 @@ tn_status tn_audit_each(const tn_store *s, tn_audit_visit *visit, void *context)
 typedef struct history {
     const char *name, *version;
     char *digest;
-    bool removed;
 } history;
 
 static tn_status look(const tn_store_event *event, void *context) {
     history *h = context;
     if (strcmp(event->name, h->name) != 0 || strcmp(event->version, h->version) != 0) return TN_OK;
-    h->removed = strcmp(event->action, "remove") == 0;
     memcpy(h->digest, event->digest, TN_STORE_DIGEST);
     return TN_OK;
 }
 
-tn_status tn_audit_history(const tn_store *s, const char *name, const char *version, char digest[TN_STORE_DIGEST],
-                           bool *out_removed) {
-    history h = {name, version, digest, false};
+tn_status tn_audit_history(const tn_store *s, const char *name, const char *version, char digest[TN_STORE_DIGEST]) {
+    history h = {name, version, digest};
     digest[0] = 0;
-    tn_status status = tn_audit_each(s, look, &h);
-    *out_removed = h.removed;
-    return status;
+    return tn_audit_each(s, look, &h);
 }

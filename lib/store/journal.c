@@ -52,6 +52,24 @@ static tn_status end_staged(const tn_store *s, tn_staged *staged, tn_status stat
     return status;
 }
 
+tn_status tn_stage_begin(const tn_store *s, tn_staged *out) {
+    TN_TRY(open_staged(s, out));
+    tn_status status = tn_digester_create(&out->digester);
+    if (status != TN_OK) tn_staged_drop(s, out);
+    return status;
+}
+
+tn_status tn_stage_add(const tn_store *s, tn_staged *staged, const void *data, size_t size) {
+    tn_digester_add(staged->digester, data, size);
+    return write_staged(s, staged, data, size);
+}
+
+tn_status tn_stage_end(const tn_store *s, tn_staged *staged, tn_status status) {
+    tn_digester_end(staged->digester, staged->digest);
+    staged->digester = NULL;
+    return end_staged(s, staged, status);
+}
+
 tn_status tn_stage_bytes(const tn_store *s, const void *data, size_t size, tn_staged *out) {
     TN_TRY(open_staged(s, out));
     tn_digest_of(data, size, out->digest);

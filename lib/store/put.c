@@ -70,10 +70,9 @@ static tn_status look_for(const tn_store *s, const tn_store_version *v, tn_store
         return TN_OK;
     }
     char digest[TN_STORE_DIGEST];
-    bool removed;
-    TN_TRY(tn_audit_history(s, v->name, v->version, digest, &removed));
-    if (!removed || strcmp(digest, v->digest) == 0) return TN_OK;
-    return tn_fail(TN_E_STATE, "'%s:%s' was removed from the store '%s' and was another model; take a new version",
+    TN_TRY(tn_audit_history(s, v->name, v->version, digest));
+    if (!digest[0] || strcmp(digest, v->digest) == 0) return TN_OK;
+    return tn_fail(TN_E_STATE, "'%s:%s' is no more in the store '%s', and was another model; take a new version",
                    v->name, v->version, s->path);
 }
 

@@ -29,7 +29,7 @@ tn_status tn_store_open_folder(const char *path, tn_store **out_store) {
 
 /* What a power cut may have left of a store that was being made is no hindrance. */
 static tn_status refuse_file(const tn_store *s, const char *name, void *context) {
-    static const char *const ours[] = {"blobs", "journal", "lock", "index.json", "audit.log"};
+    static const char *const ours[] = {"blobs", "journal", "lock", "index.json", "audit.log", "trust"};
     (void)context;
     for (size_t i = 0; i < TN_COUNT(ours); i++)
         if (strcmp(name, ours[i]) == 0) return TN_OK;
@@ -60,16 +60,20 @@ tn_status tn_store_open_lock(tn_store *s) {
     return s->lock >= 0 || errno == EROFS || errno == EACCES ? TN_OK : tn_store_io_error(s, "open", "lock");
 }
 
-/* oci-layout comes last: a folder without it is no store, and may be made one again. */
-static tn_status fill_folder(tn_store *s) {
-    struct stat info;
-    if (fstatat(s->folder, "oci-layout", &info, 0) == 0) return tn_fail(TN_E_STATE, "'%s' is a store already", s->path);
+tn_status tn_store_make_folders(tn_store *s) {
     TN_TRY(tn_store_each_file(s, ".", refuse_file, NULL));
     TN_TRY(make_folder(s, "journal"));
     TN_TRY(make_folder(s, "blobs"));
     TN_TRY(make_folder(s, "blobs/sha256"));
     TN_TRY(tn_store_flush_folder(s, "blobs"));
-    TN_TRY(tn_store_open_lock(s));
+    return tn_store_open_lock(s);
+}
+
+/* oci-layout comes last: a folder without it is no store, and may be made one again. */
+static tn_status fill_folder(tn_store *s) {
+    struct stat info;
+    if (fstatat(s->folder, "oci-layout", &info, 0) == 0) return tn_fail(TN_E_STATE, "'%s' is a store already", s->path);
+    TN_TRY(tn_store_make_folders(s));
     if (fstatat(s->folder, "index.json", &info, 0) != 0)
         TN_TRY(
             write_file(s, "index.json", "{\"manifests\":[],\"mediaType\":\"" TN_OCI_INDEX "\",\"schemaVersion\":2}"));

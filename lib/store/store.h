@@ -39,6 +39,8 @@ struct tn_store {
 tn_status tn_store_open_folder(const char *path, tn_store **out_store); /* no lock yet, nothing checked */
 tn_status tn_store_open_lock(tn_store *s);
 tn_status tn_store_write_layout(const tn_store *s);
+/* What a store has besides its files, in a folder that is no store yet and has nothing else in it. Opens the lock. */
+tn_status tn_store_make_folders(tn_store *s);
 
 /* digest.c: "sha256:" and 64 lower-case digits. */
 typedef struct tn_digester tn_digester;
@@ -66,8 +68,13 @@ typedef struct tn_staged {
     int file;      /* open and locked, so that others see that its writer lives */
     char digest[TN_STORE_DIGEST];
     uint64_t size;
+    tn_digester *digester; /* between begin and end */
 } tn_staged;
 tn_status tn_stage_bytes(const tn_store *s, const void *data, size_t size, tn_staged *out);
+/* Piece by piece. After begin comes end, whose status is `status`, or what fails there; then nothing is staged. */
+tn_status tn_stage_begin(const tn_store *s, tn_staged *out);
+tn_status tn_stage_add(const tn_store *s, tn_staged *staged, const void *data, size_t size);
+tn_status tn_stage_end(const tn_store *s, tn_staged *staged, tn_status status);
 /* Copies an open file from its start; `what` names it in sentences. */
 tn_status tn_stage_file(const tn_store *s, int file, const char *what, tn_staged *out);
 /* With the lock held: to its place among the blobs, unless a sound blob is there. Flush blobs/sha256 afterwards. */
@@ -159,7 +166,6 @@ tn_status tn_audit_append(const tn_store *s, const char *line);
 typedef tn_status tn_audit_visit(const tn_store_event *event, void *context);
 /* Every line in turn, the chain checked. */
 tn_status tn_audit_each(const tn_store *s, tn_audit_visit *visit, void *context);
-/* The manifest that this pair of name and version was first put with, "" if never, and whether it is there no more. */
-tn_status tn_audit_history(const tn_store *s, const char *name, const char *version, char digest[TN_STORE_DIGEST],
-                           bool *out_removed);
+/* The manifest that this pair of name and version was last put with, "" if never. */
+tn_status tn_audit_history(const tn_store *s, const char *name, const char *version, char digest[TN_STORE_DIGEST]);
 #endif

@@ -31,6 +31,21 @@ class Store(unittest.TestCase):
     def asked(self, verb, *words, code=0):
         return json.loads(self.tenon(verb, self.store, *words, "--json", code=code))
 
+    def test_backups_are_chained_and_restored_to_any_of_them(self):
+        full, later, new = self.folder / "full.tnb", self.folder / "later.tnb", self.folder / "new"
+        self.tenon("put", self.store, self.files[1], "backup:0.1.0")
+        self.assertEqual(self.asked("backup", full)["number"], 0)
+        before = self.asked("list")["versions"]
+        self.tenon("put", self.store, self.files[0], "backup:1.0.0")
+        told = self.asked("backup", later, "--since", full, "--compress")
+        self.assertEqual((told["number"], told["blobs"]), (1, 3))
+        self.tenon("restore", new, later, code=1)
+        self.tenon("restore", new, full, later)
+        self.assertIn("backup:1.0.0", self.tenon("list", new))
+        self.tenon("verify", new)
+        self.tenon("restore", self.store, full)
+        self.assertEqual(self.asked("list")["versions"], before)
+
     def test_a_gate_refuses_what_does_not_show_what_it_asks_for(self):
         model, gate, keys = self.folder / "valve.tenon", self.folder / "gate.yaml", self.folder / "keys"
         source, manifest = ROOT / "tests/golden/v1.1-self-test.tenon", self.folder / "press.yaml"

@@ -145,6 +145,30 @@ static void store_that_lags_by_roots(const char *path) {
     assert_ok(tn_store_promote(s, "press:1.1.0", "stable", at("keys")));
     tn_store_close(s);
 }
+static tn_status back_up(const char *path, const char *file, const char *since) {
+    tn_store *s;
+    TN_TRY(tn_store_open(path, &s));
+    tn_store_backup_options o = {.struct_size = sizeof o, .since = since};
+    tn_status status = tn_store_backup(s, file, &o, NULL);
+    tn_store_close(s);
+    return status;
+}
+/* In "full" it trusts and has both versions; it has lost one since. */
+static void backed_up_store(const char *path) {
+    trusting_store(path);
+    assert_ok(back_up(path, at("full"), NULL));
+    assert_ok(remove_version(path, "press:1.1.0"));
+    assert_ok(collect(path));
+}
+static void backup_of_another(const char *path) {
+    trusting_store(at("mirror"));
+    assert_ok(back_up(at("mirror"), at("full"), NULL));
+    assert_int_equal(tree_remove(at("mirror")), 0);
+    (void)path;
+}
+static tn_status restore(const char *path) {
+    return tn_store_restore(path, (const char *[]){at("full")}, 1, NULL);
+}
 static tn_status promote_second(const char *path) {
     return promote(path, "press:1.1.0");
 }
@@ -188,6 +212,8 @@ static const struct change {
     {"promote", trusting_store, promote_second, true, false, FEWER},
     {"update of trust", store_that_lags_behind, update_trust, true, false, FEWER},
     {"update of trust by roots", store_that_lags_by_roots, update_trust, true, true, FEWER},
+    {"restore into a store", backed_up_store, restore, true, false, FEWER},
+    {"restore into a folder", backup_of_another, restore, false, false, FEWER},
 };
 
 /* " #2 press@stable:1.0.0 rr": the timestamp's version, where the channel is, and as many r as the root's version. */

@@ -1,0 +1,43 @@
+/* tenon store backup, restore. */
+#include "store.h"
+
+tn_status backup(call *c) {
+    tn_store_backup_options o = {.struct_size = sizeof o, .since = c->s->since, .compress = c->s->compress};
+    tn_backup_state b = {.struct_size = sizeof b};
+    progress(c->s, "backing up %s", c->folder);
+    tn_status status = tn_store_backup(c->store, c->first, &o, &b);
+    progress(c->s, NULL);
+    if (status != TN_OK) return status;
+    if (!c->j) {
+        printf("%s: number %d of its chain, %d parts, %d of them blobs, %llu bytes\n", c->first, b.number + 1, b.parts,
+               b.blobs, (unsigned long long)b.bytes);
+        return TN_OK;
+    }
+    emit_text(c->j, "file", c->first);
+    emit_int(c->j, "number", b.number);
+    emit_text(c->j, "digest", b.digest);
+    emit_text(c->j, "previous", b.previous[0] ? b.previous : NULL);
+    emit_text(c->j, "created", b.created);
+    emit_int(c->j, "parts", b.parts);
+    emit_int(c->j, "blobs", b.blobs);
+    emit_int(c->j, "bytes", (int64_t)b.bytes);
+    return TN_OK;
+}
+
+tn_status restore(call *c) {
+    const words *o = &c->s->operands;
+    tn_restore_result r = {.struct_size = sizeof r};
+    progress(c->s, "restoring %s", c->folder);
+    tn_status status = tn_store_restore(c->folder, o->items + 2, o->count - 2, &r);
+    progress(c->s, NULL);
+    if (status != TN_OK) return status;
+    if (!c->j) {
+        printf("%s has %d versions; %d blobs came back; what is trusted %s\n", c->folder, r.versions, r.blobs,
+               r.trust ? "came from the backup: update it" : "stays as it was");
+        return TN_OK;
+    }
+    emit_int(c->j, "versions", r.versions);
+    emit_int(c->j, "blobs", r.blobs);
+    emit_bool(c->j, "trust", r.trust);
+    return TN_OK;
+}
