@@ -3,7 +3,7 @@
 # begin with their highest byte. The foreign libraries come from Debian's packages, which are unpacked under build/, so that
 # the system stays as it is.
 #
-#     cross.sh [aarch64|s390x]...       both by default
+#     cross.sh [aarch64|s390x]...       both by default; CROSS_TARGET=lib only builds the library
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -25,7 +25,7 @@ run() {
     fi
     libraries=$root/usr/lib/$machine-linux-gnu system=$root/lib/$machine-linux-gnu
     export TEST_WRAPPER="qemu-$machine -L /usr/$machine-linux-gnu -E LD_LIBRARY_PATH=$libraries:$system"
-    make --no-print-directory -j"$(nproc)" unit BUILD="build/$machine" CC="$machine-linux-gnu-gcc" \
+    make --no-print-directory -j"$(nproc)" "${CROSS_TARGET:-unit}" BUILD="build/$machine" CC="$machine-linux-gnu-gcc" \
         AR="$machine-linux-gnu-ar" $options WITH_OPENBLAS=0 WITH_JPEG=0 WITH_JPEG2000=0 WITH_WEBP=0 WITH_SODIUM=0 \
         WITH_JANSSON=0 CFLAGS="-I$root/usr/include -I$root/usr/include/$machine-linux-gnu" \
         LDFLAGS="-L$libraries -L$system"

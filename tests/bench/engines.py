@@ -264,6 +264,20 @@ ENGINES = {"tenon": Tenon, "onnxruntime": OnnxRuntime, "openvino": OpenVino, "mn
 TITLES = {"tenon": "Tenon", "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO", "mnn": "MNN"}
 
 
+def right(outputs, expected, tolerance):
+    """Engines that cannot run an operator do not all say so: their results do."""
+    for k, (name, want) in enumerate(expected.items()):
+        found = outputs.get(name, outputs.get(k))
+        if want.dtype.kind != "f" or found is None:
+            continue
+        if found.size != want.size:
+            return False
+        far = np.abs(found.astype(np.float32).ravel() - want.astype(np.float32).ravel())
+        if (far > tolerance * max(np.abs(want).max(), 1e-3)).mean() > 0.001:
+            return False
+    return any(name in outputs or k in outputs for k, name in enumerate(expected))
+
+
 def version(name):
     if name == "tenon":
         import tenon

@@ -21,7 +21,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from engines import ENGINES
+from engines import ENGINES, right
 
 WARM = pathlib.Path("build/models/bench/warm")
 
@@ -42,20 +42,6 @@ def memory(what):
         if line.startswith(what):
             return int(line.split()[1]) * 1024
     return 0
-
-
-def right(outputs, expected, tolerance):
-    """Engines that cannot run an operator do not all say so: their results do."""
-    for k, (name, want) in enumerate(expected.items()):
-        found = outputs.get(name, outputs.get(k))
-        if want.dtype.kind != "f" or found is None:
-            continue
-        if found.size != want.size:
-            return False
-        far = np.abs(found.astype(np.float32).ravel() - want.astype(np.float32).ravel())
-        if (far > tolerance * max(np.abs(want).max(), 1e-3)).mean() > 0.001:
-            return False
-    return any(name in outputs or k in outputs for k, name in enumerate(expected))
 
 
 def run_for(engine, seconds):
