@@ -204,6 +204,7 @@ class Mnn:
     @staticmethod
     def converted(path):
         """The model in MNN's own format, made once, beside the file. None: it cannot be."""
+        path = os.path.abspath(path)
         made = pathlib.Path(path + ".mnn")
         if not made.exists():
             # The converter itself: the command around it installs packages and reports to its makers.
@@ -211,7 +212,8 @@ class Mnn:
             words = ["-f", "ONNX", "--modelFile", path, "--MNNModel", part, "--bizCode", "bench", "--useOriginRNNImpl"]
             try:
                 words = [sys.executable, "-c", program, *words]
-                done = subprocess.run(words, capture_output=True, timeout=300).returncode == 0
+                where = os.path.dirname(path)  # it leaves a file of its own where it runs
+                done = subprocess.run(words, capture_output=True, timeout=300, cwd=where).returncode == 0
             except subprocess.TimeoutExpired:
                 done = False
             if done and os.path.exists(part):
