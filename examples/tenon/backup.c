@@ -1,4 +1,4 @@
-/* tenon store backup, restore. */
+/* tenon store backup, restore, upgrade. */
 #include "store.h"
 
 tn_status backup(call *c) {
@@ -39,5 +39,27 @@ tn_status restore(call *c) {
     emit_int(c->j, "versions", r.versions);
     emit_int(c->j, "blobs", r.blobs);
     emit_bool(c->j, "trust", r.trust);
+    return TN_OK;
+}
+
+tn_status upgrade(call *c) {
+    tn_upgrade_options o = {.struct_size = sizeof o,
+                            .parameters = c->s->parameters,
+                            .structure = c->s->structure,
+                            .version = c->s->version,
+                            .backup = c->s->backup};
+    tn_upgrade_result r = {.struct_size = sizeof r};
+    tn_status status = tn_upgrade(c->store, c->first, &o, &r);
+    if (status != TN_OK) return status;
+    show_version(c, &r.after);
+    if (!c->j) {
+        printf("made of %s: %d weights carried over, %d of the file's own, %d cases in its self-test\n",
+               r.before.version, r.carried, r.own, r.test_cases);
+        return TN_OK;
+    }
+    emit_text(c->j, "made_of", r.before.version);
+    emit_int(c->j, "carried", r.carried);
+    emit_int(c->j, "own", r.own);
+    emit_int(c->j, "test_cases", r.test_cases);
     return TN_OK;
 }

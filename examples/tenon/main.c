@@ -38,6 +38,7 @@ const command commands[] = {
      "tenon store backup FOLDER FILE         all of it in one file; --since EARLIER: what came since; --compress\n"
      "tenon store restore FOLDER FILE...     a backup, and those since it as far as wanted; into a store or a new "
      "folder\n"
+     "tenon store upgrade FOLDER REFERENCE   its next version: --parameters FILE or --structure FILE; --backup FILE\n"
      "tenon store trust FOLDER               what is trusted, and until when\n"
      "tenon store trust FOLDER init KEYS     new keys, and metadata signed with them\n"
      "tenon store trust FOLDER accept ROOT   trust a root that came on a safe way\n"

@@ -16,5 +16,6 @@
 #include <tenon/subscription.h>
 #include <tenon/train.h>
 #include <tenon/trust.h>
+#include <tenon/upgrade.h>
 
 #endif

@@ -3,6 +3,7 @@
 #include <tenon/backup.h>
 #include <tenon/gate.h>
 #include <tenon/subscription.h>
+#include <tenon/upgrade.h>
 
 #define ABSENT(name, ...)                                                                                              \
     tn_status name(__VA_ARGS__) {                                                                                      \
@@ -35,6 +36,8 @@ ABSENT(tn_store_backup, tn_store *store, const char *path, const tn_store_backup
        tn_backup_state *out_state)
 ABSENT(tn_backup_verify, const char *path, tn_backup_state *out_state)
 ABSENT(tn_store_restore, const char *store, const char *const *files, size_t count, tn_restore_result *out_result)
+ABSENT(tn_upgrade, tn_store *store, const char *reference, const tn_upgrade_options *options,
+       tn_upgrade_result *out_result)
 
 ABSENT(tn_subscription_open, const char *store, const char *reference, const tn_subscription_options *options,
        tn_subscription **out_subscription)

@@ -46,6 +46,18 @@ class Store(unittest.TestCase):
         self.tenon("restore", self.store, full)
         self.assertEqual(self.asked("list")["versions"], before)
 
+    def test_an_upgrade_makes_the_next_version(self):
+        source, model = ROOT / "tests/golden/v1.1-self-test.tenon", self.folder / "same.onnx"
+        subprocess.run([COMMAND, "convert", source, model], check=True)
+        self.tenon("put", self.store, source, "golden:1.0.0")
+        told = self.asked("upgrade", "golden", "--parameters", model, "--backup", self.folder / "before.tnb")
+        self.assertEqual((told["version"], told["made_of"], told["test_cases"]), ("1.0.1", "1.0.0", 2))
+        self.assertGreater(told["carried"], 1)
+        self.assertIn("golden:1.1.0", self.tenon("upgrade", self.store, "golden", "--structure", model))
+        self.assertIn("either new parameters or a new structure", self.tenon("upgrade", self.store, "golden", code=1))
+        self.tenon("restore", self.folder / "old", self.folder / "before.tnb")
+        self.tenon("find", self.folder / "old", "golden:1.1.0", code=1)
+
     def test_a_gate_refuses_what_does_not_show_what_it_asks_for(self):
         model, gate, keys = self.folder / "valve.tenon", self.folder / "gate.yaml", self.folder / "keys"
         source, manifest = ROOT / "tests/golden/v1.1-self-test.tenon", self.folder / "press.yaml"

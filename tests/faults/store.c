@@ -169,6 +169,36 @@ static void backup_of_another(const char *path) {
 static tn_status restore(const char *path) {
     return tn_store_restore(path, (const char *[]){at("full")}, 1, NULL);
 }
+/* y = x w, of `n` in both elements of w. */
+static void write_model(const char *file, float n) {
+    float values[] = {n, n};
+    tn_graph *g;
+    tn_tensor *w;
+    int x, wv, y;
+    assert_ok(tn_graph_create(NULL, &g));
+    assert_ok(tn_graph_input(g, "x", TN_FLOAT32, 1, (int64_t[]){2}, &x));
+    assert_ok(tn_tensor_wrap(TN_FLOAT32, 1, (int64_t[]){2}, NULL, values, sizeof values, &w));
+    assert_ok(tn_graph_constant(g, "w", w, &wv));
+    tn_tensor_destroy(w);
+    assert_ok(tn_graph_node(g, "Mul", "product", 2, (int[]){x, wv}, 1, &y, NULL));
+    assert_ok(tn_graph_output(g, y, "y"));
+    assert_ok(tn_graph_save_onnx(g, file, NULL));
+    tn_graph_destroy(g);
+}
+static void store_of_a_model(const char *path) {
+    empty_store(path);
+    write_model(at("model.onnx"), 1);
+    write_model(at("better.onnx"), 2);
+    assert_ok(put(path, "1.0.0", "model.onnx"));
+}
+static tn_status upgrade(const char *path) {
+    tn_store *s;
+    TN_TRY(tn_store_open(path, &s));
+    tn_upgrade_options o = {.struct_size = sizeof o, .parameters = at("better.onnx")};
+    tn_status status = tn_upgrade(s, "press:1.0.0", &o, NULL);
+    tn_store_close(s);
+    return status;
+}
 static tn_status promote_second(const char *path) {
     return promote(path, "press:1.1.0");
 }
@@ -212,6 +242,7 @@ static const struct change {
     {"promote", trusting_store, promote_second, true, false, FEWER},
     {"update of trust", store_that_lags_behind, update_trust, true, false, FEWER},
     {"update of trust by roots", store_that_lags_by_roots, update_trust, true, true, FEWER},
+    {"upgrade", store_of_a_model, upgrade, true, false, FEWER},
     {"restore into a store", backed_up_store, restore, true, false, FEWER},
     {"restore into a folder", backup_of_another, restore, false, false, FEWER},
 };
