@@ -11,11 +11,14 @@ Models are immutable and may be shared by threads; each thread that is to run in
     tenon.convert("press.onnx", "press.tenon", manifest={"name": "press", "version": "1.0.0"})
     tenon.load("press.tenon").manifest["inputs"]
 
+    tenon.Store.create("models").put("press.tenon", "press", "1.0.0")  # versions, channels, backups
+
 Inputs that are C-contiguous arrays are not copied. Failures raise tenon.Error, in subclasses that are also the built-in
 exceptions of their kind (tenon.ShapeError is a ValueError). The GIL is free while the library works.
 """
 from . import metrics
 from ._library import (
+    CheckFailed,
     DataTypeError,
     Error,
     FormatError,
@@ -32,11 +35,15 @@ from ._library import (
     lib as _lib,
 )
 from ._files import convert, parse_manifest
+from ._store import Backup, Channel, Restored, Store, Version
 from ._model import Memory, Model, NodeTime, Session, ValueInfo, cpu_levels, load, load_bytes
 
 __version__ = _lib.tn_version().decode()
 
 __all__ = [
+    "Backup",
+    "Channel",
+    "CheckFailed",
     "DataTypeError",
     "Error",
     "FormatError",
@@ -50,11 +57,14 @@ __all__ = [
     "NodeTime",
     "NotFound",
     "OutOfMemory",
+    "Restored",
     "Session",
     "ShapeError",
     "StateError",
+    "Store",
     "Unsupported",
     "ValueInfo",
+    "Version",
     "convert",
     "cpu_levels",
     "load",

@@ -297,17 +297,26 @@ def _load() -> ctypes.CDLL:
     if not candidates:
         raise ImportError("libtenon is not there; build it (make), install it, or name it in TENON_LIBRARY")
     library = ctypes.CDLL(candidates[0])
-    for name, (result, arguments) in _FUNCTIONS.items():
+    _declare(library, _FUNCTIONS)
+    return library
+
+
+def _declare(library: ctypes.CDLL, functions) -> None:
+    for name, (result, arguments) in functions.items():
         function = getattr(library, name)
         function.argtypes = arguments
         if result is None:
             function.restype, function.errcheck = c_int, _check
         else:
             function.restype = None if result is type(None) else result
-    return library
 
 
 lib = _load()
+
+
+def declare(functions) -> None:
+    """More functions of the library, as rows of _FUNCTIONS."""
+    _declare(lib, functions)
 
 
 class Handle:

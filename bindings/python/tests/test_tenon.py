@@ -14,7 +14,7 @@ import onnx
 from onnx import TensorProto, helper
 
 import tenon
-from tenon import _library
+from tenon import _library, _store
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -299,6 +299,12 @@ class Interface(unittest.TestCase):
             "tn_curve_point": _library.CurvePoint,
             "tn_model_file_options": _library.FileOptions,
             "tn_onnx_options": _library.OnnxOptions,
+            "tn_store_version": _store.VersionStruct,
+            "tn_store_put_options": _store.PutOptions,
+            "tn_store_channel_info": _store.ChannelStruct,
+            "tn_store_backup_options": _store.BackupOptions,
+            "tn_backup_state": _store.BackupStruct,
+            "tn_restore_result": _store.RestoreStruct,
         }
         with tempfile.TemporaryDirectory() as folder:
             source, program = Path(folder) / "sizes.c", Path(folder) / "sizes"
