@@ -1,4 +1,4 @@
-/* tenon store backup, restore, upgrade. */
+/* tenon store backup, restore, upgrade, diff. */
 #include "store.h"
 
 tn_status backup(call *c) {
@@ -62,4 +62,28 @@ tn_status upgrade(call *c) {
     emit_int(c->j, "own", r.own);
     emit_int(c->j, "test_cases", r.test_cases);
     return TN_OK;
+}
+
+static void show_difference(void *context, const tn_diff_row *row) {
+    const call *c = context;
+    if (!c->j) {
+        printf("%-9s  %s: %s -> %s\n", row->what, row->name, row->before ? row->before : "none",
+               row->after ? row->after : "none");
+        return;
+    }
+    emit_object(c->j, NULL);
+    emit_text(c->j, "what", row->what);
+    emit_text(c->j, "name", row->name);
+    emit_text(c->j, "before", row->before);
+    emit_text(c->j, "after", row->after);
+    emit_end(c->j);
+}
+
+tn_status diff(call *c) {
+    int count = 0;
+    if (c->j) emit_array(c->j, "differences");
+    tn_status status = tn_store_diff(c->store, c->first, c->second, show_difference, c, &count);
+    if (c->j) emit_end(c->j);
+    if (status == TN_OK && !count && !c->j) printf("no difference in structure, parameters or metrics\n");
+    return status;
 }

@@ -31,6 +31,7 @@ const command commands[] = {
      "tenon store find FOLDER REFERENCE      which version that is\n"
      "tenon store list FOLDER                all versions\n"
      "tenon store log FOLDER                 who changed what, and when\n"
+     "tenon store diff FOLDER REFERENCE REFERENCE  what changed in structure, parameters and metrics\n"
      "tenon store remove FOLDER REFERENCE    it is no version any more\n"
      "tenon store collect FOLDER             free what no version needs\n"
      "tenon store verify FOLDER              read and check every byte; the exit code is 0 if all is whole\n"

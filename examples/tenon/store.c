@@ -142,23 +142,12 @@ static const struct verb {
     bool opens;
     tn_status (*run)(call *c);
 } verbs[] = {
-    {"create", 0, 0, false, create},
-    {"put", 2, 2, true, put},
-    {"get", 2, 2, true, get},
-    {"find", 1, 1, true, find},
-    {"list", 0, 0, true, list},
-    {"remove", 1, 1, true, take_out},
-    {"log", 0, 0, true, audit},
-    {"collect", 0, 0, true, collect},
-    {"verify", 0, 0, true, verify},
-    {"repair", 0, 1, false, repair},
-    {"trust", 0, 3, true, trust},
-    {"promote", 3, 3, true, promote},
-    {"channel", 0, 1, true, channel},
-    {"gate", 2, 2, true, gate},
-    {"backup", 1, 1, true, backup},
-    {"upgrade", 1, 1, true, upgrade},
-    {"restore", 1, 1000, false, restore},
+    {"create", 0, 0, false, create},  {"put", 2, 2, true, put},         {"get", 2, 2, true, get},
+    {"find", 1, 1, true, find},       {"list", 0, 0, true, list},       {"remove", 1, 1, true, take_out},
+    {"log", 0, 0, true, audit},       {"collect", 0, 0, true, collect}, {"verify", 0, 0, true, verify},
+    {"repair", 0, 1, false, repair},  {"trust", 0, 3, true, trust},     {"promote", 3, 3, true, promote},
+    {"channel", 0, 1, true, channel}, {"gate", 2, 2, true, gate},       {"backup", 1, 1, true, backup},
+    {"upgrade", 1, 1, true, upgrade}, {"diff", 2, 2, true, diff},       {"restore", 1, 1000, false, restore},
 };
 
 static int run_verb(const struct verb *verb, call *c) {

@@ -18,6 +18,7 @@ void show_version(const call *c, const tn_store_version *v);
 tn_status backup(call *c);
 tn_status restore(call *c);
 tn_status upgrade(call *c);
+tn_status diff(call *c);
 
 /* trust.c: verbs */
 tn_status trust(call *c);

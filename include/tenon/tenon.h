@@ -4,6 +4,7 @@
 
 #include <tenon/backup.h>
 #include <tenon/data.h>
+#include <tenon/diff.h>
 #include <tenon/gate.h>
 #include <tenon/manifest.h>
 #include <tenon/metrics.h>

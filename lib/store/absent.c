@@ -1,6 +1,7 @@
 /* A library without libsodium or jansson has no stores, and says so. */
 #include "base/base.h"
 #include <tenon/backup.h>
+#include <tenon/diff.h>
 #include <tenon/gate.h>
 #include <tenon/subscription.h>
 #include <tenon/upgrade.h>
@@ -38,6 +39,8 @@ ABSENT(tn_backup_verify, const char *path, tn_backup_state *out_state)
 ABSENT(tn_store_restore, const char *store, const char *const *files, size_t count, tn_restore_result *out_result)
 ABSENT(tn_upgrade, tn_store *store, const char *reference, const tn_upgrade_options *options,
        tn_upgrade_result *out_result)
+ABSENT(tn_store_diff, tn_store *store, const char *before, const char *after,
+       void (*report)(void *context, const tn_diff_row *row), void *context, int *out_count)
 
 ABSENT(tn_subscription_open, const char *store, const char *reference, const tn_subscription_options *options,
        tn_subscription **out_subscription)

@@ -53,6 +53,7 @@ class Store(unittest.TestCase):
         told = self.asked("upgrade", "golden", "--parameters", model, "--backup", self.folder / "before.tnb")
         self.assertEqual((told["version"], told["made_of"], told["test_cases"]), ("1.0.1", "1.0.0", 2))
         self.assertGreater(told["carried"], 1)
+        self.assertEqual(self.asked("diff", "golden:1.0.0", "golden:1.0.1")["differences"], [])
         self.assertIn("golden:1.1.0", self.tenon("upgrade", self.store, "golden", "--structure", model))
         self.assertIn("either new parameters or a new structure", self.tenon("upgrade", self.store, "golden", code=1))
         self.tenon("restore", self.folder / "old", self.folder / "before.tnb")

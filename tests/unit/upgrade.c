@@ -167,6 +167,37 @@ static void a_new_structure_takes_the_weights_that_it_has_in_common(void **state
     assert_string_equal(r.after.version, "3.0.0-rc.1");
 }
 
+typedef struct listing {
+    char text[1000];
+} listing;
+static void list_row(void *context, const tn_diff_row *row) {
+    char *text = ((listing *)context)->text;
+    size_t used = strlen(text);
+    snprintf(text + used, sizeof(listing) - used, "%s %s: %s -> %s\n", row->what, row->name,
+             row->before ? row->before : "-", row->after ? row->after : "-");
+}
+
+static void differences_are_those_of_structure_parameters_and_metrics(void **state) {
+    (void)state;
+    listing l = {""};
+    int count = -1;
+    assert_ok(tn_store_diff(store, "press", "press:1.0.0", list_row, &l, &count));
+    assert_int_equal(count, 0);
+    save(graph_of(2, 3, true, "b"), "new.onnx");
+    tn_store_put_options put = {.struct_size = sizeof put, .name = "press", .version = "2.0.0"};
+    assert_ok(tn_store_put(store, at("new.onnx"), &put, NULL));
+    assert_ok(tn_store_diff(store, "press:1.0.0", "press:2.0.0", list_row, &l, &count));
+    assert_string_equal(l.text, "operator Mul: 1 -> 2\n"
+                                "parameter b: float32[2] -> float32[2], 2 off\n"
+                                "parameter c: - -> float32[2]\n"
+                                "metric recall of a: 0.9 -> -\n");
+    assert_int_equal(count, 4);
+    l.text[0] = 0;
+    assert_ok(tn_store_diff(store, "press:2.0.0", "press:1.0.0", list_row, &l, NULL));
+    assert_non_null(strstr(l.text, "parameter c: float32[2] -> -\n"));
+    assert_int_equal(tn_store_diff(store, "press", "press:9.0.0", list_row, &l, NULL), TN_E_NOT_FOUND);
+}
+
 static void what_does_not_fit_leaves_the_store_as_it_was(void **state) {
     (void)state;
     save(graph_of(5, 7, false, "bias"), "names.onnx");
@@ -211,6 +242,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(new_parameters_make_the_next_patch),
         TEST(a_new_structure_takes_the_weights_that_it_has_in_common),
+        TEST(differences_are_those_of_structure_parameters_and_metrics),
         TEST(what_does_not_fit_leaves_the_store_as_it_was),
     };
     tn_manifest *manifest = NULL;
