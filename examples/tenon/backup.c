@@ -46,6 +46,7 @@ tn_status upgrade(call *c) {
     tn_upgrade_options o = {.struct_size = sizeof o,
                             .parameters = c->s->parameters,
                             .structure = c->s->structure,
+                            .module = c->s->module,
                             .version = c->s->version,
                             .backup = c->s->backup};
     tn_upgrade_result r = {.struct_size = sizeof r};
@@ -53,13 +54,16 @@ tn_status upgrade(call *c) {
     if (status != TN_OK) return status;
     show_version(c, &r.after);
     if (!c->j) {
-        printf("made of %s: %d weights carried over, %d of the file's own, %d cases in its self-test\n",
-               r.before.version, r.carried, r.own, r.test_cases);
+        printf("made of %s: %d weights carried over, %d of the file's own, %d nodes added and %d gone, %d cases in its "
+               "self-test\n",
+               r.before.version, r.carried, r.own, r.nodes_added, r.nodes_gone, r.test_cases);
         return TN_OK;
     }
     emit_text(c->j, "made_of", r.before.version);
     emit_int(c->j, "carried", r.carried);
     emit_int(c->j, "own", r.own);
+    emit_int(c->j, "nodes_added", r.nodes_added);
+    emit_int(c->j, "nodes_gone", r.nodes_gone);
     emit_int(c->j, "test_cases", r.test_cases);
     return TN_OK;
 }

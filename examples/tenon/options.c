@@ -61,6 +61,8 @@ static const row rows[] = {
     {"--parameters", "FILE", TEXT, AT(parameters), STORE, "upgrade: a model with the new weights", 0},
     {"--structure", "FILE", TEXT, AT(structure), STORE,
      "upgrade: a model of a new structure, which takes the old weights", 0},
+    {"--module", "FILE", TEXT, AT(module), STORE,
+     "upgrade: a model that replaces what is between the values of its inputs' and outputs' names", 0},
     {"--version", "VERSION", TEXT, AT(version), STORE, "upgrade: of the new one (default: the next)", 0},
     {"--backup", "FILE", TEXT, AT(backup), STORE, "upgrade: back up the store first", 0},
     {"--gate", "FILE", TEXT, AT(gate), STORE, "promote, gate: what the version must show first, as YAML", 0},

@@ -7,6 +7,13 @@
  *     tn_upgrade_options n = {sizeof n, .structure = "deeper.onnx"};
  *     tn_upgrade(s, "press", &n, NULL);
  *
+ *     // a part of it, between named values, replaced by another model
+ *     tn_upgrade_options m = {sizeof m, .module = "new-head.onnx"};
+ *     tn_upgrade(s, "press", &m, NULL);
+ *
+ * A module's inputs and outputs have the names of values of the model, which they stand for: the module reads the first,
+ * and what read the last reads the module's results. Nodes that nothing needs any more go. A module has no subgraphs.
+ *
  * Weights are carried over by name, data type and shape: constants of the graph, those of int64 and bool excepted, which
  * are shapes, indices and switches, and so structure. With `parameters` every float constant of the old version must be in
  * the file; with `structure` those that are not in the old version stay as the file has them.
@@ -29,22 +36,23 @@
 extern "C" {
 #endif
 
-/* All zero but struct_size is the default; one of parameters and structure must be there. */
+/* All zero but struct_size is the default; one of parameters, structure and module must be there. */
 typedef struct tn_upgrade_options {
     size_t struct_size;
-    const char *parameters, *structure; /* a model file, .onnx or .tenon */
+    const char *parameters, *structure, *module; /* a model file, .onnx or .tenon */
     const char
         *version;       /* of the new one, higher than the old one's; NULL: the next, 1.2.4 after 1.2.3 with parameters,
-                            1.3.0 with a structure */
+                            1.3.0 with a structure or a module */
     const char *backup; /* where the store is backed up first (tenon/backup.h); NULL: nowhere */
 } tn_upgrade_options;
 
 typedef struct tn_upgrade_result {
     size_t struct_size; /* set by the caller */
     tn_store_version before, after;
-    int carried;    /* constants that came over from the other model */
-    int own;        /* of those that can be, what the structure's file had itself */
-    int test_cases; /* of the self-test */
+    int carried;                 /* constants that came over from the other model */
+    int own;                     /* of those that can be, what the structure's file had itself */
+    int test_cases;              /* of the self-test */
+    int nodes_added, nodes_gone; /* with a module */
 } tn_upgrade_result;
 
 /* out_result may be NULL. */

@@ -9,6 +9,7 @@
 #include "base/tensor.h"
 #include "graph/graph.h"
 #include "model/manifest.h"
+#include "store/module.h"
 #include "store/store.h"
 
 typedef struct upgrade {
@@ -83,7 +84,7 @@ static tn_status choose_version(upgrade *u) {
     int64_t part[3] = {0};
     int count;
     tn_semver_read_core(old, part, &count);
-    if (!wanted && u->options.structure)
+    if (!wanted && !u->options.parameters)
         snprintf(u->version, sizeof u->version, "%lld.%lld.0", (long long)part[0], (long long)part[1] + 1);
     else if (!wanted)
         snprintf(u->version, sizeof u->version, "%lld.%lld.%lld", (long long)part[0], (long long)part[1],
@@ -191,7 +192,8 @@ static tn_status load(upgrade *u, const char *reference) {
     snprintf(old, sizeof old, "%s/blobs/sha256/%.64s", s->path, u->result.before.file_digest + 7);
     TN_TRY(tn_store_load(s, u->result.before.digest, NULL, &u->old_model)); /* checks every byte */
     TN_TRY(tn_graph_load(old, NULL, &u->old));
-    TN_TRY(tn_graph_load(u->options.structure ? u->options.structure : u->options.parameters, NULL, &u->file));
+    const char *file = u->options.structure ? u->options.structure : u->options.parameters;
+    TN_TRY(tn_graph_load(file ? file : u->options.module, NULL, &u->file));
     u->into = u->options.structure ? u->file : u->old;
     u->from = u->options.structure ? u->old : u->file;
     int n = snprintf(u->path, sizeof u->path, "%s/journal/%ld-%s-%s.tenon", s->path, (long)getpid(),
@@ -207,7 +209,10 @@ static tn_status load(upgrade *u, const char *reference) {
 
 static tn_status run(upgrade *u, const char *reference) {
     TN_TRY(load(u, reference));
-    TN_TRY(carry(u));
+    if (u->options.module)
+        TN_TRY(tn_graph_put_module(u->into, u->file, &u->result.nodes_added, &u->result.nodes_gone));
+    else
+        TN_TRY(carry(u));
     TN_TRY(make_manifest(u));
     if (u->options.backup) TN_TRY(tn_store_backup(u->store, u->options.backup, NULL, NULL));
     TN_TRY(make_file(u));
@@ -223,8 +228,8 @@ tn_status tn_upgrade(tn_store *s, const char *reference, const tn_upgrade_option
     upgrade u = {.store = s, .region = tn_region_create(NULL)};
     if (options) memcpy(&u.options, options, TN_MIN(options->struct_size, sizeof u.options));
     tn_status status = u.region ? TN_OK : TN_E_MEMORY;
-    if (status == TN_OK && !u.options.parameters == !u.options.structure)
-        status = tn_fail(TN_E_INVALID, "an upgrade has either new parameters or a new structure");
+    if (status == TN_OK && !!u.options.parameters + !!u.options.structure + !!u.options.module != 1)
+        status = tn_fail(TN_E_INVALID, "an upgrade has either new parameters or a new structure or a module");
     if (status == TN_OK) status = run(&u, reference);
     if (u.path[0]) unlink(u.path);
     tn_model_destroy(u.old_model);

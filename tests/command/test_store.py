@@ -55,7 +55,7 @@ class Store(unittest.TestCase):
         self.assertGreater(told["carried"], 1)
         self.assertEqual(self.asked("diff", "golden:1.0.0", "golden:1.0.1")["differences"], [])
         self.assertIn("golden:1.1.0", self.tenon("upgrade", self.store, "golden", "--structure", model))
-        self.assertIn("either new parameters or a new structure", self.tenon("upgrade", self.store, "golden", code=1))
+        self.assertIn("either new parameters or a new structure or a module", self.tenon("upgrade", self.store, "golden", code=1))
         self.tenon("restore", self.folder / "old", self.folder / "before.tnb")
         self.tenon("find", self.folder / "old", "golden:1.1.0", code=1)
 

@@ -167,6 +167,88 @@ static void a_new_structure_takes_the_weights_that_it_has_in_common(void **state
     assert_string_equal(r.after.version, "3.0.0-rc.1");
 }
 
+/* A module of z = (in - 1) 4, between values of these names. */
+static void save_module(const char *in, const char *out, tn_dtype dtype) {
+    tn_graph *g;
+    int x, y;
+    assert_ok(tn_graph_create(NULL, &g));
+    assert_ok(tn_graph_input(g, in, dtype, 1, (int64_t[]){2}, &x));
+    if (dtype == TN_FLOAT32) {
+        assert_ok(tn_graph_node(g, "Sub", "less", 2, (int[]){x, constant(g, "one", 2, 1)}, 1, &y, NULL));
+        assert_ok(tn_graph_node(g, "Mul", "more", 2, (int[]){y, constant(g, "w", 2, 4)}, 1, &y, NULL));
+    } else {
+        assert_ok(tn_graph_node(g, "Abs", "less", 1, &x, 1, &y, NULL));
+    }
+    assert_ok(tn_graph_output(g, y, out));
+    save(g, "module.onnx");
+}
+
+static void a_module_takes_the_place_of_a_part(void **state) {
+    (void)state;
+    tn_upgrade_result r = {.struct_size = sizeof r};
+    tn_upgrade_options o = {.struct_size = sizeof o, .module = at("module.onnx")};
+    save(graph_of(2, 1, true, "b"), "deep.onnx"); /* (2 x + 1) 10 */
+    tn_store_put_options put = {.struct_size = sizeof put, .name = "deep", .version = "1.0.0"};
+    assert_ok(tn_store_put(store, at("deep.onnx"), &put, NULL));
+    tn_graph *g;
+    assert_ok(tn_graph_load(at("deep.onnx"), NULL, &g));
+    tn_node_info node;
+    char product[100], sum[100];
+    tn_value_info info;
+    assert_ok(tn_graph_node_info(g, 0, &node));
+    assert_ok(tn_graph_value_info(g, node.out[0], &info));
+    snprintf(product, sizeof product, "%s", info.name);
+    assert_ok(tn_graph_node_info(g, 1, &node));
+    assert_ok(tn_graph_value_info(g, node.out[0], &info));
+    snprintf(sum, sizeof sum, "%s", info.name);
+    tn_graph_destroy(g);
+    static const struct {
+        const char *in, *out;
+        float expected;
+        int gone;
+    } rows[] = {
+        {"product", "sum", 40, 1}, /* (2 - 1) 4 10 */
+        {"x", "sum", 0, 2},        /* (1 - 1) 4 10 */
+        {"sum", "y", 8, 1},        /* (3 - 1) 4 */
+        {"x", "y", 0, 3},          /* (1 - 1) 4 */
+    };
+    for (size_t i = 0; i < TN_COUNT(rows); i++) {
+        save_module(strcmp(rows[i].in, "product") == 0 ? product
+                    : strcmp(rows[i].in, "sum") == 0   ? sum
+                                                       : rows[i].in,
+                    strcmp(rows[i].out, "sum") == 0 ? sum : rows[i].out, TN_FLOAT32);
+        char version[16];
+        snprintf(version, sizeof version, "2.%zu.0", i);
+        o.version = version;
+        assert_ok(tn_upgrade(store, "deep:1.0.0", &o, &r));
+        assert_int_equal(r.nodes_added, 2);
+        assert_int_equal(r.nodes_gone, rows[i].gone);
+        tn_model *m = load(r.after.digest);
+        assert_gives(m, rows[i].expected);
+        tn_model_destroy(m);
+    }
+    o.version = NULL;
+    static const struct {
+        const char *in, *out, *words;
+        tn_dtype dtype;
+    } wrong[] = {
+        {"nothing", "y", "the module's input 'nothing' is no value of the model", TN_FLOAT32},
+        {"x", "nothing", "the module's output 'nothing' is no value of the model", TN_FLOAT32},
+        {"x", "y", "'x' is float32 in the model and float64 in the module", TN_FLOAT64},
+        {"y", "w", "'w' is no result", TN_FLOAT32},
+    };
+    for (size_t i = 0; i < TN_COUNT(wrong); i++) {
+        save_module(wrong[i].in, wrong[i].out, wrong[i].dtype);
+        assert_int_not_equal(tn_upgrade(store, "deep:1.0.0", &o, &r), TN_OK);
+        if (!strstr(tn_last_error(), wrong[i].words)) fail_msg("'%s' is not in '%s'", wrong[i].words, tn_last_error());
+    }
+    save_module("y", sum, TN_FLOAT32); /* what it replaces, it hangs on */
+    assert_int_not_equal(tn_upgrade(store, "deep:1.0.0", &o, &r), TN_OK);
+    tn_store_version v;
+    assert_ok(tn_store_find(store, "deep", &v));
+    assert_string_equal(v.version, "2.3.0");
+}
+
 typedef struct listing {
     char text[1000];
 } listing;
@@ -243,6 +325,7 @@ int main(void) {
         TEST(new_parameters_make_the_next_patch),
         TEST(a_new_structure_takes_the_weights_that_it_has_in_common),
         TEST(differences_are_those_of_structure_parameters_and_metrics),
+        TEST(a_module_takes_the_place_of_a_part),
         TEST(what_does_not_fit_leaves_the_store_as_it_was),
     };
     tn_manifest *manifest = NULL;
