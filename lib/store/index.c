@@ -134,7 +134,7 @@ tn_status tn_index_expect(const tn_store *s, const json_t *entry, json_t **out_e
     TN_TRY(tn_json_copy(entry, "an entry of index.json", "digest", digest, sizeof digest));
     if (!tn_digest_is_valid(digest)) return tn_fail(TN_E_FORMAT, "an entry of index.json: '%s' is no digest", digest);
     TN_TRY(tn_blob_json(s, digest, &manifest));
-    bool ours = tn_manifest_read(manifest, digest, &v) == TN_OK;
+    bool ours = tn_oci_manifest_read(manifest, digest, &v) == TN_OK;
     json_decref(manifest);
     if (!ours) return TN_OK;
     TN_TRY(tn_blob_open(s, digest, &file, &size));

@@ -38,8 +38,8 @@ static json_t *make_manifest(const tn_store_version *v, const char *file_name) {
     return manifest;
 }
 
-tn_status tn_manifest_make(const tn_store_put_options *options, const tn_store_version *version, const char *file_name,
-                           json_t **out_config, json_t **out_manifest) {
+tn_status tn_oci_manifest_make(const tn_store_put_options *options, const tn_store_version *version,
+                               const char *file_name, json_t **out_config, json_t **out_manifest) {
     *out_config = make_config(options, version);
     *out_manifest = *out_config ? make_manifest(version, file_name) : NULL;
     if (*out_manifest) return TN_OK;
@@ -48,15 +48,15 @@ tn_status tn_manifest_make(const tn_store_put_options *options, const tn_store_v
     return tn_fail(TN_E_INVALID, "a text about the model, or its file's name '%s', is not valid UTF-8", file_name);
 }
 
-tn_status tn_manifest_set_config(json_t *manifest, const char *digest, size_t size) {
+tn_status tn_oci_manifest_set_config(json_t *manifest, const char *digest, size_t size) {
     json_t *config = json_object_get(manifest, "config");
     if (set_text(config, "digest", digest) && json_object_set_new(config, "size", json_integer((json_int_t)size)) == 0)
         return TN_OK;
     return tn_fail(TN_E_MEMORY, "no memory for a manifest");
 }
 
-tn_status tn_manifest_part(const json_t *manifest, const char *what, int i, char digest[TN_STORE_DIGEST],
-                           uint64_t *out_size) {
+tn_status tn_oci_manifest_part(const json_t *manifest, const char *what, int i, char digest[TN_STORE_DIGEST],
+                               uint64_t *out_size) {
     const json_t *layers = json_object_get(manifest, "layers");
     const json_t *part = i < 0 ? json_object_get(manifest, "config") : json_array_get(layers, (size_t)i);
     if (i >= 0 && (size_t)i >= json_array_size(layers)) return TN_E_NOT_FOUND;
@@ -69,7 +69,7 @@ tn_status tn_manifest_part(const json_t *manifest, const char *what, int i, char
     return TN_OK;
 }
 
-tn_status tn_manifest_read(const json_t *manifest, const char *digest, tn_store_version *v) {
+tn_status tn_oci_manifest_read(const json_t *manifest, const char *digest, tn_store_version *v) {
     const char *type, *what = digest;
     const json_t *annotations = json_object_get(manifest, "annotations");
     *v = (tn_store_version){0};
@@ -87,7 +87,7 @@ tn_status tn_manifest_read(const json_t *manifest, const char *digest, tn_store_
     TN_TRY(tn_store_check_name(v->name));
     TN_TRY(tn_store_check_version(v->version));
     TN_TRY(tn_store_check_time(v->created));
-    return tn_manifest_part(manifest, what, 0, v->file_digest, &v->file_bytes);
+    return tn_oci_manifest_part(manifest, what, 0, v->file_digest, &v->file_bytes);
 }
 
 tn_status tn_version_read(const tn_store *s, const char *digest, tn_store_version *out_version) {
@@ -96,7 +96,7 @@ tn_status tn_version_read(const tn_store *s, const char *digest, tn_store_versio
     if (!tn_digest_is_valid(digest)) return tn_fail(TN_E_INVALID, "'%.80s' is no digest", digest);
     memcpy(copy, digest, sizeof copy);
     TN_TRY(tn_blob_json(s, copy, &manifest));
-    tn_status status = tn_manifest_read(manifest, copy, out_version);
+    tn_status status = tn_oci_manifest_read(manifest, copy, out_version);
     json_decref(manifest);
     return status;
 }

@@ -9,7 +9,7 @@ tn_status tn_parts_each(tn_parts *p, const char *manifest_digest) {
     tn_status status = tn_blob_json(p->store, manifest_digest, &manifest);
     if (status != TN_OK) return p->fault(p, status);
     for (int i = -1; status == TN_OK; i++) {
-        status = tn_manifest_part(manifest, manifest_digest, i, digest, &size);
+        status = tn_oci_manifest_part(manifest, manifest_digest, i, digest, &size);
         if (status == TN_E_NOT_FOUND) break;
         status = status == TN_OK ? p->visit(p, digest, &size) : p->fault(p, status);
     }

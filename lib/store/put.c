@@ -23,9 +23,9 @@ static tn_status stage_json(const tn_store *s, const json_t *json, tn_staged *ou
 static tn_status stage_manifest(const tn_store *s, const tn_store_put_options *options, const char *file, parcel *p) {
     json_t *config, *manifest;
     const char *slash = strrchr(file, '/');
-    TN_TRY(tn_manifest_make(options, &p->version, slash ? slash + 1 : file, &config, &manifest));
+    TN_TRY(tn_oci_manifest_make(options, &p->version, slash ? slash + 1 : file, &config, &manifest));
     tn_status status = stage_json(s, config, &p->config);
-    if (status == TN_OK) status = tn_manifest_set_config(manifest, p->config.digest, p->config.size);
+    if (status == TN_OK) status = tn_oci_manifest_set_config(manifest, p->config.digest, p->config.size);
     if (status == TN_OK) status = stage_json(s, manifest, &p->manifest);
     json_decref(config);
     json_decref(manifest);

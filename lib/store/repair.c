@@ -72,7 +72,7 @@ static tn_status take_manifest(const tn_store *s, const char *name, void *contex
     tn_store_free_text(text, size);
     if (!json || json_is_true(json_object_get(m->fates, digest)) || tn_blob_json(s, digest, &manifest) != TN_OK)
         return TN_OK;
-    tn_status status = tn_manifest_read(manifest, digest, &v);
+    tn_status status = tn_oci_manifest_read(manifest, digest, &v);
     json_decref(manifest);
     return status == TN_OK ? tn_index_add(m->s, &v, size) : TN_OK;
 }

@@ -103,15 +103,15 @@ const char *tn_json_annotation(const json_t *object, const char *key); /* "" if 
 char *tn_json_dump(const json_t *json);
 
 /* manifest.c */
-tn_status tn_manifest_make(const tn_store_put_options *options, const tn_store_version *version, const char *file_name,
-                           json_t **out_config, json_t **out_manifest);
+tn_status tn_oci_manifest_make(const tn_store_put_options *options, const tn_store_version *version,
+                               const char *file_name, json_t **out_config, json_t **out_manifest);
 /* Completes the manifest with its configuration's digest and size. */
-tn_status tn_manifest_set_config(json_t *manifest, const char *digest, size_t size);
+tn_status tn_oci_manifest_set_config(json_t *manifest, const char *digest, size_t size);
 /* Fills all of *out_version; `digest` is the manifest's. */
-tn_status tn_manifest_read(const json_t *manifest, const char *digest, tn_store_version *out_version);
+tn_status tn_oci_manifest_read(const json_t *manifest, const char *digest, tn_store_version *out_version);
 /* Digest and size of the configuration (i = -1) or of layer i; TN_E_NOT_FOUND past the last. */
-tn_status tn_manifest_part(const json_t *manifest, const char *what, int i, char digest[TN_STORE_DIGEST],
-                           uint64_t *out_size);
+tn_status tn_oci_manifest_part(const json_t *manifest, const char *what, int i, char digest[TN_STORE_DIGEST],
+                               uint64_t *out_size);
 
 /* All of a version from its manifest, whose digest is checked, whatever the index says. */
 tn_status tn_version_read(const tn_store *s, const char *digest, tn_store_version *out_version);
