@@ -11,6 +11,7 @@
 #include <tenon/model_file.h>
 #include <tenon/onnx.h>
 #include <tenon/operators.h>
+#include <tenon/pipeline.h>
 #include <tenon/self_test.h>
 #include <tenon/session.h>
 #include <tenon/store.h>

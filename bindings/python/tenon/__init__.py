@@ -16,7 +16,7 @@ Models are immutable and may be shared by threads; each thread that is to run in
 Inputs that are C-contiguous arrays are not copied. Failures raise tenon.Error, in subclasses that are also the built-in
 exceptions of their kind (tenon.ShapeError is a ValueError). The GIL is free while the library works.
 """
-from . import metrics
+from . import data, metrics
 from ._library import (
     CheckFailed,
     DataTypeError,
@@ -67,6 +67,7 @@ __all__ = [
     "Version",
     "convert",
     "cpu_levels",
+    "data",
     "load",
     "load_bytes",
     "metrics",

@@ -7,7 +7,8 @@ from __future__ import annotations
 import ctypes
 import ctypes.util
 import os
-from ctypes import POINTER, byref, c_bool, c_char, c_char_p, c_double, c_int, c_int64, c_size_t, c_uint64, c_void_p
+from ctypes import POINTER, byref, c_bool, c_char, c_char_p, c_double, c_int, c_int32, c_int64
+from ctypes import c_size_t, c_uint64, c_void_p
 from pathlib import Path
 from typing import Type
 
@@ -168,6 +169,10 @@ class ProfileStruct(ctypes.Structure):
     ]
 
 
+class CsvOptions(ctypes.Structure):
+    _fields_ = [("struct_size", c_size_t), ("separator", c_char), ("decimal", c_char), ("no_header", c_bool)]
+
+
 class MetricsOptions(ctypes.Structure):
     _fields_ = [
         ("struct_size", c_size_t),
@@ -224,6 +229,25 @@ _FUNCTIONS = {
     "tn_manifest_get": (c_char_p, (_HANDLE, c_char_p)),
     "tn_manifest_count": (c_int, (_HANDLE, c_char_p)),
     "tn_manifest_key": (c_char_p, (_HANDLE, c_char_p, c_int)),
+    "tn_table_read": (_STATUS, (c_char_p, POINTER(CsvOptions), _OUT)),
+    "tn_table_read_memory": (_STATUS, (c_char_p, c_size_t, c_char_p, POINTER(CsvOptions), _OUT)),
+    "tn_table_destroy": (type(None), (_HANDLE,)),
+    "tn_table_rows": (c_int64, (_HANDLE,)),
+    "tn_table_column_count": (c_int, (_HANDLE,)),
+    "tn_table_column_name": (c_char_p, (_HANDLE, c_int)),
+    "tn_table_find": (c_int, (_HANDLE, c_char_p)),
+    "tn_table_numbers": (POINTER(c_double), (_HANDLE, c_int)),
+    "tn_table_codes": (POINTER(c_int32), (_HANDLE, c_int)),
+    "tn_table_level_count": (c_int, (_HANDLE, c_int)),
+    "tn_table_level": (StringStruct, (_HANDLE, c_int, c_int)),
+    "tn_pipeline_parse": (_STATUS, (c_char_p, c_size_t, _OUT)),
+    "tn_pipeline_destroy": (type(None), (_HANDLE,)),
+    "tn_pipeline_fitted": (c_bool, (_HANDLE,)),
+    "tn_pipeline_width": (c_int, (_HANDLE,)),
+    "tn_pipeline_split": (_STATUS, (_HANDLE, _HANDLE, c_void_p)),
+    "tn_pipeline_fit": (_STATUS, (_HANDLE, _HANDLE, c_void_p)),
+    "tn_pipeline_apply": (_STATUS, (_HANDLE, _HANDLE, c_void_p, c_int, _OUT, _OUT)),
+    "tn_pipeline_write": (_STATUS, (_HANDLE, POINTER(c_char_p))),
     "tn_metrics_create": (_STATUS, (_HANDLE, _HANDLE, POINTER(MetricsOptions), _OUT)),
     "tn_metrics_destroy": (type(None), (_HANDLE,)),
     "tn_metrics_samples": (c_int64, (_HANDLE,)),

@@ -294,6 +294,7 @@ class Interface(unittest.TestCase):
             "tn_session_memory": _library.MemoryStruct,
             "tn_profile_row": _library.ProfileStruct,
             "tn_string": _library.StringStruct,
+            "tn_csv_options": _library.CsvOptions,
             "tn_metrics_options": _library.MetricsOptions,
             "tn_bootstrap_options": _library.BootstrapOptions,
             "tn_curve_point": _library.CurvePoint,

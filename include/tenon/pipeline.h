@@ -1,0 +1,72 @@
+/* Pipelines: from the columns of a table to the numbers that a model takes, fitted on the rows for training alone.
+ *
+ *     features:                        # the columns of x, in this order
+ *       - column: power
+ *         missing: mean                # drop, mean, last or interpolate; without it a missing value is refused
+ *         scale: standard              # standard, min-max or robust; without it numbers stay as they are
+ *       - column: mode
+ *         encode: one-hot              # one-hot or ordinal; texts need one of them
+ *     target:                          # may be left out
+ *       column: fault
+ *       encode: ordinal                # classes as numbers; without it the target is a number and may be scaled
+ *     split:                           # may be left out: then all rows are for training
+ *       by: stratified                 # ratio, stratified, group or time
+ *       test: 0.25                     # the part of the rows that is for testing
+ *       column: day                    # of group: whose rows stay together; of time: what they are sorted by
+ *       seed: 7                        # 0 without it
+ *
+ * missing: drop leaves the row out. mean is of the training rows. last takes the value of the row before, interpolate the
+ * straight line between the values on both sides; at the beginning of the table both take the first value that there is, at
+ * the end the last. last is the one of these two that a machine can do while it measures.
+ *
+ * scale: (x - centre) / spread with mean and deviation, least value and range, or median and distance of the quartiles, as
+ * scikit-learn's StandardScaler, MinMaxScaler and RobustScaler; a spread of 0 counts as 1.
+ *
+ * encode: the categories are the values of the training rows, numbers by size and texts by bytes. one-hot gives a 0 or 1 for
+ * each; a value that is none of them gives zeros. ordinal gives its number, and -1 to a value that is none. A missing value
+ * is none of them (missing: drop may stand beside encode).
+ *
+ * splits: ratio draws rows, stratified draws from each class of the target its part, group draws whole groups until the part
+ * is reached, time takes the last rows in the column's order, so that nothing from later teaches what was before. The
+ * numbers are drawn by the seed; the same seed gives the same rows.
+ *
+ *     tn_pipeline_parse(text, size, &p);
+ *     tn_pipeline_split(p, table, part);                // part[row]: 0 for training, 1 for testing
+ *     tn_pipeline_fit(p, table, part);                  // looks at rows of part 0 alone
+ *     tn_pipeline_apply(p, table, part, 1, &x, &y);     // x: float32 [rows, width]; y: int64 or float32 [rows], or NULL
+ *     tn_pipeline_write(p, &yaml);                      // with what was fitted: parse gives a fitted pipeline again
+ *
+ * A fitted pipeline has one key more in each entry: `fitted`, with fill, centre, spread and categories.
+ *
+ * Thread-safety: a fitted pipeline may be applied by many threads; all else is for one at a time. */
+#ifndef TENON_PIPELINE_H
+#define TENON_PIPELINE_H
+
+#include <tenon/data.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct tn_pipeline tn_pipeline;
+
+TN_API tn_status tn_pipeline_parse(const char *text, size_t size, tn_pipeline **out_pipeline);
+TN_API void tn_pipeline_destroy(tn_pipeline *pipeline); /* accepts NULL */
+/* Puts 0 (training) or 1 (testing) for each row of the table; fails if one of both would be empty. */
+TN_API tn_status tn_pipeline_split(const tn_pipeline *pipeline, const tn_table *table, uint8_t *out_part);
+/* part NULL: all rows are for training. */
+TN_API tn_status tn_pipeline_fit(tn_pipeline *pipeline, const tn_table *table, const uint8_t *part);
+TN_API bool tn_pipeline_fitted(const tn_pipeline *pipeline);
+/* Columns of x; 0 before it is fitted. */
+TN_API int tn_pipeline_width(const tn_pipeline *pipeline);
+/* The rows whose part is `wanted` (part NULL: all). out_y may be NULL; it is not written where there is no target. A table
+ * without the target's column gives y NULL. */
+TN_API tn_status tn_pipeline_apply(const tn_pipeline *pipeline, const tn_table *table, const uint8_t *part, int wanted,
+                                   tn_tensor **out_x, tn_tensor **out_y);
+/* YAML; it is the pipeline's, until the next call. */
+TN_API tn_status tn_pipeline_write(tn_pipeline *pipeline, const char **out_text);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

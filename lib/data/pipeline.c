@@ -1,0 +1,263 @@
+/* Pipelines as YAML, both ways. Words and keys are tables; what is not in them is refused with its line and column. */
+#include <math.h>
+#include <stdio.h>
+#include "base/element.h"
+#include "data/csv.h"
+#include "data/pipeline.h"
+#include "model/manifest.h"
+#include "ops/cast_text.h"
+
+#define MOST_FEATURES 4096
+
+static const char *const missing_words[] = {"", "drop", "mean", "last", "interpolate", NULL};
+static const char *const scale_words[] = {"", "standard", "min-max", "robust", NULL};
+static const char *const encode_words[] = {"", "one-hot", "ordinal", NULL};
+static const char *const split_words[] = {"", "ratio", "stratified", "group", "time", NULL};
+
+/* ---- reading ---- */
+
+static tn_status wrong(const tn_manifest_node *at, const char *what) {
+    return tn_fail(TN_E_FORMAT, "pipeline line %d, column %d: %s", at->line, at->column, what);
+}
+
+/* Every key must be among the words. */
+static tn_status check_keys(const tn_manifest_node *map, const char *const *keys, const char *all) {
+    if (map->kind != TN_MANIFEST_MAP)
+        return tn_fail(TN_E_FORMAT, "pipeline line %d, column %d: a map of %s was expected", map->line, map->column,
+                       all);
+    for (const tn_manifest_node *child = map->first; child; child = child->next) {
+        int i = 0;
+        while (keys[i] && strcmp(keys[i], child->key) != 0) i++;
+        if (!keys[i])
+            return tn_fail(TN_E_FORMAT, "pipeline line %d, column %d: there is no key '%.80s' here; there are %s",
+                           child->line, child->column, child->key, all);
+    }
+    return TN_OK;
+}
+
+static tn_status read_text(const tn_manifest_node *map, const char *key, const char **out) {
+    const tn_manifest_node *node = tn_manifest_child(map, key);
+    *out = NULL;
+    if (!node) return TN_OK;
+    if (!node->text || !*node->text) return wrong(node, "a text was expected");
+    *out = node->text;
+    return TN_OK;
+}
+
+/* One of the words; the first stands for a key that is not there. */
+static tn_status read_word(const tn_manifest_node *map, const char *key, const char *const *words, int *out) {
+    const tn_manifest_node *node = tn_manifest_child(map, key);
+    char known[80] = "";
+    *out = 0;
+    if (!node) return TN_OK;
+    for (int i = 1; words[i]; i++) {
+        if (node->text && strcmp(words[i], node->text) == 0) *out = i;
+        snprintf(known + strlen(known), sizeof known - strlen(known), "%s%s", i > 1 ? ", " : "", words[i]);
+    }
+    if (*out) return TN_OK;
+    return tn_fail(TN_E_FORMAT, "pipeline line %d, column %d: '%s' is one of %s", node->line, node->column, key, known);
+}
+
+static bool is_number(const tn_manifest_node *node, double *out) {
+    return node->text && !node->quoted && tn_field_number((tn_string){node->text, strlen(node->text)}, '.', out);
+}
+
+static tn_status read_number(const tn_manifest_node *map, const char *key, double fallback, double *out) {
+    const tn_manifest_node *node = tn_manifest_child(map, key);
+    *out = fallback;
+    return !node || is_number(node, out) ? TN_OK : wrong(node, "a number was expected");
+}
+
+static tn_status read_categories(tn_region *region, const tn_manifest_node *list, tn_feature *f) {
+    double x;
+    if (list->kind != TN_MANIFEST_LIST || !list->count || list->count > TN_MOST_CATEGORIES)
+        return wrong(list, "a list of 1 to 4096 categories was expected");
+    f->texts = !is_number(list->first, &x);
+    double *values = tn_region_array(region, (size_t)list->count, sizeof *values);
+    tn_string *labels = tn_region_array(region, (size_t)list->count, sizeof *labels);
+    if (!values || !labels) return TN_E_MEMORY;
+    for (const tn_manifest_node *child = list->first; child; child = child->next) {
+        int i = f->category_count++;
+        if (!child->text || is_number(child, &values[i]) == f->texts)
+            return wrong(child, "categories are all texts or all numbers");
+        labels[i] = (tn_string){child->text, strlen(child->text)};
+        bool ordered =
+            i == 0 || (f->texts ? tn_compare_texts(labels[i - 1], labels[i]) < 0 : values[i - 1] < values[i]);
+        if (!ordered) return wrong(child, "categories stand in ascending order, each once");
+    }
+    f->values = values;
+    f->labels = labels;
+    return TN_OK;
+}
+
+static tn_status read_fitted(tn_region *region, const tn_manifest_node *map, tn_feature *f) {
+    static const char *const numbers[] = {"fill", "centre", "spread", NULL};
+    static const char *const categories[] = {"categories", NULL};
+    bool encoded = f->encode != TN_ENCODE_NONE;
+    TN_TRY(check_keys(map, encoded ? categories : numbers, encoded ? "categories" : "fill, centre, spread"));
+    f->fitted = true;
+    f->spread = 1;
+    if (encoded) {
+        const tn_manifest_node *list = tn_manifest_child(map, "categories");
+        return list ? read_categories(region, list, f) : wrong(map, "the key 'categories' is missing");
+    }
+    TN_TRY(read_number(map, "fill", 0, &f->fill));
+    TN_TRY(read_number(map, "centre", 0, &f->centre));
+    TN_TRY(read_number(map, "spread", 1, &f->spread));
+    return f->spread > 0 ? TN_OK : wrong(map, "'spread' must be above 0");
+}
+
+static tn_status read_feature(tn_region *region, const tn_manifest_node *map, tn_feature *f) {
+    static const char *const keys[] = {"column", "missing", "scale", "encode", "fitted", NULL};
+    int missing, scale, encode;
+    TN_TRY(check_keys(map, keys, "column, missing, scale, encode, fitted"));
+    TN_TRY(read_text(map, "column", &f->column));
+    if (!f->column) return wrong(map, "the key 'column' is missing");
+    TN_TRY(read_word(map, "missing", missing_words, &missing));
+    TN_TRY(read_word(map, "scale", scale_words, &scale));
+    TN_TRY(read_word(map, "encode", encode_words, &encode));
+    f->missing = (tn_missing)missing;
+    f->scale = (tn_scale)scale;
+    f->encode = (tn_encode)encode;
+    if (encode && scale) return wrong(map, "codes are not scaled: 'encode' and 'scale' do not go together");
+    if (encode && missing > TN_MISSING_DROP) return wrong(map, "beside 'encode', missing can only be drop");
+    const tn_manifest_node *fitted = tn_manifest_child(map, "fitted");
+    return fitted ? read_fitted(region, fitted, f) : TN_OK;
+}
+
+static tn_status read_split(const tn_manifest_node *map, tn_pipeline *p) {
+    static const char *const keys[] = {"by", "test", "column", "seed", NULL};
+    int by;
+    double seed;
+    TN_TRY(check_keys(map, keys, "by, test, column, seed"));
+    TN_TRY(read_word(map, "by", split_words, &by));
+    p->split = by ? (tn_split)by : TN_SPLIT_RATIO;
+    TN_TRY(read_number(map, "test", 0.25, &p->test));
+    if (!(p->test > 0 && p->test < 1)) return wrong(map, "'test' is a part between 0 and 1");
+    TN_TRY(read_number(map, "seed", 0, &seed));
+    if (seed < 0 || seed > 0x1p53 || seed != floor(seed)) return wrong(map, "'seed' is a whole number below 2^53");
+    p->seed = (uint64_t)seed;
+    TN_TRY(read_text(map, "column", &p->split_column));
+    bool needs = p->split == TN_SPLIT_GROUP || p->split == TN_SPLIT_TIME;
+    if (needs != (p->split_column != NULL))
+        return wrong(map, needs ? "a split by group or time needs 'column'" : "this split takes no 'column'");
+    if (p->split == TN_SPLIT_STRATIFIED && p->target.encode == TN_ENCODE_NONE)
+        return wrong(map, "a stratified split needs a target of classes (encode: ordinal)");
+    return TN_OK;
+}
+
+static tn_status read_root(const tn_manifest_node *root, tn_pipeline *p) {
+    static const char *const keys[] = {"features", "target", "split", NULL};
+    TN_TRY(check_keys(root, keys, "features, target, split"));
+    const tn_manifest_node *features = tn_manifest_child(root, "features"), *target = tn_manifest_child(root, "target"),
+                           *split = tn_manifest_child(root, "split");
+    if (!features || features->kind != TN_MANIFEST_LIST || !features->count || features->count > MOST_FEATURES)
+        return wrong(features ? features : root, "'features' must be a list of 1 to 4096 columns");
+    p->features = tn_region_array(p->region, (size_t)features->count, sizeof *p->features);
+    if (!p->features) return TN_E_MEMORY;
+    for (const tn_manifest_node *child = features->first; child; child = child->next)
+        TN_TRY(read_feature(p->region, child, &p->features[p->count++]));
+    p->has_target = target != NULL;
+    if (target) TN_TRY(read_feature(p->region, target, &p->target));
+    if (target && p->target.encode == TN_ENCODE_ONE_HOT)
+        return wrong(target, "a target's classes are numbers: ordinal");
+    return split ? read_split(split, p) : TN_OK;
+}
+
+tn_status tn_pipeline_parse(const char *text, size_t size, tn_pipeline **out_pipeline) {
+    tn_manifest_node *root;
+    *out_pipeline = NULL;
+    if (size > 1 << 20) return tn_fail(TN_E_LIMIT, "pipeline: more than 1 MiB");
+    tn_region *region = tn_region_create(NULL);
+    tn_pipeline *p = region ? tn_region_alloc(region, sizeof *p) : NULL;
+    tn_status status = p ? TN_OK : TN_E_MEMORY;
+    if (p) p->region = region;
+    if (status == TN_OK) {
+        status = tn_manifest_read_yaml((tn_string){text, size}, region, &root);
+        if (status != TN_OK) tn_fail_context(status, "pipeline");
+    }
+    if (status == TN_OK) status = read_root(root, p);
+    if (status == TN_OK)
+        *out_pipeline = p;
+    else
+        tn_region_destroy(region);
+    return status;
+}
+
+void tn_pipeline_destroy(tn_pipeline *pipeline) {
+    if (!pipeline) return;
+    tn_region_destroy(pipeline->text_region);
+    tn_region_destroy(pipeline->region);
+}
+
+/* ---- writing ---- */
+
+/* Adds a node; the first failure stays, and what follows does nothing. */
+typedef struct writer {
+    tn_region *region;
+    bool failed;
+} writer;
+
+static tn_manifest_node *add(writer *w, tn_manifest_node *parent, const char *key, tn_manifest_kind kind,
+                             const char *text) {
+    tn_manifest_node *node = w->failed ? NULL : tn_manifest_new(w->region, kind, text);
+    if (node && parent) tn_manifest_append(parent, key, node);
+    w->failed = !node;
+    return node;
+}
+
+static void add_number(writer *w, tn_manifest_node *parent, const char *key, double x) {
+    char text[TN_NUMBER_TEXT];
+    tn_number_to_text(TN_FLOAT64, &x, 0, text);
+    size_t n = strlen(text);
+    if (n > 2 && strcmp(text + n - 2, ".0") == 0) text[n - 2] = 0;
+    add(w, parent, key, TN_MANIFEST_NUMBER, text);
+}
+
+static void add_word(writer *w, tn_manifest_node *parent, const char *key, const char *const *words, int word) {
+    if (word) add(w, parent, key, TN_MANIFEST_TEXT, words[word]);
+}
+
+static void add_feature(writer *w, tn_manifest_node *map, const tn_feature *f) {
+    add(w, map, "column", TN_MANIFEST_TEXT, f->column);
+    add_word(w, map, "missing", missing_words, (int)f->missing);
+    add_word(w, map, "scale", scale_words, (int)f->scale);
+    add_word(w, map, "encode", encode_words, (int)f->encode);
+    if (!f->fitted) return;
+    tn_manifest_node *fitted = add(w, map, "fitted", TN_MANIFEST_MAP, NULL);
+    if (f->encode == TN_ENCODE_NONE) {
+        add_number(w, fitted, "fill", f->fill);
+        add_number(w, fitted, "centre", f->centre);
+        add_number(w, fitted, "spread", f->spread);
+        return;
+    }
+    tn_manifest_node *list = add(w, fitted, "categories", TN_MANIFEST_LIST, NULL);
+    for (int i = 0; i < f->category_count; i++)
+        if (f->texts)
+            add(w, list, NULL, TN_MANIFEST_TEXT, f->labels[i].data);
+        else
+            add_number(w, list, NULL, f->values[i]);
+}
+
+tn_status tn_pipeline_write(tn_pipeline *p, const char **out_text) {
+    tn_string text;
+    tn_region_destroy(p->text_region);
+    p->text_region = tn_region_create(NULL);
+    if (!p->text_region) return TN_E_MEMORY;
+    writer w = {p->text_region, false};
+    tn_manifest_node *root = add(&w, NULL, NULL, TN_MANIFEST_MAP, NULL);
+    tn_manifest_node *list = add(&w, root, "features", TN_MANIFEST_LIST, NULL);
+    for (int i = 0; i < p->count; i++) add_feature(&w, add(&w, list, NULL, TN_MANIFEST_MAP, NULL), &p->features[i]);
+    if (p->has_target) add_feature(&w, add(&w, root, "target", TN_MANIFEST_MAP, NULL), &p->target);
+    if (p->split != TN_SPLIT_NONE) {
+        tn_manifest_node *split = add(&w, root, "split", TN_MANIFEST_MAP, NULL);
+        add_word(&w, split, "by", split_words, (int)p->split);
+        add_number(&w, split, "test", p->test);
+        if (p->split_column) add(&w, split, "column", TN_MANIFEST_TEXT, p->split_column);
+        add_number(&w, split, "seed", (double)p->seed);
+    }
+    if (w.failed) return TN_E_MEMORY;
+    TN_TRY(tn_manifest_print(root, p->text_region, &text));
+    *out_text = text.data;
+    return TN_OK;
+}

@@ -1,0 +1,56 @@
+/* Pipelines inside the library. */
+#ifndef TN_DATA_PIPELINE_H
+#define TN_DATA_PIPELINE_H
+
+#include <tenon/pipeline.h>
+#include "base/base.h"
+
+typedef enum tn_missing {
+    TN_MISSING_REFUSE,
+    TN_MISSING_DROP,
+    TN_MISSING_MEAN,
+    TN_MISSING_LAST,
+    TN_MISSING_INTERPOLATE
+} tn_missing;
+typedef enum tn_scale { TN_SCALE_NONE, TN_SCALE_STANDARD, TN_SCALE_MIN_MAX, TN_SCALE_ROBUST } tn_scale;
+typedef enum tn_encode { TN_ENCODE_NONE, TN_ENCODE_ONE_HOT, TN_ENCODE_ORDINAL } tn_encode;
+typedef enum tn_split { TN_SPLIT_NONE, TN_SPLIT_RATIO, TN_SPLIT_STRATIFIED, TN_SPLIT_GROUP, TN_SPLIT_TIME } tn_split;
+
+/* A column and what becomes of it. */
+typedef struct tn_feature {
+    const char *column;
+    tn_missing missing;
+    tn_scale scale;
+    tn_encode encode;
+    bool fitted;
+    double fill, centre, spread;
+    int category_count;      /* of encode */
+    bool texts;              /* categories are texts, else numbers */
+    const tn_string *labels; /* of texts, sorted by bytes */
+    const double *values;    /* of numbers, ascending */
+} tn_feature;
+
+struct tn_pipeline {
+    tn_region *region;
+    int count;
+    tn_feature *features;
+    bool has_target;
+    tn_feature target;
+    tn_split split;
+    double test;
+    const char *split_column;
+    uint64_t seed;
+    const char *text; /* of tn_pipeline_write */
+    tn_region *text_region;
+};
+
+#define TN_MOST_CATEGORIES 4096
+
+/* -1, 0 or 1, by bytes; a text comes before those that it begins. */
+int tn_compare_texts(tn_string a, tn_string b);
+/* A row's category, -1 if it is none or missing. */
+int tn_feature_category(const tn_feature *f, const tn_table *table, int column, int64_t row);
+/* The column of the table, checked: there, and of a type that the feature takes. */
+tn_status tn_feature_column(const tn_feature *f, const tn_table *table, int *out_column);
+
+#endif

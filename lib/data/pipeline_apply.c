@@ -1,0 +1,167 @@
+/* Applying: a fitted pipeline makes tensors of a table's rows. Nothing is learnt here. */
+#include <math.h>
+#include "data/pipeline.h"
+
+static int width_of(const tn_feature *f) {
+    return f->encode == TN_ENCODE_ONE_HOT ? f->category_count : 1;
+}
+
+bool tn_pipeline_fitted(const tn_pipeline *pipeline) {
+    bool fitted = !pipeline->has_target || pipeline->target.fitted;
+    for (int i = 0; i < pipeline->count; i++) fitted = fitted && pipeline->features[i].fitted;
+    return fitted;
+}
+
+int tn_pipeline_width(const tn_pipeline *pipeline) {
+    int width = 0; /* at most 4096 features of 4096 categories */
+    for (int i = 0; i < pipeline->count; i++) {
+        if (!pipeline->features[i].fitted) return 0;
+        width += width_of(&pipeline->features[i]);
+    }
+    return width;
+}
+
+typedef struct job {
+    const tn_pipeline *p;
+    const tn_table *table;
+    const uint8_t *part; /* NULL: all rows */
+    int wanted;
+    int64_t count; /* rows that are kept */
+    int64_t *rows;
+    double *filled; /* scratch: a column */
+} job;
+
+/* Whether the row has no value there. */
+static bool is_missing(const tn_table *t, int column, int64_t row) {
+    const double *numbers = tn_table_numbers(t, column);
+    return numbers ? isnan(numbers[row]) : tn_table_codes(t, column)[row] < 0;
+}
+
+/* The values at both ends of a gap: rows `before` and `after` have one; -1 and `rows` are outside. */
+static double between(const double *x, int64_t rows, int64_t before, int64_t row, int64_t after, bool last) {
+    if (before < 0) return after < rows ? x[after] : NAN;
+    if (after >= rows || last) return x[before];
+    return x[before] + (x[after] - x[before]) * ((double)(row - before) / (double)(after - before));
+}
+
+/* Writes the column's values with the gaps filled. Of rows for training, gaps are filled from rows for training alone; of
+ * others, from all, as where the model runs. */
+static void fill_gaps(const job *j, const tn_feature *f, const double *x, double *out) {
+    int64_t rows = tn_table_rows(j->table), before = -1, after = 0;
+    for (int64_t r = 0; r < rows; r++) out[r] = j->part && j->part[r] && j->part[r] != j->wanted ? NAN : x[r];
+    for (int64_t r = 0; r < rows; r++) {
+        if (!isnan(out[r])) {
+            before = r;
+            continue;
+        }
+        if (f->missing == TN_MISSING_MEAN) out[r] = f->fill;
+        if (f->missing != TN_MISSING_LAST && f->missing != TN_MISSING_INTERPOLATE) continue;
+        if (after <= r) after = r;
+        while (after < rows && isnan(out[after])) after++;
+        out[r] = between(out, rows, before, r, after, f->missing == TN_MISSING_LAST);
+    }
+}
+
+static bool drops(const job *j, const tn_feature *f, int64_t row) {
+    int column = tn_table_find(j->table, f->column);
+    return f->missing == TN_MISSING_DROP && column >= 0 && is_missing(j->table, column, row);
+}
+
+static void choose_rows(job *j, bool target) {
+    for (int64_t r = 0; r < tn_table_rows(j->table); r++) {
+        if (j->part && j->part[r] != j->wanted) continue;
+        bool keep = !(target && drops(j, &j->p->target, r));
+        for (int i = 0; keep && i < j->p->count; i++) keep = !drops(j, &j->p->features[i], r);
+        if (keep) j->rows[j->count++] = r;
+    }
+}
+
+static tn_status numbers_into(const job *j, const tn_feature *f, int column, float *out, int64_t stride) {
+    fill_gaps(j, f, tn_table_numbers(j->table, column), j->filled);
+    for (int64_t i = 0; i < j->count; i++) {
+        double x = j->filled[j->rows[i]];
+        if (isnan(x))
+            return tn_fail(TN_E_INVALID,
+                           "pipeline: column '%.80s' has no value in row %lld of the table; 'missing' says what to do",
+                           f->column, (long long)j->rows[i] + 1);
+        out[i * stride] = (float)((x - f->centre) / f->spread);
+    }
+    return TN_OK;
+}
+
+static void categories_into(const job *j, const tn_feature *f, int column, float *out, int64_t stride) {
+    for (int64_t i = 0; i < j->count; i++) {
+        int category = tn_feature_category(f, j->table, column, j->rows[i]);
+        if (f->encode == TN_ENCODE_ORDINAL)
+            out[i * stride] = (float)category;
+        else if (category >= 0)
+            out[i * stride + category] = 1;
+    }
+}
+
+static tn_status make_x(const job *j, tn_tensor **out_x) {
+    int width = tn_pipeline_width(j->p);
+    TN_TRY(tn_tensor_create(TN_FLOAT32, 2, (int64_t[]){j->count, width}, NULL, out_x));
+    float *out = tn_tensor_data(*out_x);
+    for (int i = 0; i < j->p->count; i++) {
+        const tn_feature *f = &j->p->features[i];
+        int column;
+        TN_TRY(tn_feature_column(f, j->table, &column));
+        if (f->encode == TN_ENCODE_NONE)
+            TN_TRY(numbers_into(j, f, column, out, width));
+        else
+            categories_into(j, f, column, out, width);
+        out += width_of(f);
+    }
+    return TN_OK;
+}
+
+static tn_status make_y(const job *j, tn_tensor **out_y) {
+    const tn_feature *f = &j->p->target;
+    int column;
+    bool classes = f->encode != TN_ENCODE_NONE;
+    TN_TRY(tn_feature_column(f, j->table, &column));
+    TN_TRY(tn_tensor_create(classes ? TN_INT64 : TN_FLOAT32, 1, &j->count, NULL, out_y));
+    if (!classes) return numbers_into(j, f, column, tn_tensor_data(*out_y), 1);
+    int64_t *out = tn_tensor_data(*out_y);
+    for (int64_t i = 0; i < j->count; i++) {
+        out[i] = tn_feature_category(f, j->table, column, j->rows[i]);
+        if (out[i] < 0)
+            return tn_fail(TN_E_INVALID,
+                           "pipeline: the target '%.80s' of row %lld of the table is missing, or a class that no row "
+                           "for training has",
+                           f->column, (long long)j->rows[i] + 1);
+    }
+    return TN_OK;
+}
+
+tn_status tn_pipeline_apply(const tn_pipeline *pipeline, const tn_table *table, const uint8_t *part, int wanted,
+                            tn_tensor **out_x, tn_tensor **out_y) {
+    tn_tensor *x = NULL, *y = NULL;
+    size_t bytes;
+    *out_x = NULL;
+    if (out_y) *out_y = NULL;
+    if (!tn_pipeline_fitted(pipeline)) return tn_fail(TN_E_STATE, "pipeline: it is not fitted");
+    if (!tn_mul_size((size_t)tn_table_rows(table), 8, &bytes)) return tn_fail(TN_E_MEMORY, "out of memory");
+    bool target = out_y && pipeline->has_target && tn_table_find(table, pipeline->target.column) >= 0;
+    job j = {.p = pipeline,
+             .table = table,
+             .part = part,
+             .wanted = wanted,
+             .rows = tn_alloc(NULL, bytes),
+             .filled = tn_alloc(NULL, bytes)};
+    tn_status status = j.rows && j.filled ? TN_OK : TN_E_MEMORY;
+    if (status == TN_OK) choose_rows(&j, target);
+    if (status == TN_OK) status = make_x(&j, &x);
+    if (status == TN_OK && target) status = make_y(&j, &y);
+    tn_free(NULL, j.rows, bytes);
+    tn_free(NULL, j.filled, bytes);
+    if (status != TN_OK) {
+        tn_tensor_destroy(x);
+        tn_tensor_destroy(y);
+        return status;
+    }
+    *out_x = x;
+    if (out_y) *out_y = y;
+    return TN_OK;
+}

@@ -1,0 +1,184 @@
+/* Fitting: what is learnt of the training rows, and of no other. Statistics are scikit-learn's. */
+#include <math.h>
+#include <stdlib.h>
+#include "data/pipeline.h"
+
+/* ---- sorting ---- */
+
+static int by_size(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+int tn_compare_texts(tn_string x, tn_string y) {
+    size_t n = TN_MIN(x.size, y.size);
+    int order = n ? memcmp(x.data, y.data, n) : 0;
+    return order ? order : (x.size > y.size) - (x.size < y.size);
+}
+
+static int by_bytes(const void *a, const void *b) {
+    return tn_compare_texts(*(const tn_string *)a, *(const tn_string *)b);
+}
+
+/* Between the two values that it lies between, as numpy.percentile. */
+static double quantile(const double *sorted, size_t count, double q) {
+    double at = q * (double)(count - 1), below = floor(at);
+    size_t i = (size_t)below;
+    return i + 1 < count ? sorted[i] + (at - below) * (sorted[i + 1] - sorted[i]) : sorted[i];
+}
+
+/* ---- numbers ---- */
+
+static void fit_scale(tn_feature *f, double *x, size_t count) {
+    double sum = 0, squares = 0;
+    qsort(x, count, sizeof *x, by_size);
+    f->centre = 0;
+    f->spread = 1;
+    switch (f->scale) {
+    case TN_SCALE_NONE: return;
+    case TN_SCALE_STANDARD:
+        for (size_t i = 0; i < count; i++) sum += x[i];
+        f->centre = sum / (double)count;
+        for (size_t i = 0; i < count; i++) squares += (x[i] - f->centre) * (x[i] - f->centre);
+        f->spread = x[0] < x[count - 1] ? sqrt(squares / (double)count) : 0;
+        break;
+    case TN_SCALE_MIN_MAX:
+        f->centre = x[0];
+        f->spread = x[count - 1] - x[0];
+        break;
+    case TN_SCALE_ROBUST:
+        f->centre = quantile(x, count, 0.5);
+        f->spread = quantile(x, count, 0.75) - quantile(x, count, 0.25);
+        break;
+    }
+    if (!(f->spread > 0)) f->spread = 1;
+}
+
+/* A missing value is filled before the scale is fitted: as `mean`, it takes part there; in other ways it does not. */
+static tn_status fit_numbers(tn_feature *f, const double *numbers, int64_t rows, const uint8_t *part, double *x) {
+    size_t count = 0, missing = 0;
+    double sum = 0;
+    for (int64_t r = 0; r < rows; r++) {
+        if (part && part[r]) continue;
+        if (isnan(numbers[r]))
+            missing++;
+        else
+            sum += x[count++] = numbers[r];
+    }
+    if (count == 0) return tn_fail(TN_E_INVALID, "there is no value among the rows for training");
+    f->fill = sum / (double)count;
+    for (; f->missing == TN_MISSING_MEAN && missing; missing--) x[count++] = f->fill;
+    fit_scale(f, x, count);
+    if (isfinite(f->fill) && isfinite(f->centre) && isfinite(f->spread)) return TN_OK;
+    return tn_fail(TN_E_INVALID, "its values are too large to be added up");
+}
+
+/* ---- categories ---- */
+
+static tn_status fit_values(tn_region *region, tn_feature *f, double *x, size_t count) {
+    size_t used = 0;
+    qsort(x, count, sizeof *x, by_size);
+    for (size_t i = 0; i < count; i++)
+        if (!used || x[i] != x[used - 1]) x[used++] = x[i];
+    double *values = tn_region_array(region, used, sizeof *values);
+    if (!values) return TN_E_MEMORY;
+    memcpy(values, x, used * sizeof *x);
+    f->values = values;
+    f->category_count = (int)used;
+    return TN_OK;
+}
+
+static tn_status fit_labels(tn_region *region, tn_feature *f, const tn_table *table, int column, const uint8_t *part) {
+    int levels = tn_table_level_count(table, column), used = 0;
+    const int32_t *codes = tn_table_codes(table, column);
+    tn_string *labels = tn_region_array(region, (size_t)levels, sizeof *labels);
+    bool *seen = tn_region_array(region, (size_t)levels, sizeof *seen);
+    if (!labels || !seen) return TN_E_MEMORY;
+    for (int64_t r = 0; r < tn_table_rows(table); r++)
+        if (!(part && part[r]) && codes[r] >= 0) seen[codes[r]] = true;
+    for (int i = 0; i < levels; i++) {
+        if (!seen[i]) continue;
+        tn_string level = tn_table_level(table, column, i);
+        if (level.size > 1024) return tn_fail(TN_E_LIMIT, "a category of more than 1 KiB");
+        labels[used] = (tn_string){tn_region_strndup(region, level.data, level.size), level.size};
+        if (!labels[used++].data) return TN_E_MEMORY;
+    }
+    qsort(labels, (size_t)used, sizeof *labels, by_bytes);
+    f->labels = labels;
+    f->category_count = used;
+    return TN_OK;
+}
+
+static tn_status fit_categories(tn_region *region, tn_feature *f, const tn_table *table, int column,
+                                const uint8_t *part, double *x) {
+    size_t count = 0;
+    const double *numbers = tn_table_numbers(table, column);
+    f->texts = !numbers;
+    if (f->texts) {
+        TN_TRY(fit_labels(region, f, table, column, part));
+    } else {
+        for (int64_t r = 0; r < tn_table_rows(table); r++)
+            if (!(part && part[r]) && !isnan(numbers[r])) x[count++] = numbers[r];
+        if (count) TN_TRY(fit_values(region, f, x, count));
+    }
+    if (!f->category_count) return tn_fail(TN_E_INVALID, "there is no value among the rows for training");
+    if (f->category_count > TN_MOST_CATEGORIES)
+        return tn_fail(TN_E_LIMIT, "%d categories are too many; %d are the most", f->category_count,
+                       TN_MOST_CATEGORIES);
+    return TN_OK;
+}
+
+tn_status tn_feature_column(const tn_feature *f, const tn_table *table, int *out_column) {
+    *out_column = tn_table_find(table, f->column);
+    if (*out_column < 0) return tn_fail(TN_E_NOT_FOUND, "pipeline: the table has no column '%.80s'", f->column);
+    bool texts = tn_table_column_type(table, *out_column) == TN_COLUMN_TEXT;
+    if (texts && f->encode == TN_ENCODE_NONE)
+        return tn_fail(TN_E_TYPE, "pipeline: column '%.80s' is text; 'encode' makes numbers of it", f->column);
+    if (f->fitted && f->encode != TN_ENCODE_NONE && f->texts != texts)
+        return tn_fail(TN_E_TYPE, "pipeline: column '%.80s' is %s, and was %s when the pipeline was fitted", f->column,
+                       texts ? "text" : "numbers", f->texts ? "text" : "numbers");
+    return TN_OK;
+}
+
+static tn_status fit(tn_pipeline *p, tn_feature *f, const tn_table *table, const uint8_t *part, double *scratch) {
+    int column;
+    f->fitted = false;
+    TN_TRY(tn_feature_column(f, table, &column));
+    tn_status status = f->encode == TN_ENCODE_NONE
+                           ? fit_numbers(f, tn_table_numbers(table, column), tn_table_rows(table), part, scratch)
+                           : fit_categories(p->region, f, table, column, part, scratch);
+    f->fitted = status == TN_OK;
+    return status == TN_OK ? status : tn_fail_context(status, "pipeline: column '%.80s'", f->column);
+}
+
+tn_status tn_pipeline_fit(tn_pipeline *pipeline, const tn_table *table, const uint8_t *part) {
+    size_t bytes;
+    if (!tn_mul_size((size_t)tn_table_rows(table), sizeof(double), &bytes))
+        return tn_fail(TN_E_MEMORY, "out of memory");
+    double *scratch = tn_alloc(NULL, bytes);
+    tn_status status = scratch ? TN_OK : TN_E_MEMORY;
+    for (int i = 0; status == TN_OK && i < pipeline->count; i++)
+        status = fit(pipeline, &pipeline->features[i], table, part, scratch);
+    if (status == TN_OK && pipeline->has_target) status = fit(pipeline, &pipeline->target, table, part, scratch);
+    tn_free(NULL, scratch, bytes);
+    return status;
+}
+
+int tn_feature_category(const tn_feature *f, const tn_table *table, int column, int64_t row) {
+    int low = 0, high = f->category_count - 1;
+    int32_t code = f->texts ? tn_table_codes(table, column)[row] : 0;
+    double x = f->texts ? 0 : tn_table_numbers(table, column)[row];
+    if (code < 0 || isnan(x)) return -1;
+    tn_string text = f->texts ? tn_table_level(table, column, code) : (tn_string){NULL, 0};
+    while (low <= high) {
+        int middle = low + (high - low) / 2;
+        int order =
+            f->texts ? tn_compare_texts(text, f->labels[middle]) : (x > f->values[middle]) - (x < f->values[middle]);
+        if (order == 0) return middle;
+        if (order < 0)
+            high = middle - 1;
+        else
+            low = middle + 1;
+    }
+    return -1;
+}

@@ -1,0 +1,130 @@
+/* Which rows are for training, and which for testing: by ratio, class, group or time. */
+#include <math.h>
+#include <stdlib.h>
+#include "base/random.h"
+#include "data/pipeline.h"
+
+/* A row, the key that it is sorted or grouped by, and the order in which it was drawn. */
+typedef struct entry {
+    int64_t row;
+    double key;
+    uint64_t draw;
+} entry;
+
+static int by_key_and_draw(const void *a, const void *b) {
+    const entry *x = a, *y = b;
+    if (x->key != y->key) return (x->key > y->key) - (x->key < y->key);
+    return (x->draw > y->draw) - (x->draw < y->draw);
+}
+
+static int by_draw(const void *a, const void *b) {
+    const entry *x = a, *y = b;
+    return (x->draw > y->draw) - (x->draw < y->draw);
+}
+
+static int by_text(const void *a, const void *b) {
+    return tn_compare_texts(**(const tn_string *const *)a, **(const tn_string *const *)b);
+}
+
+/* Texts sort by bytes, which for times as ISO 8601 writes them is their order. */
+static tn_status keys_of_texts(const tn_table *table, int column, int64_t rows, entry *entries) {
+    size_t levels = (size_t)tn_table_level_count(table, column);
+    tn_string *texts = tn_alloc(NULL, levels * sizeof *texts);
+    const tn_string **sorted = tn_alloc(NULL, levels * sizeof *sorted);
+    double *ranks = tn_alloc(NULL, levels * sizeof *ranks);
+    bool good = texts && sorted && ranks;
+    for (size_t i = 0; good && i < levels; i++) texts[i] = tn_table_level(table, column, (int)i), sorted[i] = &texts[i];
+    if (good) qsort(sorted, levels, sizeof *sorted, by_text);
+    for (size_t i = 0; good && i < levels; i++) ranks[sorted[i] - texts] = (double)i;
+    for (int64_t r = 0; good && r < rows; r++) {
+        int32_t code = tn_table_codes(table, column)[r];
+        entries[r].key = code < 0 ? NAN : ranks[code];
+    }
+    tn_free(NULL, texts, levels * sizeof *texts);
+    tn_free(NULL, sorted, levels * sizeof *sorted);
+    tn_free(NULL, ranks, levels * sizeof *ranks);
+    return good ? TN_OK : TN_E_MEMORY;
+}
+
+static tn_status set_keys(const tn_pipeline *p, const tn_table *table, int64_t rows, entry *entries) {
+    const char *name = p->split == TN_SPLIT_STRATIFIED ? p->target.column : p->split_column;
+    if (p->split == TN_SPLIT_RATIO) return TN_OK;
+    int column = tn_table_find(table, name);
+    if (column < 0) return tn_fail(TN_E_NOT_FOUND, "pipeline: the table has no column '%.80s' to split by", name);
+    const double *numbers = tn_table_numbers(table, column);
+    if (!numbers) TN_TRY(keys_of_texts(table, column, rows, entries));
+    for (int64_t r = 0; r < rows; r++) {
+        if (numbers) entries[r].key = numbers[r];
+        if (isnan(entries[r].key))
+            return tn_fail(TN_E_INVALID, "pipeline: column '%.80s' has no value in row %lld of the table to split by",
+                           name, (long long)r + 1);
+    }
+    return TN_OK;
+}
+
+/* Of each run of equal keys, the first part of its rows, as drawn. */
+static void take_of_each(const tn_pipeline *p, const entry *entries, int64_t rows, uint8_t *part) {
+    for (int64_t i = 0, end; i < rows; i = end) {
+        for (end = i; end < rows && entries[end].key == entries[i].key;) end++;
+        int64_t wanted = (int64_t)floor(p->test * (double)(end - i) + 0.5);
+        for (int64_t k = i; k < i + wanted; k++) part[entries[k].row] = 1;
+    }
+}
+
+/* Whole runs, in the order of the draw of their first rows. One that takes the part further from what is wanted than it is
+ * stays for training. */
+static tn_status take_groups(const tn_pipeline *p, const entry *entries, int64_t rows, uint8_t *part) {
+    size_t bytes = (size_t)rows * sizeof(entry), groups = 0;
+    double wanted = p->test * (double)rows, taken = 0;
+    entry *first = tn_alloc(NULL, bytes); /* of each run; its row is the place in entries */
+    if (!first) return TN_E_MEMORY;
+    for (int64_t i = 0; i < rows; i++)
+        if (i == 0 || entries[i].key != entries[i - 1].key) first[groups++] = (entry){i, 0, entries[i].draw};
+    qsort(first, groups, sizeof *first, by_draw);
+    for (size_t g = 0; g < groups; g++) {
+        int64_t i = first[g].row, end = i;
+        while (end < rows && entries[end].key == entries[i].key) end++;
+        double size = (double)(end - i);
+        if (fabs(taken + size - wanted) > fabs(taken - wanted)) continue;
+        taken += size;
+        for (; i < end; i++) part[entries[i].row] = 1;
+    }
+    tn_free(NULL, first, bytes);
+    return TN_OK;
+}
+
+/* The last rows; those of one time stay together, on the side of training. */
+static void take_last(const tn_pipeline *p, const entry *entries, int64_t rows, uint8_t *part) {
+    int64_t cut = rows - (int64_t)floor(p->test * (double)rows + 0.5);
+    while (cut > 0 && cut < rows && entries[cut].key == entries[cut - 1].key) cut++;
+    for (int64_t i = cut; i < rows; i++) part[entries[i].row] = 1;
+}
+
+tn_status tn_pipeline_split(const tn_pipeline *pipeline, const tn_table *table, uint8_t *out_part) {
+    const tn_pipeline *p = pipeline;
+    int64_t rows = tn_table_rows(table), tests = 0;
+    uint64_t state = p->seed;
+    size_t bytes;
+    if (rows) memset(out_part, 0, (size_t)rows);
+    if (p->split == TN_SPLIT_NONE) return TN_OK;
+    if (!tn_mul_size((size_t)rows, sizeof(entry), &bytes)) return tn_fail(TN_E_MEMORY, "out of memory");
+    entry *entries = tn_alloc(NULL, bytes);
+    tn_status status = entries ? TN_OK : TN_E_MEMORY;
+    for (int64_t r = 0; entries && r < rows; r++) entries[r] = (entry){r, 0, tn_random_next(&state)};
+    if (status == TN_OK) status = set_keys(p, table, rows, entries);
+    if (status == TN_OK) {
+        qsort(entries, (size_t)rows, sizeof *entries, by_key_and_draw);
+        if (p->split == TN_SPLIT_GROUP)
+            status = take_groups(p, entries, rows, out_part);
+        else if (p->split == TN_SPLIT_TIME)
+            take_last(p, entries, rows, out_part);
+        else
+            take_of_each(p, entries, rows, out_part);
+    }
+    tn_free(NULL, entries, bytes);
+    for (int64_t r = 0; r < rows; r++) tests += out_part[r];
+    if (status == TN_OK && (tests == 0 || tests == rows))
+        return tn_fail(TN_E_INVALID, "pipeline: a split of %lld rows leaves none for %s", (long long)rows,
+                       tests ? "training" : "testing");
+    return status;
+}
