@@ -245,16 +245,18 @@ static bool is_misaligned(const tn_step *step, int i) {
     return step->contents[i] && step->immutable[i] && !tn_tensor_is_aligned(step->contents[i]);
 }
 
-/* From now on the plan reads an aligned copy of the constant, which all plans of the model share. */
-static tn_status align_value(tn_exec *exec, tn_plan *plan, int v) {
-    void *copy = tn_packs_aligned(exec->packs, plan->known[v]);
-    plan->values[v].tensor.data = copy;
-    return copy ? TN_OK : TN_E_MEMORY;
-}
-
 /* A constant that was copied or packed is read no more; in memory there need be one of it. */
 static void rest_weights(const tn_plan *plan, const tn_tensor *t) {
     tn_graph_rest_file(plan->graph, t->data, tn_dtype_bytes(t->dtype, tn_count(t)));
+}
+
+/* From now on the plan reads an aligned copy of the constant, which all plans of the model share. */
+static tn_status align_value(tn_exec *exec, tn_plan *plan, int v) {
+    const tn_tensor *t = plan->known[v];
+    void *copy = tn_packs_aligned(exec->packs, t);
+    plan->values[v].tensor.data = copy;
+    rest_weights(plan, t);
+    return copy ? TN_OK : TN_E_MEMORY;
 }
 
 /* Prepares a static step. It sees aligned copies of weights that lie unaligned in the model file; they go again where the

@@ -68,32 +68,6 @@ void tn_qgemm_pack_a(const tn_qgemm_layout *layout, void *dst, const uint8_t *a,
 }
 #undef EACH_K
 
-void tn_qgemm_pack_b(const tn_qgemm_layout *layout, void *dst, const uint8_t *b, size_t k_stride, size_t n_stride,
-                     size_t k, size_t n, bool b_signed, uint8_t flip, int32_t *sums) {
-    size_t columns = (size_t)layout->columns, group = (size_t)layout->group, padded = tn_qgemm_k(layout, k);
-    for (size_t c0 = 0; c0 < n; c0 += columns) {
-        uint8_t *panel = (uint8_t *)dst + c0 * padded;
-        size_t width = TN_MIN(columns, n - c0);
-        if (width < columns || padded > k) memset(panel, 0, columns * padded);
-        for (size_t i = 0; i < k; i++) {
-            const uint8_t *s = b + i * k_stride + c0 * n_stride;
-            uint8_t *d = panel + i / group * group * columns + i % group;
-            if (n_stride == 1)
-                for (size_t c = 0; c < width; c++) d[c * group] = s[c] ^ flip;
-            else
-                for (size_t c = 0; c < width; c++) d[c * group] = s[c * n_stride] ^ flip;
-        }
-        for (size_t c = 0; sums && c < width; c++) {
-            uint32_t sum = 0;
-            for (size_t i = 0; i < k; i++) {
-                uint8_t v = panel[i / group * group * columns + c * group + i % group];
-                sum += b_signed ? (uint32_t)(int8_t)v : v;
-            }
-            sums[c0 + c] = (int32_t)sum;
-        }
-    }
-}
-
 static inline __attribute__((always_inline)) void interleave(int group, uint8_t *restrict dst,
                                                              const uint8_t *const *source, int live, size_t n,
                                                              size_t stride, uint8_t flip) {
@@ -105,6 +79,60 @@ static inline __attribute__((always_inline)) void interleave(int group, uint8_t 
     }
     for (size_t i = 0; i < n; i++)
         for (int g = 0; g < group; g++) dst[i * (size_t)group + (size_t)g] = (s[g][i * stride] ^ flip) & mask[g];
+}
+
+/* A panel of `width` columns: one group of k after the other, so that the inner loops know their length. */
+static inline __attribute__((always_inline)) void pack_panel(int group, uint8_t *restrict panel, const uint8_t *b,
+                                                             size_t k_stride, size_t n_stride, size_t k, size_t columns,
+                                                             size_t width, uint8_t flip) {
+    size_t step = (size_t)group;
+    for (size_t i = 0; i < k; i += step, panel += columns * step, b += k_stride * step) {
+        const uint8_t *source[4] = {b};
+        int live = (int)TN_MIN(step, k - i);
+        for (int g = 1; g < live; g++) source[g] = b + (size_t)g * k_stride;
+        if (n_stride == 1)
+            interleave(group, panel, source, live, width, 1, flip);
+        else
+            interleave(group, panel, source, live, width, n_stride, flip);
+    }
+}
+
+/* sums[c]: of column c's k values, modulo 2^32 as the products. */
+static void sum_columns(int32_t *restrict sums, const uint8_t *restrict b, size_t k_stride, size_t n_stride, size_t k,
+                        size_t width, bool b_signed, uint8_t flip) {
+    uint8_t bias = b_signed ? 0x80 : 0; /* read unsigned, signed values are larger by that */
+    flip ^= bias;
+    for (size_t c = 0; c < width; c++) sums[c] = (int32_t)(0u - (uint32_t)k * bias);
+    for (size_t c = 0; k_stride == 1 && c < width; c++) {
+        uint32_t sum = 0;
+        for (size_t i = 0; i < k; i++) sum += (uint8_t)(b[c * n_stride + i] ^ flip);
+        sums[c] = (int32_t)((uint32_t)sums[c] + sum);
+    }
+    for (size_t i = 0; k_stride != 1 && i < k; i++, b += k_stride) {
+        if (n_stride == 1)
+            for (size_t c = 0; c < width; c++) sums[c] = (int32_t)((uint32_t)sums[c] + (uint8_t)(b[c] ^ flip));
+        else
+            for (size_t c = 0; c < width; c++)
+                sums[c] = (int32_t)((uint32_t)sums[c] + (uint8_t)(b[c * n_stride] ^ flip));
+    }
+}
+
+void tn_qgemm_pack_b(const tn_qgemm_layout *layout, void *dst, const uint8_t *b, size_t k_stride, size_t n_stride,
+                     size_t k, size_t n, bool b_signed, uint8_t flip, int32_t *sums) {
+    size_t columns = (size_t)layout->columns, padded = tn_qgemm_k(layout, k);
+    for (size_t c0 = 0; c0 < n; c0 += columns) {
+        uint8_t *panel = (uint8_t *)dst + c0 * padded;
+        const uint8_t *from = b + c0 * n_stride;
+        size_t width = TN_MIN(columns, n - c0);
+        if (width < columns) memset(panel, 0, columns * padded);
+        if (layout->group == 4)
+            pack_panel(4, panel, from, k_stride, n_stride, k, columns, width, flip);
+        else if (layout->group == 2)
+            pack_panel(2, panel, from, k_stride, n_stride, k, columns, width, flip);
+        else
+            pack_panel(1, panel, from, k_stride, n_stride, k, columns, width, flip);
+        if (sums) sum_columns(sums + c0, from, k_stride, n_stride, k, width, b_signed, flip);
+    }
 }
 
 void tn_qgemm_interleave(const tn_qgemm_layout *layout, uint8_t *dst, const uint8_t *const *source, int live, size_t n,

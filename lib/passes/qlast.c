@@ -129,9 +129,13 @@ static tn_tensor *weights_last(layout *l, const tn_tensor *w, const tn_tensor *z
     if (!made) return NULL;
     const uint8_t *from = w->data;
     uint8_t *to = made->data;
-    for (int64_t m = 0; m < w->dims[0]; m++, from += channels * taps)
-        for (int64_t t = 0; t < taps; t++)
-            for (int64_t k = 0; k < channels; k++) *to++ = from[k * taps + t] ^ none;
+    if (taps == 1 && !none)
+        memcpy(to, from, (size_t)tn_count(w));
+    else
+        for (int64_t m = 0; m < w->dims[0]; m++, from += channels * taps)
+            for (int64_t t = 0; t < taps; t++)
+                for (int64_t k = 0; k < channels; k++) *to++ = from[k * taps + t] ^ none;
+    tn_graph_rest_file(l->m->graph, w->data, (size_t)tn_count(w));
     return made;
 }
 
