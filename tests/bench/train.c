@@ -1,4 +1,4 @@
-/* Samples per second of training steps, for networks that tests/bench/train.py trains with PyTorch too.
+/* Samples per second of training steps, for a few small networks.
  *
  *     train NETWORK BATCH THREADS SECONDS     autoencoder, lenet or cnn1d
  *
