@@ -9,6 +9,7 @@
 #include "inputs.h"
 #include <limits.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -110,7 +111,8 @@ static uint8_t *damage(const layout *l, size_t *size) {
     if (!data) exit(2);
     memcpy(data, l->file, *size);
     for (size_t i = 0; i < changes && way < 8; i++) {
-        size_t at = way < 4 ? place(&l->numbers) : way < 6 ? place(&l->structure) : draw(*size);
+        bool number = way < 4 && l->numbers.bytes; /* a very small model has none */
+        size_t at = number ? place(&l->numbers) : way < 6 ? place(&l->structure) : draw(*size);
         if (way % 2)
             data[at] ^= (uint8_t)(1u << draw(8));
         else
