@@ -4,9 +4,11 @@
 
 #include <stdint.h>
 
+#define TN_RANDOM_STEP 0x9E3779B97F4A7C15u /* from one state to the next */
+
 /* SplitMix64 (Steele, Lea, Flood 2014): a counter through a mixing function. */
 static inline uint64_t tn_random_next(uint64_t *state) {
-    uint64_t z = *state += 0x9E3779B97F4A7C15u;
+    uint64_t z = *state += TN_RANDOM_STEP;
     z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
     z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
     return z ^ (z >> 31);

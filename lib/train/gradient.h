@@ -31,6 +31,9 @@ const tn_gradient *const *tn_gradient_tables(void);
  * sentence that names the node if an operator on the way has no gradient. */
 tn_status tn_graph_gradient(tn_graph *graph, int loss, int count, const int *of, int *grads);
 
+/* Adds a constant of no dimensions. */
+tn_status tn_graph_scalar(tn_graph *graph, tn_dtype dtype, double x, int *out_value);
+
 /* ---- for rules: each adds nodes and returns the new value, -1 on failure ---- */
 int tn_grad_node(tn_grad *g, const char *op, int in_count, const int *in, const tn_attribute *attributes);
 int tn_grad_1(tn_grad *g, const char *op, int a);
@@ -50,6 +53,9 @@ int tn_grad_expand(tn_grad *g, int a, int like);
 int tn_grad_shaped(tn_grad *g, int a, int like);
 /* `a` if `mask` is true, else 0. */
 int tn_grad_masked(tn_grad *g, int mask, int a);
+/* `a` as another type; with its axes in another order. */
+int tn_grad_cast(tn_grad *g, int a, tn_dtype dtype);
+int tn_grad_transpose(tn_grad *g, int a, int rank, const int64_t *perm);
 /* "ReduceSum" or "ReduceMean" over axes, which stay with a size of 1. */
 int tn_grad_reduce(tn_grad *g, const char *op, int a, int count, const int64_t *axes);
 /* Undoes broadcasting: the sum of `a` over what `like` was repeated along. */

@@ -55,24 +55,27 @@ int tn_grad_3(tn_grad *g, const char *op, int a, int b, int c) {
     return tn_grad_node(g, op, 3, (int[]){a, b, c}, NULL);
 }
 
-static int add_constant(tn_grad *g, tn_tensor *tensor) {
-    int value = tensor ? tn_graph_add_constant(g->graph, "", tensor) : -1;
-    if (value < 0) g->status = TN_E_MEMORY;
-    return value;
+tn_status tn_graph_scalar(tn_graph *graph, tn_dtype dtype, double x, int *out_value) {
+    tn_tensor *tensor = tn_graph_tensor(graph, dtype, 0, NULL, NULL);
+    if (tensor) tn_set_double(dtype, tensor->data, 0, x);
+    *out_value = tensor ? tn_graph_add_constant(graph, "", tensor) : -1;
+    return *out_value < 0 ? TN_E_MEMORY : TN_OK;
 }
 
 int tn_grad_scalar(tn_grad *g, int like, double x) {
     if (g->status != TN_OK) return -1;
-    tn_tensor *tensor = tn_graph_tensor(g->graph, tn_grad_type(g, like)->dtype, 0, NULL, NULL);
-    if (tensor) tn_set_double(tensor->dtype, tensor->data, 0, x);
-    return add_constant(g, tensor);
+    int value = -1;
+    g->status = tn_graph_scalar(g->graph, tn_grad_type(g, like)->dtype, x, &value);
+    return value;
 }
 
 int tn_grad_ints(tn_grad *g, int count, const int64_t *values) {
     if (g->status != TN_OK) return -1;
     tn_tensor *tensor = tn_graph_tensor(g->graph, TN_INT64, 1, (int64_t[]){count}, NULL);
     if (tensor && count) memcpy(tensor->data, values, (size_t)count * sizeof *values);
-    return add_constant(g, tensor);
+    int value = tensor ? tn_graph_add_constant(g->graph, "", tensor) : -1;
+    if (value < 0) g->status = TN_E_MEMORY;
+    return value;
 }
 
 int tn_grad_scale(tn_grad *g, int a, double factor) {
@@ -98,6 +101,14 @@ int tn_grad_zeros(tn_grad *g, int like) {
 }
 int tn_grad_masked(tn_grad *g, int mask, int a) {
     return tn_grad_3(g, "Where", mask, a, tn_grad_scalar(g, a, 0));
+}
+
+int tn_grad_cast(tn_grad *g, int a, tn_dtype dtype) {
+    return tn_grad_node(g, "Cast", 1, &a, (tn_attribute[]){{"to", TN_ATTR_INT, .i = dtype}, {0}});
+}
+int tn_grad_transpose(tn_grad *g, int a, int rank, const int64_t *perm) {
+    tn_attribute attributes[] = {{"perm", TN_ATTR_INTS, .count = (size_t)rank, .ints = perm}, {0}};
+    return tn_grad_node(g, "Transpose", 1, &a, attributes);
 }
 
 int tn_grad_reduce(tn_grad *g, const char *op, int a, int count, const int64_t *axes) {

@@ -1,21 +1,13 @@
 /* Losses as nodes. */
+#include "train/gradient.h"
 #include "train/train.h"
 
 static tn_status node(tn_graph *graph, const char *op, int count, const int *in, int *out) {
     return tn_graph_node(graph, op, "loss", count, in, 1, out, NULL);
 }
 
-static tn_status number(tn_graph *graph, int like, float x, int *out) {
-    tn_dtype dtype = graph->values[like].type.dtype;
-    double wide = (double)x;
-    tn_tensor *t = tn_graph_tensor(graph, dtype, 0, NULL, NULL);
-    if (!t) return TN_E_MEMORY;
-    if (dtype == TN_FLOAT64)
-        memcpy(t->data, &wide, sizeof wide);
-    else
-        memcpy(t->data, &x, sizeof x);
-    *out = tn_graph_add_constant(graph, "", t);
-    return *out < 0 ? TN_E_MEMORY : TN_OK;
+static tn_status number(tn_graph *graph, int like, double x, int *out) {
+    return tn_graph_scalar(graph, graph->values[like].type.dtype, x, out);
 }
 
 tn_status tn_loss_target(tn_graph *graph, tn_loss loss, int prediction, int *out_target) {
@@ -40,7 +32,7 @@ static tn_status huber(tn_graph *graph, int difference, int *out) {
     int size, one, half, least, rest;
     TN_TRY(node(graph, "Abs", 1, &difference, &size));
     TN_TRY(number(graph, size, 1, &one));
-    TN_TRY(number(graph, size, 0.5f, &half));
+    TN_TRY(number(graph, size, 0.5, &half));
     TN_TRY(node(graph, "Clip", 3, (int[]){size, -1, one}, &least));
     TN_TRY(node(graph, "Mul", 2, (int[]){least, half}, &rest));
     TN_TRY(node(graph, "Sub", 2, (int[]){size, rest}, &rest));

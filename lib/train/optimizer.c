@@ -1,5 +1,6 @@
 /* Optimizers as nodes: which operator with which attributes, and the common factor that clips gradients. */
 #include <math.h>
+#include "train/gradient.h"
 #include "train/train.h"
 
 static const struct {
@@ -71,14 +72,6 @@ tn_status tn_optimizer_node(tn_graph *graph, const tn_optimizer_options *o, int 
     return tn_graph_node(graph, kinds[o->kind].op, "step", 5 + n, in, 1 + n, outs, attributes);
 }
 
-static tn_status number(tn_graph *graph, double x, int *out) {
-    tn_tensor *t = tn_graph_tensor(graph, TN_FLOAT64, 0, NULL, NULL);
-    if (!t) return TN_E_MEMORY;
-    *(double *)t->data = x;
-    *out = tn_graph_add_constant(graph, "", t);
-    return *out < 0 ? TN_E_MEMORY : TN_OK;
-}
-
 /* min(1, limit / (norm + 1e-6)), as torch.nn.utils.clip_grad_norm_ has it. */
 tn_status tn_optimizer_clip(tn_graph *graph, const tn_optimizer_options *options, int count, const int *gradients,
                             int *out_factor) {
@@ -86,7 +79,7 @@ tn_status tn_optimizer_clip(tn_graph *graph, const tn_optimizer_options *options
     const tn_attribute wide[] = {{.name = "to", .kind = TN_ATTR_INT, .i = TN_FLOAT64}, {0}};
     const char *name = "clip";
     int sum = -1, limit, one, tiny;
-    TN_TRY(number(graph, 1, &one));
+    TN_TRY(tn_graph_scalar(graph, TN_FLOAT64, 1, &one));
     *out_factor = one;
     if (options->clip_norm == 0) return TN_OK;
     for (int i = 0; i < count; i++) {
@@ -96,8 +89,8 @@ tn_status tn_optimizer_clip(tn_graph *graph, const tn_optimizer_options *options
         if (sum >= 0) TN_TRY(tn_graph_node(graph, "Add", name, 2, (int[]){sum, square}, 1, &square, NULL));
         sum = square;
     }
-    TN_TRY(number(graph, options->clip_norm, &limit));
-    TN_TRY(number(graph, 1e-6, &tiny));
+    TN_TRY(tn_graph_scalar(graph, TN_FLOAT64, options->clip_norm, &limit));
+    TN_TRY(tn_graph_scalar(graph, TN_FLOAT64, 1e-6, &tiny));
     TN_TRY(tn_graph_node(graph, "Sqrt", name, 1, &sum, 1, &sum, NULL));
     TN_TRY(tn_graph_node(graph, "Add", name, 2, (int[]){sum, tiny}, 1, &sum, NULL));
     TN_TRY(tn_graph_node(graph, "Div", name, 2, (int[]){limit, sum}, 1, &sum, NULL));

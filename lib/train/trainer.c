@@ -1,15 +1,15 @@
 /* Trainers: their life, steps, and what is asked of them. See tenon/train.h. */
 #include <math.h>
+#include "base/element.h"
+#include "base/random.h"
 #include "exec/model.h"
 #include "graph/infer.h"
 #include "train/train.h"
 
 /* Different numbers for each step, so that a resumed run drops what an uninterrupted one would. */
 static uint64_t seed_of(const tn_trainer *t) {
-    uint64_t x = t->options.seed + 0x9E3779B97F4A7C15u * (uint64_t)(t->steps + 1); /* splitmix64 */
-    x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9u;
-    x = (x ^ x >> 27) * 0x94D049BB133111EBu;
-    return (x ^ x >> 31) | 1;
+    uint64_t state = t->options.seed + TN_RANDOM_STEP * (uint64_t)t->steps;
+    return tn_random_next(&state) | 1;
 }
 
 static tn_status open_session(tn_trainer *t, tn_graph *graph, tn_model **model, tn_session **session) {
@@ -89,7 +89,7 @@ static tn_status set_inputs(tn_trainer *t, tn_session *session, const tn_tensor 
 static tn_status read_loss(const tn_trainer *t, const tn_session *session, double *out_loss) {
     const tn_tensor *loss;
     TN_TRY(tn_session_output(session, 0, &loss));
-    *out_loss = loss->dtype == TN_FLOAT64 ? *(const double *)loss->data : (double)*(const float *)loss->data;
+    *out_loss = tn_get_double(loss->dtype, loss->data, 0);
     if (isfinite(*out_loss)) return TN_OK;
     return tn_fail(TN_E_INVALID,
                    "the loss is %g after %lld steps; look for such numbers in the data, or take a lower rate or "

@@ -85,17 +85,11 @@ static tn_status add_state(const tn_graph *graph, tn_states *states, tn_state_ki
     return TN_OK;
 }
 
-static int add_truth(tn_graph *graph) {
-    tn_tensor *t = tn_graph_tensor(graph, TN_BOOL, 0, NULL, NULL);
-    if (!t) return -1;
-    *(bool *)t->data = true;
-    return tn_graph_add_constant(graph, "", t);
-}
-
 /* Elements are dropped, and the mask is kept for the gradient. */
 static tn_status train_dropout(tn_graph *graph, int n) {
-    int in[3] = {-1, -1, add_truth(graph)}, *out = tn_region_array(graph->region, 2, sizeof *out);
-    if (in[2] < 0 || !out) return TN_E_MEMORY;
+    int in[3] = {-1, -1, -1}, *out = tn_region_array(graph->region, 2, sizeof *out);
+    if (!out) return TN_E_MEMORY;
+    TN_TRY(tn_graph_scalar(graph, TN_BOOL, 1, &in[2]));
     tn_node *node = &graph->nodes[n];
     for (int i = 0; i < TN_MIN(node->in_count, 2); i++) in[i] = node->in[i];
     TN_TRY(tn_node_set_inputs(graph, node, 3, in));

@@ -34,8 +34,7 @@ static tn_status quotient(tn_grad *g) {
 /* By the exponent it is y * log(a), which only holds where a is positive. */
 static tn_status power(tn_grad *g) {
     int a = g->node.in[0], b = g->node.in[1];
-    if (tn_grad_type(g, a)->dtype != tn_grad_type(g, b)->dtype)
-        b = tn_grad_node(g, "Cast", 1, &b, (tn_attribute[]){{"to", TN_ATTR_INT, .i = tn_grad_type(g, a)->dtype}, {0}});
+    if (tn_grad_type(g, a)->dtype != tn_grad_type(g, b)->dtype) b = tn_grad_cast(g, b, tn_grad_type(g, a)->dtype);
     if (g->wanted[0]) {
         int less = tn_grad_2(g, "Pow", a, tn_grad_2(g, "Sub", b, tn_grad_scalar(g, a, 1)));
         set(g, 0, tn_grad_2(g, "Mul", g->out_grad[0], tn_grad_2(g, "Mul", b, less)));

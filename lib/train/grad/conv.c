@@ -13,8 +13,7 @@ static int swapped(tn_grad *g, int a) {
     int rank = tn_grad_type(g, a)->rank;
     int64_t perm[TN_MAX_RANK] = {1, 0};
     for (int i = 2; i < rank; i++) perm[i] = i;
-    tn_attribute attributes[] = {{"perm", TN_ATTR_INTS, .count = (size_t)rank, .ints = perm}, {0}};
-    return tn_grad_node(g, "Transpose", 1, &a, attributes);
+    return tn_grad_transpose(g, a, rank, perm);
 }
 
 static int by_input(tn_grad *g, const tn_window *w, int64_t group) {
@@ -50,9 +49,8 @@ static int by_group(tn_grad *g, int x, const tn_window *w, int64_t group, int64_
         apart[3 + i] = joined[2 + i] = w->in[i];
         perm[3 + i] = 3 + i;
     }
-    tn_attribute attributes[] = {{"perm", TN_ATTR_INTS, .count = (size_t)rank, .ints = perm}, {0}};
     int parts = tn_grad_2(g, "Reshape", x, tn_grad_ints(g, rank, apart));
-    int moved = tn_grad_node(g, "Transpose", 1, &parts, attributes);
+    int moved = tn_grad_transpose(g, parts, rank, perm);
     return tn_grad_2(g, "Reshape", moved, tn_grad_ints(g, w->spatial + 2, joined));
 }
 

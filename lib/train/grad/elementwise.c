@@ -117,8 +117,7 @@ static tn_status clip(tn_grad *g) {
     return TN_OK;
 }
 static tn_status cast(tn_grad *g) {
-    tn_attribute to[] = {{"to", TN_ATTR_INT, .i = tn_grad_type(g, x_of(g))->dtype}, {0}};
-    g->in_grad[0] = tn_grad_node(g, "Cast", 1, g->out_grad, to);
+    g->in_grad[0] = tn_grad_cast(g, g->out_grad[0], tn_grad_type(g, x_of(g))->dtype);
     return TN_OK;
 }
 /* In training mode the elements that were kept were divided by 1 - ratio. */
@@ -134,8 +133,7 @@ static tn_status dropout(tn_grad *g) {
         g->in_grad[0] = tn_grad_scale(g, kept, 2);
         return TN_OK;
     }
-    tn_attribute to[] = {{"to", TN_ATTR_INT, .i = tn_grad_type(g, x_of(g))->dtype}, {0}};
-    g->in_grad[0] = tn_grad_2(g, "Div", kept, one_minus(g, tn_grad_node(g, "Cast", 1, &ratio, to)));
+    g->in_grad[0] = tn_grad_2(g, "Div", kept, one_minus(g, tn_grad_cast(g, ratio, tn_grad_type(g, x_of(g))->dtype)));
     return TN_OK;
 }
 

@@ -27,14 +27,16 @@ static tn_status sum(tn_grad *g) {
     return TN_OK;
 }
 
-static tn_status mean(tn_grad *g) {
-    if (does_nothing(g)) return sum(g);
-    int x = g->node.in[0];
-    tn_attribute to[] = {{"to", TN_ATTR_INT, .i = tn_grad_type(g, x)->dtype}, {0}};
-    int count = tn_grad_2(g, "Div", tn_grad_1(g, "Size", x), tn_grad_1(g, "Size", g->node.out[0]));
-    int each = tn_grad_2(g, "Div", with_axes(g, g->out_grad[0]), tn_grad_node(g, "Cast", 1, &count, to));
+/* dy, with the axes of x, repeated along those that y is the mean of. */
+static tn_status shared_out(tn_grad *g, int dy) {
+    int x = g->node.in[0], count = tn_grad_2(g, "Div", tn_grad_1(g, "Size", x), tn_grad_1(g, "Size", g->node.out[0]));
+    int each = tn_grad_2(g, "Div", dy, tn_grad_cast(g, count, tn_grad_type(g, x)->dtype));
     g->in_grad[0] = tn_grad_expand(g, each, x);
     return TN_OK;
+}
+
+static tn_status mean(tn_grad *g) {
+    return does_nothing(g) ? sum(g) : shared_out(g, with_axes(g, g->out_grad[0]));
 }
 
 static tn_status sum_square(tn_grad *g) {
@@ -44,12 +46,7 @@ static tn_status sum_square(tn_grad *g) {
 }
 
 static tn_status global_average(tn_grad *g) {
-    int x = g->node.in[0];
-    tn_attribute to[] = {{"to", TN_ATTR_INT, .i = tn_grad_type(g, x)->dtype}, {0}};
-    int count = tn_grad_2(g, "Div", tn_grad_1(g, "Size", x), tn_grad_1(g, "Size", g->node.out[0]));
-    int each = tn_grad_2(g, "Div", g->out_grad[0], tn_grad_node(g, "Cast", 1, &count, to));
-    g->in_grad[0] = tn_grad_expand(g, each, x);
-    return TN_OK;
+    return shared_out(g, g->out_grad[0]);
 }
 
 const tn_gradient tn_gradients_reduce[] = {

@@ -16,17 +16,12 @@ static tn_status expand(tn_grad *g) {
     return TN_OK;
 }
 
-static int transposed(tn_grad *g, int a, int rank, const int64_t *perm) {
-    tn_attribute attributes[] = {{"perm", TN_ATTR_INTS, .count = (size_t)rank, .ints = perm}, {0}};
-    return tn_grad_node(g, "Transpose", 1, &a, attributes);
-}
-
 static tn_status transpose(tn_grad *g) {
     int rank = tn_grad_type(g, g->node.in[0])->rank;
     int64_t back[TN_MAX_RANK];
     if (rank < 0) return tn_grad_fail(g, "the rank of its input is unknown");
     for (int i = 0; i < rank; i++) back[tn_attr_int_at(&g->node, "perm", i, rank - 1 - i)] = i;
-    g->in_grad[0] = transposed(g, g->out_grad[0], rank, back);
+    g->in_grad[0] = tn_grad_transpose(g, g->out_grad[0], rank, back);
     return TN_OK;
 }
 
@@ -123,15 +118,14 @@ static tn_status gather(tn_grad *g) {
     for (int i = 0, at = index_rank; i < index_rank + rank - 1; i++)
         if (i < axis || i >= axis + index_rank) of_grad[at++] = i;
     if (axis > 0) {
-        zeros = transposed(g, zeros, rank, there);
-        dy = transposed(g, dy, index_rank + rank - 1, of_grad);
+        zeros = tn_grad_transpose(g, zeros, rank, there);
+        dy = tn_grad_transpose(g, dy, index_rank + rank - 1, of_grad);
     }
     int in[] = {zeros, tn_grad_2(g, "Unsqueeze", indices, tn_grad_ints(g, 1, &last)), dy};
     tn_attribute attributes[] = {{"reduction", TN_ATTR_STRING, .s = "add"}, {0}};
-    if (tn_grad_type(g, indices)->dtype != TN_INT64)
-        in[1] = tn_grad_node(g, "Cast", 1, &in[1], (tn_attribute[]){{"to", TN_ATTR_INT, .i = TN_INT64}, {0}});
+    if (tn_grad_type(g, indices)->dtype != TN_INT64) in[1] = tn_grad_cast(g, in[1], TN_INT64);
     int sum = tn_grad_node(g, "ScatterND", 3, in, attributes);
-    g->in_grad[0] = axis > 0 ? transposed(g, sum, rank, back) : sum;
+    g->in_grad[0] = axis > 0 ? tn_grad_transpose(g, sum, rank, back) : sum;
     return TN_OK;
 }
 
