@@ -1,14 +1,10 @@
 /* Fitting: what is learnt of the training rows, and of no other. Statistics are scikit-learn's. */
 #include <math.h>
 #include <stdlib.h>
+#include "base/quantile.h"
 #include "data/pipeline.h"
 
 /* ---- sorting ---- */
-
-static int by_size(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
 
 int tn_compare_texts(tn_string x, tn_string y) {
     size_t n = TN_MIN(x.size, y.size);
@@ -20,18 +16,11 @@ static int by_bytes(const void *a, const void *b) {
     return tn_compare_texts(*(const tn_string *)a, *(const tn_string *)b);
 }
 
-/* Between the two values that it lies between, as numpy.percentile. */
-static double quantile(const double *sorted, size_t count, double q) {
-    double at = q * (double)(count - 1), below = floor(at);
-    size_t i = (size_t)below;
-    return i + 1 < count ? sorted[i] + (at - below) * (sorted[i + 1] - sorted[i]) : sorted[i];
-}
-
 /* ---- numbers ---- */
 
 static void fit_scale(tn_feature *f, double *x, size_t count) {
     double sum = 0, squares = 0;
-    qsort(x, count, sizeof *x, by_size);
+    qsort(x, count, sizeof *x, tn_by_size);
     f->centre = 0;
     f->spread = 1;
     switch (f->scale) {
@@ -47,8 +36,8 @@ static void fit_scale(tn_feature *f, double *x, size_t count) {
         f->spread = x[count - 1] - x[0];
         break;
     case TN_SCALE_ROBUST:
-        f->centre = quantile(x, count, 0.5);
-        f->spread = quantile(x, count, 0.75) - quantile(x, count, 0.25);
+        f->centre = tn_quantile(x, count, 0.5);
+        f->spread = tn_quantile(x, count, 0.75) - tn_quantile(x, count, 0.25);
         break;
     }
     if (!(f->spread > 0)) f->spread = 1;
@@ -77,7 +66,7 @@ static tn_status fit_numbers(tn_feature *f, const double *numbers, int64_t rows,
 
 static tn_status fit_values(tn_region *region, tn_feature *f, double *x, size_t count) {
     size_t used = 0;
-    qsort(x, count, sizeof *x, by_size);
+    qsort(x, count, sizeof *x, tn_by_size);
     for (size_t i = 0; i < count; i++)
         if (!used || x[i] != x[used - 1]) x[used++] = x[i];
     double *values = tn_region_array(region, used, sizeof *values);

@@ -1,20 +1,8 @@
 /* Confidence intervals by the percentile bootstrap (Efron 1979). */
-#include <math.h>
 #include <stdlib.h>
+#include "base/quantile.h"
 #include "base/random.h"
 #include "eval/metrics.h"
-
-static int ascending(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-/* Between the two values that it lies between. */
-static double quantile(const double *sorted, int count, double q) {
-    double at = q * (count - 1), below = floor(at);
-    int i = (int)below;
-    return i + 1 < count ? sorted[i] + (at - below) * (sorted[i + 1] - sorted[i]) : sorted[i];
-}
 
 static tn_status draw(tn_metrics *m, const char *name, const tn_bootstrap_options *options, int64_t *rows,
                       double *values, double *out_low, double *out_high) {
@@ -30,9 +18,9 @@ static tn_status draw(tn_metrics *m, const char *name, const tn_bootstrap_option
         return tn_fail(TN_E_INVALID,
                        "metric %s: it is defined in %d of %d draws; there are too few samples for an interval", name,
                        defined, options->resamples);
-    qsort(values, (size_t)defined, sizeof *values, ascending);
-    *out_low = quantile(values, defined, (1 - options->level) / 2);
-    *out_high = quantile(values, defined, (1 + options->level) / 2);
+    qsort(values, (size_t)defined, sizeof *values, tn_by_size);
+    *out_low = tn_quantile(values, (size_t)defined, (1 - options->level) / 2);
+    *out_high = tn_quantile(values, (size_t)defined, (1 + options->level) / 2);
     return TN_OK;
 }
 
