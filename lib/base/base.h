@@ -51,6 +51,13 @@ static inline bool tn_add_size(size_t a, size_t b, size_t *out) {
     return true;
 }
 
+static inline bool tn_string_equal(tn_string a, tn_string b) {
+    return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
+}
+static inline tn_string tn_string_of(const char *text) {
+    return (tn_string){text, strlen(text)};
+}
+
 /* A region: memory that is given back all at once. Graphs, plans and imports live in one each.
  * Not for use by two threads at once. */
 typedef struct tn_region tn_region;

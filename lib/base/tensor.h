@@ -43,6 +43,12 @@ static inline bool tn_tensor_is_aligned(const tn_tensor *t) {
     return (uintptr_t)t->data % (width > 8 ? 8 : width ? width : 1) == 0;
 }
 
+/* Whether both have the same dtype and shape. */
+static inline bool tn_tensor_is_alike(const tn_tensor *a, const tn_tensor *b) {
+    return a->dtype == b->dtype && a->rank == b->rank &&
+           memcmp(a->dims, b->dims, (size_t)a->rank * sizeof a->dims[0]) == 0;
+}
+
 static inline int64_t tn_count(const tn_tensor *t) {
     int64_t n = 1;
     for (int i = 0; i < t->rank; i++) n *= t->dims[i];

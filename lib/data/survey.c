@@ -25,7 +25,7 @@ struct tn_survey {
 bool tn_field_is_missing(tn_string field) {
     static const char *const words[] = {"", "NA", "N/A", "NaN", "nan", "null", "NULL", "None"};
     for (size_t i = 0; i < TN_COUNT(words); i++)
-        if (field.size == strlen(words[i]) && memcmp(field.data, words[i], field.size) == 0) return true;
+        if (tn_string_equal(field, tn_string_of(words[i]))) return true;
     return false;
 }
 

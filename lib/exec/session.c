@@ -301,9 +301,7 @@ static void see_outputs(tn_session *s) {
 static tn_status check_bound(const tn_session *s, int index, const tn_tensor *found) {
     char a[160], b[160];
     const tn_tensor *to = s->outputs[index].bound;
-    bool fits = to->dtype == found->dtype && to->rank == found->rank;
-    for (int i = 0; fits && i < to->rank; i++) fits = to->dims[i] == found->dims[i];
-    if (fits) return TN_OK;
+    if (tn_tensor_is_alike(to, found)) return TN_OK;
     return tn_fail(TN_E_SHAPE, "output %d is %s; it is bound to a tensor of %s", index,
                    tn_shape_text(a, sizeof a, found->dtype, found->rank, found->dims),
                    tn_shape_text(b, sizeof b, to->dtype, to->rank, to->dims));

@@ -163,6 +163,8 @@ void tn_graph_count_uses(const tn_graph *graph, int *uses);
 void tn_graph_compact(tn_graph *graph); /* drops dead nodes and sets producers anew */
 /* Puts the nodes into an order in which values are written before they are read; fails on a cycle, naming a node. */
 tn_status tn_graph_sort(tn_graph *graph);
+/* Drops the nodes of a sorted graph whose outputs nobody reads; adds their number to *gone (may be NULL). */
+tn_status tn_graph_drop_unused(tn_graph *graph, int *gone);
 
 /* Types. */
 void tn_type_unknown(tn_type *type);

@@ -12,13 +12,6 @@ typedef struct tn_names {
     size_t capacity, count;
 } tn_names;
 
-static inline bool tn_string_equal(tn_string a, tn_string b) {
-    return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
-}
-static inline tn_string tn_string_of(const char *text) {
-    return (tn_string){text, strlen(text)};
-}
-
 bool tn_names_get(const tn_names *names, tn_string name, int *value);
 /* The name must not be in it yet, nor be empty. */
 tn_status tn_names_put(tn_names *names, tn_region *region, tn_string name, int value);

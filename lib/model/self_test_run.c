@@ -24,8 +24,7 @@ static tn_status wrong(comparison *c, const char *what, const char *expected, co
 static void compare_texts(comparison *c, const tn_tensor *is, const tn_tensor *should) {
     const tn_string *a = tn_tensor_const_data(is), *b = tn_tensor_const_data(should);
     for (int64_t i = 0; i < tn_count(should) && !c->failed; i++)
-        if (a[i].size != b[i].size || (a[i].size && memcmp(a[i].data, b[i].data, a[i].size) != 0))
-            wrong(c, "a text", "another", "one that is not as recorded");
+        if (!tn_string_equal(a[i], b[i])) wrong(c, "a text", "another", "one that is not as recorded");
 }
 
 /* The difference in tolerances: up to 1 is good. */
@@ -59,8 +58,7 @@ static void compare_numbers(comparison *c, tn_dtype dtype, const void *is, const
 static void compare(comparison *c, const tn_tensor *is, const tn_tensor *should) {
     char expected[128], found[128];
     int64_t count = tn_count(should);
-    size_t dims = (size_t)should->rank * sizeof should->dims[0];
-    if (!is || is->dtype != should->dtype || is->rank != should->rank || memcmp(is->dims, should->dims, dims) != 0) {
+    if (!is || !tn_tensor_is_alike(is, should)) {
         tn_shape_text(expected, sizeof expected, should->dtype, should->rank, should->dims);
         if (is) tn_shape_text(found, sizeof found, is->dtype, is->rank, is->dims);
         wrong(c, "the shape", expected, is ? found : "nothing");

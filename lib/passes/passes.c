@@ -30,27 +30,6 @@ const tn_pass tn_passes[] = {
     {NULL, NULL},
 };
 
-/* Nodes whose outputs nobody reads. */
-static tn_status drop_unused(tn_graph *graph) {
-    tn_region *scratch = tn_region_create(graph->allocator);
-    int *uses = scratch ? tn_region_array(scratch, (size_t)graph->value_count + 1, sizeof *uses) : NULL;
-    if (uses) {
-        tn_graph_count_uses(graph, uses);
-        for (int n = graph->node_count - 1; n >= 0; n--) {
-            tn_node *node = &graph->nodes[n];
-            bool used = false;
-            for (int i = 0; i < node->out_count; i++) used |= node->out[i] >= 0 && uses[node->out[i]] > 0;
-            if (used || node->dead) continue;
-            node->dead = true;
-            for (int i = 0; i < node->in_count; i++)
-                if (node->in[i] >= 0) uses[node->in[i]]--;
-        }
-        tn_graph_compact(graph);
-    }
-    tn_region_destroy(scratch);
-    return uses ? TN_OK : TN_E_MEMORY;
-}
-
 /* A pass on one graph; afterwards it is sorted and compact. */
 static tn_status run_pass(const tn_pass *pass, tn_graph *graph, int *changes) {
     int before = *changes;
@@ -58,7 +37,7 @@ static tn_status run_pass(const tn_pass *pass, tn_graph *graph, int *changes) {
     if (*changes == before) return TN_OK;
     tn_graph_compact(graph);
     TN_TRY(tn_graph_sort(graph));
-    return drop_unused(graph);
+    return tn_graph_drop_unused(graph, NULL);
 }
 
 static tn_status run_pass_on_bodies(const tn_pass *pass, tn_graph *graph, int *changes) {
@@ -84,7 +63,7 @@ static bool listed(const char *list, const char *name) {
 }
 
 tn_status tn_passes_run(tn_graph *graph, const tn_model_options *options) {
-    TN_TRY(drop_unused(graph));
+    TN_TRY(tn_graph_drop_unused(graph, NULL));
     for (const tn_pass *pass = tn_passes; pass->name; pass++) {
         bool must = pass->run == tn_pass_widen; /* operators trust it */
         if (!must && listed(options->skip_passes, pass->name)) continue;

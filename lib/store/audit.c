@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #define LOG "audit.log"
@@ -26,10 +25,7 @@ tn_status tn_audit_line(uint64_t number, const char *previous, const char *actio
                         char **out_line) {
     static const tn_store_version none;
     char time_text[32], user[64];
-    time_t now = time(NULL);
-    struct tm parts;
-    gmtime_r(&now, &parts);
-    strftime(time_text, sizeof time_text, "%Y-%m-%dT%H:%M:%SZ", &parts);
+    tn_store_time_text(time(NULL), time_text);
     user_name(user, sizeof user);
     if (!v) v = &none;
     json_t *line = json_pack("{s:I,s:s,s:s,s:s,s:s,s:s,s:s,s:s}", "number", (json_int_t)number, "previous", previous,

@@ -7,7 +7,6 @@
 #include "store/parts.h"
 #include <errno.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { SMALL = TN_BACKUP_PIECE + (64 << 10) }; /* more than a piece ever becomes */
@@ -231,12 +230,9 @@ static json_t *names_of(json_t *object) {
 static tn_status put_catalogue(writer *w) {
     uint8_t head[TN_BACKUP_HEADER] = {0};
     char now[32];
-    time_t seconds = time(NULL);
-    struct tm broken;
     bool first = !w->before.catalogue;
     json_int_t number = first ? 0 : json_integer_value(json_object_get(w->before.catalogue, "number")) + 1;
-    gmtime_r(&seconds, &broken);
-    strftime(now, sizeof now, "%Y-%m-%dT%H:%M:%SZ", &broken);
+    tn_store_time_text(time(NULL), now);
     json_t *catalogue = json_pack("{s:I,s:s,s:O,s:o,s:o}", "number", number, "created", now, "parts", w->parts,
                                   "needed", names_of(w->needed), "held", names_of(w->held));
     if (catalogue && !first) json_object_set_new(catalogue, "previous", json_string(w->before.digest));

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <tenon/manifest.h>
 #include <tenon/model_file.h>
-#include <unistd.h>
 #include "base/element.h"
 #include "base/tensor.h"
 #include "graph/graph.h"
@@ -108,21 +107,12 @@ static tn_status add_metrics(side *d) {
     return status;
 }
 
-/* The very file that was checked, whatever becomes of its name. */
 static tn_status load(tn_store *s, const char *reference, side *d) {
-    tn_store_version v;
-    int file;
-    uint64_t size;
-    char path[64];
+    tn_opened opened;
     d->region = tn_region_create(NULL);
     if (!d->region) return TN_E_MEMORY;
-    TN_TRY(tn_store_find(s, reference, &v));
-    TN_TRY(tn_blob_open(s, v.file_digest, &file, &size));
-    tn_status status = tn_blob_check(s, v.file_digest, file);
-    snprintf(path, sizeof path, "/proc/self/fd/%d", file);
-    if (status == TN_OK) status = tn_graph_load(path, NULL, &d->graph);
-    close(file);
-    if (status != TN_OK) return tn_fail_context(status, "'%s:%s' of the store '%s'", v.name, v.version, s->path);
+    TN_TRY(tn_version_open(s, reference, &opened));
+    TN_TRY(tn_version_close(s, &opened, tn_graph_load(opened.path, NULL, &d->graph)));
     TN_TRY(add_ends(d, INPUT, d->graph->inputs, d->graph->input_count));
     TN_TRY(add_ends(d, OUTPUT, d->graph->outputs, d->graph->output_count));
     TN_TRY(add_operators(d));
@@ -135,7 +125,7 @@ static tn_status load(tn_store *s, const char *reference, side *d) {
 static bool same_texts(const tn_tensor *a, const tn_tensor *b) {
     const tn_string *x = a->data, *y = b->data;
     for (int64_t i = 0; i < tn_count(a); i++)
-        if (x[i].size != y[i].size || (x[i].size && memcmp(x[i].data, y[i].data, x[i].size) != 0)) return false;
+        if (!tn_string_equal(x[i], y[i])) return false;
     return true;
 }
 

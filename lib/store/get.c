@@ -59,17 +59,26 @@ tn_status tn_store_get(tn_store *s, const char *reference, const char *path) {
     return status;
 }
 
+static tn_status about_version(const tn_store *s, const tn_store_version *v, tn_status status) {
+    return status == TN_OK ? TN_OK : tn_fail_context(status, "'%s:%s' of the store '%s'", v->name, v->version, s->path);
+}
+
+tn_status tn_version_open(tn_store *s, const char *reference, tn_opened *out) {
+    TN_TRY(open_file(s, reference, &out->version, &out->file));
+    tn_status status = tn_blob_check(s, out->version.file_digest, out->file);
+    snprintf(out->path, sizeof out->path, "/proc/self/fd/%d", out->file);
+    if (status != TN_OK) close(out->file);
+    return about_version(s, &out->version, status);
+}
+
+tn_status tn_version_close(const tn_store *s, tn_opened *opened, tn_status status) {
+    close(opened->file);
+    return about_version(s, &opened->version, status);
+}
+
 tn_status tn_store_load(tn_store *s, const char *reference, const tn_model_options *options, tn_model **out_model) {
-    tn_store_version v;
-    int file;
+    tn_opened opened;
     *out_model = NULL;
-    TN_TRY(open_file(s, reference, &v, &file));
-    tn_status status = tn_blob_check(s, v.file_digest, file);
-    char path[64];
-    /* The very file that was checked, whatever becomes of its name. */
-    snprintf(path, sizeof path, "/proc/self/fd/%d", file);
-    if (status == TN_OK) status = tn_model_load(path, options, out_model);
-    if (status != TN_OK) status = tn_fail_context(status, "'%s:%s' of the store '%s'", v.name, v.version, s->path);
-    close(file);
-    return status;
+    TN_TRY(tn_version_open(s, reference, &opened));
+    return tn_version_close(s, &opened, tn_model_load(opened.path, options, out_model));
 }

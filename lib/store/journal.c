@@ -33,25 +33,6 @@ static tn_status open_staged(const tn_store *s, tn_staged *out) {
     return status;
 }
 
-static tn_status write_staged(const tn_store *s, tn_staged *staged, const char *data, size_t size) {
-    staged->size += size;
-    while (size) {
-        ssize_t n = write(staged->file, data, TN_MIN(size, (size_t)1 << 30));
-        if (n < 0 && errno == EINTR) continue;
-        if (n == 0) errno = ENOSPC;
-        if (n <= 0) return tn_store_io_error(s, "write", staged->name);
-        data += n;
-        size -= (size_t)n;
-    }
-    return TN_OK;
-}
-
-static tn_status end_staged(const tn_store *s, tn_staged *staged, tn_status status) {
-    if (status == TN_OK && fsync(staged->file) != 0) status = tn_store_io_error(s, "flush", staged->name);
-    if (status != TN_OK) tn_staged_drop(s, staged);
-    return status;
-}
-
 tn_status tn_stage_begin(const tn_store *s, tn_staged *out) {
     TN_TRY(open_staged(s, out));
     tn_status status = tn_digester_create(&out->digester);
@@ -60,39 +41,47 @@ tn_status tn_stage_begin(const tn_store *s, tn_staged *out) {
 }
 
 tn_status tn_stage_add(const tn_store *s, tn_staged *staged, const void *data, size_t size) {
+    const char *at = data;
     tn_digester_add(staged->digester, data, size);
-    return write_staged(s, staged, data, size);
+    staged->size += size;
+    while (size) {
+        ssize_t n = write(staged->file, at, TN_MIN(size, (size_t)1 << 30));
+        if (n < 0 && errno == EINTR) continue;
+        if (n == 0) errno = ENOSPC;
+        if (n <= 0) return tn_store_io_error(s, "write", staged->name);
+        at += n;
+        size -= (size_t)n;
+    }
+    return TN_OK;
 }
 
 tn_status tn_stage_end(const tn_store *s, tn_staged *staged, tn_status status) {
     tn_digester_end(staged->digester, staged->digest);
     staged->digester = NULL;
-    return end_staged(s, staged, status);
+    if (status == TN_OK && fsync(staged->file) != 0) status = tn_store_io_error(s, "flush", staged->name);
+    if (status != TN_OK) tn_staged_drop(s, staged);
+    return status;
 }
 
 tn_status tn_stage_bytes(const tn_store *s, const void *data, size_t size, tn_staged *out) {
-    TN_TRY(open_staged(s, out));
-    tn_digest_of(data, size, out->digest);
-    return end_staged(s, out, write_staged(s, out, data, size));
+    TN_TRY(tn_stage_begin(s, out));
+    return tn_stage_end(s, out, tn_stage_add(s, out, data, size));
 }
 
 tn_status tn_stage_file(const tn_store *s, int file, const char *what, tn_staged *out) {
-    tn_digester *digester = NULL;
-    TN_TRY(open_staged(s, out));
+    TN_TRY(tn_stage_begin(s, out));
     char *piece = tn_alloc(NULL, PIECE_BYTES);
-    tn_status status = piece ? tn_digester_create(&digester) : TN_E_MEMORY;
+    tn_status status = piece ? TN_OK : TN_E_MEMORY;
     for (uint64_t at = 0; status == TN_OK;) {
         ssize_t n = pread(file, piece, PIECE_BYTES, (off_t)at);
         if (n < 0 && errno == EINTR) continue;
         if (n < 0) status = tn_fail(TN_E_IO, "cannot read '%s': %s", what, strerror(errno));
         if (n <= 0) break;
-        tn_digester_add(digester, piece, (size_t)n);
-        status = write_staged(s, out, piece, (size_t)n);
+        status = tn_stage_add(s, out, piece, (size_t)n);
         at += (uint64_t)n;
     }
-    if (digester) tn_digester_end(digester, out->digest);
     if (piece) tn_free(NULL, piece, PIECE_BYTES);
-    return end_staged(s, out, status);
+    return tn_stage_end(s, out, status);
 }
 
 tn_status tn_staged_place(const tn_store *s, tn_staged *staged) {

@@ -75,26 +75,6 @@ static tn_status add_node(tn_graph *graph, const tn_node *node, tn_region *scrat
     return TN_OK;
 }
 
-/* Nodes whose results nobody reads; those before them may be such then. */
-static tn_status drop_unused(tn_graph *graph, tn_region *scratch, int *out_gone) {
-    int *uses = tn_region_array(scratch, (size_t)graph->value_count + 1, sizeof *uses);
-    if (!uses) return TN_E_MEMORY;
-    for (bool again = true; again;) {
-        again = false;
-        tn_graph_count_uses(graph, uses);
-        for (int n = 0; n < graph->node_count; n++) {
-            tn_node *node = &graph->nodes[n];
-            bool used = node->dead;
-            for (int i = 0; i < node->out_count; i++) used = used || (node->out[i] >= 0 && uses[node->out[i]] > 0);
-            if (used) continue;
-            node->dead = again = true;
-            ++*out_gone;
-        }
-    }
-    tn_graph_compact(graph);
-    return TN_OK;
-}
-
 static tn_status put(tn_graph *graph, const tn_graph *module, tn_region *scratch, int *out_added, int *out_gone) {
     int *map = tn_region_array(scratch, (size_t)module->value_count + 1, sizeof *map);
     if (!map) return TN_E_MEMORY;
@@ -113,8 +93,8 @@ static tn_status put(tn_graph *graph, const tn_graph *module, tn_region *scratch
             }
         TN_TRY(tn_graph_redirect(graph, old, map[module->outputs[i]]));
     }
-    TN_TRY(drop_unused(graph, scratch, out_gone));
-    return tn_graph_sort(graph);
+    TN_TRY(tn_graph_sort(graph));
+    return tn_graph_drop_unused(graph, out_gone);
 }
 
 tn_status tn_graph_put_module(tn_graph *graph, const tn_graph *module, int *out_added, int *out_gone) {

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 /* What of a version is on its way: the model's file, its configuration, its manifest. */
@@ -42,10 +41,7 @@ static tn_status describe(tn_store *s, const tn_store_put_options *o, tn_store_v
         TN_TRY(tn_store_check_time(o->created));
         memcpy(v->created, o->created, strlen(o->created) + 1);
     } else {
-        time_t now = time(NULL);
-        struct tm parts;
-        gmtime_r(&now, &parts);
-        strftime(v->created, sizeof v->created, "%Y-%m-%dT%H:%M:%SZ", &parts);
+        tn_store_time_text(time(NULL), v->created);
     }
     if (!o->parent) return TN_OK;
     tn_store_version parent;

@@ -1,5 +1,6 @@
 /* Names, versions and references to them. */
 #include "store/store.h"
+#include <time.h>
 
 #define DIGITS "0123456789"
 #define LETTERS "abcdefghijklmnopqrstuvwxyz"
@@ -105,4 +106,10 @@ tn_status tn_reference_find(const char *reference, const tn_store_version *all, 
     if (!named) return tn_fail(TN_E_NOT_FOUND, "there is no model '%s'", w.name);
     return tn_fail(TN_E_NOT_FOUND, "there is no version '%.200s'%s", reference,
                    w.version ? "" : " but pre-releases, which must be named in full");
+}
+
+void tn_store_time_text(time_t at, char text[32]) {
+    struct tm parts;
+    gmtime_r(&at, &parts);
+    strftime(text, 32, "%Y-%m-%dT%H:%M:%SZ", &parts);
 }

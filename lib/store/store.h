@@ -16,6 +16,7 @@
 #include <tenon/store.h>
 #include "base/semver.h"
 #include "base/base.h"
+#include <time.h>
 
 #define TN_STORE_JSON_BYTES (4u << 20) /* most of a manifest or a configuration */
 #define TN_STORE_INDEX_BYTES (64u << 20)
@@ -116,10 +117,22 @@ tn_status tn_oci_manifest_part(const json_t *manifest, const char *what, int i, 
 /* All of a version from its manifest, whose digest is checked, whatever the index says. */
 tn_status tn_version_read(const tn_store *s, const char *digest, tn_store_version *out_version);
 
+/* get.c: the file of a version, every byte of it checked. */
+typedef struct tn_opened {
+    tn_store_version version;
+    int file;
+    char path[64]; /* of the very file that was checked, whatever becomes of its name */
+} tn_opened;
+tn_status tn_version_open(tn_store *s, const char *reference, tn_opened *out);
+/* Names the version in the sentence of `status`, and returns it. */
+tn_status tn_version_close(const tn_store *s, tn_opened *opened, tn_status status);
+
 /* reference.c */
 tn_status tn_store_check_name(const char *name);
 tn_status tn_store_check_version(const char *version);
 tn_status tn_store_check_time(const char *time);
+/* Such a text of a time: "2026-03-01T12:00:00Z". They compare as texts. */
+void tn_store_time_text(time_t at, char text[32]);
 /* The version that the reference names, among versions in order. */
 tn_status tn_reference_find(const char *reference, const tn_store_version *all, int count,
                             const tn_store_version **out_found);

@@ -36,11 +36,6 @@ static bool is_parameter(const tn_graph_value *v) {
            v->constant->dtype != TN_STRING;
 }
 
-static bool fits(const tn_tensor *a, const tn_tensor *b) {
-    return a->dtype == b->dtype && a->rank == b->rank &&
-           memcmp(a->dims, b->dims, (size_t)a->rank * sizeof a->dims[0]) == 0;
-}
-
 static tn_status misfit(const upgrade *u, const tn_graph_value *v, const tn_graph_value *other) {
     char expected[128], found[128] = "nothing of that name";
     tn_shape_text(expected, sizeof expected, v->constant->dtype, v->constant->rank, v->constant->dims);
@@ -62,7 +57,7 @@ static tn_status carry(upgrade *u) {
         const tn_graph_value *key = v;
         if (!is_parameter(v)) continue;
         const tn_graph_value **found = bsearch(&key, named, count, sizeof *named, by_name);
-        if (found && fits(v->constant, (*found)->constant)) {
+        if (found && tn_tensor_is_alike(v->constant, (*found)->constant)) {
             v->constant = (*found)->constant;
             u->result.carried++;
         } else if (u->options.parameters && tn_dtype_is_float(v->constant->dtype)) {
@@ -186,12 +181,13 @@ static tn_status make_file(upgrade *u) {
 
 static tn_status load(upgrade *u, const char *reference) {
     tn_store *s = u->store;
-    char old[512], *at;
+    tn_opened opened;
     TN_TRY(tn_store_find(s, reference, &u->result.before));
     TN_TRY(choose_version(u));
-    snprintf(old, sizeof old, "%s/blobs/sha256/%.64s", s->path, u->result.before.file_digest + 7);
-    TN_TRY(tn_store_load(s, u->result.before.digest, NULL, &u->old_model)); /* checks every byte */
-    TN_TRY(tn_graph_load(old, NULL, &u->old));
+    TN_TRY(tn_version_open(s, u->result.before.digest, &opened));
+    tn_status status = tn_model_load(opened.path, NULL, &u->old_model);
+    if (status == TN_OK) status = tn_graph_load(opened.path, NULL, &u->old);
+    TN_TRY(tn_version_close(s, &opened, status));
     const char *file = u->options.structure ? u->options.structure : u->options.parameters;
     TN_TRY(tn_graph_load(file ? file : u->options.module, NULL, &u->file));
     u->into = u->options.structure ? u->file : u->old;
@@ -202,7 +198,7 @@ static tn_status load(upgrade *u, const char *reference) {
         u->path[0] = 0;
         return tn_fail(TN_E_LIMIT, "the path of '%s' is too long", s->path);
     }
-    for (at = u->path + strlen(s->path) + 9; *at; at++)
+    for (char *at = u->path + strlen(s->path) + 9; *at; at++)
         if (*at == '/') *at = '-';
     return TN_OK;
 }

@@ -1,19 +1,12 @@
 /* Time: texts such as 2026-03-01T12:00:00Z, which compare as texts. */
 #include "trust/trust.h"
 #include <stdio.h>
-#include <time.h>
-
-static void write_time(time_t at, char text[32]) {
-    struct tm parts;
-    gmtime_r(&at, &parts);
-    strftime(text, 32, "%Y-%m-%dT%H:%M:%SZ", &parts);
-}
 
 void tn_trust_now(const tn_store *s, char now[32]) {
     if (s->now[0])
         memcpy(now, s->now, 32);
     else
-        write_time(time(NULL), now);
+        tn_store_time_text(time(NULL), now);
 }
 
 void tn_trust_add_days(const char *from, int days, char to[32]) {
@@ -23,7 +16,7 @@ void tn_trust_add_days(const char *from, int days, char to[32]) {
         parts.tm_mday = 1; /* cannot be: times are checked where they come in */
     parts.tm_year -= 1900;
     parts.tm_mon -= 1;
-    write_time(timegm(&parts) + (time_t)days * 86400, to);
+    tn_store_time_text(timegm(&parts) + (time_t)days * 86400, to);
 }
 
 void tn_trusted_now(const tn_store *s, const tn_trusted *t, char now[32]) {
