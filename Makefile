@@ -97,22 +97,20 @@ $(BUILD)/libtenon.so: $(BUILD)/libtenon.so.$(VERSION)
 	@ln -sf libtenon.so.$(SOVERSION) $@
 
 # A row a file: what the file name says must be in it.
+# $(call tables,HEADER,TYPE,PREFIX OF ITS TABLES,FUNCTION,FILES)
+define tables
+	@mkdir -p $(@D)
+	@{ echo '#include "$(1)"'; \
+	  for f in $(notdir $(5:.c=)); do echo "extern const $(2) $(3)_$$f[];"; done; \
+	  echo 'static const $(2) *const tables[] = {'; \
+	  for f in $(notdir $(5:.c=)); do echo "    $(3)_$$f,"; done; \
+	  echo '    NULL,'; echo '};'; \
+	  echo 'const $(2) *const *$(4)(void) { return tables; }'; } > $@
+endef
 $(BUILD)/gen/ops.c: $(OPS) Makefile
-	@mkdir -p $(@D)
-	@{ echo '#include "graph/op.h"'; \
-	  for f in $(notdir $(OPS:.c=)); do echo "extern const tn_op tn_ops_$$f[];"; done; \
-	  echo 'static const tn_op *const tables[] = {'; \
-	  for f in $(notdir $(OPS:.c=)); do echo "    tn_ops_$$f,"; done; \
-	  echo '    NULL,'; echo '};'; \
-	  echo 'const tn_op *const *tn_op_tables(void) { return tables; }'; } > $@
+	$(call tables,graph/op.h,tn_op,tn_ops,tn_op_tables,$(OPS))
 $(BUILD)/gen/gradients.c: $(GRADIENTS) Makefile
-	@mkdir -p $(@D)
-	@{ echo '#include "train/gradient.h"'; \
-	  for f in $(notdir $(GRADIENTS:.c=)); do echo "extern const tn_gradient tn_gradients_$$f[];"; done; \
-	  echo 'static const tn_gradient *const tables[] = {'; \
-	  for f in $(notdir $(GRADIENTS:.c=)); do echo "    tn_gradients_$$f,"; done; \
-	  echo '    NULL,'; echo '};'; \
-	  echo 'const tn_gradient *const *tn_gradient_tables(void) { return tables; }'; } > $@
+	$(call tables,train/gradient.h,tn_gradient,tn_gradients,tn_gradient_tables,$(GRADIENTS))
 $(BUILD)/gen/kernels.c: $(KERNELS) Makefile
 	@mkdir -p $(@D)
 	@{ echo '#include "kernels/registry.h"'; \
