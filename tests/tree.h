@@ -69,6 +69,21 @@ static inline int tree_remove(const char *path) {
     return tree_walk(path, tree_remove_one, NULL) == 0 ? rmdir(path) : -1;
 }
 
+/* Makes a folder tenon-NAME-XXXXXX; in memory, if there is such a place: what is flushed thousands of times in tests need
+ * not reach a disk. */
+static inline bool tree_make(char root[64], const char *name) {
+    snprintf(root, 64, "%s/tenon-%s-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp", name);
+    return mkdtemp(root) != NULL;
+}
+/* The path of a name in it; each stays for 15 more. */
+static inline char *tree_at(const char *root, const char *name) {
+    static char paths[16][160];
+    static int next;
+    char *path = paths[next++ % 16];
+    snprintf(path, sizeof paths[0], "%s/%s", root, name);
+    return path;
+}
+
 static inline int tree_count_one(const char *path, bool folder, void *context) {
     (void)path, (void)folder;
     ++*(int *)context;

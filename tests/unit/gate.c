@@ -9,11 +9,7 @@ static char root[64];
 static tn_store *store;
 
 static char *at(const char *name) {
-    static char paths[4][160];
-    static int next;
-    char *path = paths[next++ % 4];
-    snprintf(path, sizeof paths[0], "%s/%s", root, name);
-    return path;
+    return tree_at(root, name);
 }
 
 /* y = x n, which says of itself that it is y = x told, with these metrics (NULL: no manifest of its own). */
@@ -62,8 +58,7 @@ static void put(const char *version, float n, float told, const char *metrics) {
 
 static int setup(void **state) {
     (void)state;
-    snprintf(root, sizeof root, "%s/tenon-gate-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
-    if (!mkdtemp(root)) return -1;
+    if (!tree_make(root, "gate")) return -1;
     assert_ok(tn_store_create(at("s")));
     assert_ok(tn_store_open(at("s"), &store));
     assert_ok(tn_trust_init(store, at("keys"), NULL));

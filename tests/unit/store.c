@@ -11,18 +11,12 @@
 static char root[64];
 
 static char *at(const char *name) {
-    static char paths[8][160];
-    static int next;
-    char *path = paths[next++ % 8];
-    snprintf(path, sizeof paths[0], "%s/%s", root, name);
-    return path;
+    return tree_at(root, name);
 }
 
 static int setup(void **state) {
     (void)state;
-    /* In memory, if there is such a place: what is flushed thousands of times here need not reach a disk. */
-    snprintf(root, sizeof root, "%s/tenon-store-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
-    return mkdtemp(root) ? 0 : -1;
+    return tree_make(root, "store") ? 0 : -1;
 }
 
 static int teardown(void **state) {

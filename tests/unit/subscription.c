@@ -10,11 +10,7 @@ enum { THREADS = 4, CHANGES = 1000 };
 static char root[64];
 
 static char *at(const char *name) {
-    static char paths[4][160];
-    static int next;
-    char *path = paths[next++ % 4];
-    snprintf(path, sizeof paths[0], "%s/%s", root, name);
-    return path;
+    return tree_at(root, name);
 }
 
 /* A model whose outputs both tell its number: a = x + n, b = x * n. */
@@ -42,8 +38,7 @@ static tn_store *store;
 
 static int setup(void **state) {
     (void)state;
-    snprintf(root, sizeof root, "%s/tenon-follow-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
-    if (!mkdtemp(root)) return -1;
+    if (!tree_make(root, "follow")) return -1;
     assert_ok(tn_store_create(at("s")));
     assert_ok(tn_store_open(at("s"), &store));
     put_model(store, "1.0.0", 1);

@@ -8,11 +8,7 @@ static char root[64];
 static tn_store *store;
 
 static char *at(const char *name) {
-    static char paths[4][160];
-    static int next;
-    char *path = paths[next++ % 4];
-    snprintf(path, sizeof paths[0], "%s/%s", root, name);
-    return path;
+    return tree_at(root, name);
 }
 
 static int constant(tn_graph *g, const char *name, int64_t size, float value) {
@@ -54,8 +50,7 @@ static tn_tensor *ones(void) {
 /* press:1.0.0, y = 2 x + 1, which says so. */
 static int setup(void **state) {
     (void)state;
-    snprintf(root, sizeof root, "%s/tenon-upgrade-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
-    if (!mkdtemp(root)) return -1;
+    if (!tree_make(root, "upgrade")) return -1;
     assert_ok(tn_store_create(at("s")));
     assert_ok(tn_store_open(at("s"), &store));
     tn_model *m;
