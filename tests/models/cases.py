@@ -9,9 +9,9 @@ import sys
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 from onnx import numpy_helper
 
+import runtime
 import tolerance
 
 ROOT = pathlib.Path("build/models")
@@ -114,10 +114,7 @@ def write(model, sets):
     link = folder / "model.onnx"
     if not link.exists():
         os.link(ROOT / model, link)
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    options.intra_op_num_threads = 1
-    session = ort.InferenceSession(str(link), options, providers=["CPUExecutionProvider"])
+    session = runtime.session(link)
     tolerance.write(folder)
     random = np.random.default_rng(7)
     number = 0

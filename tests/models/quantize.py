@@ -13,6 +13,7 @@ import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper, version_converter
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
+import runtime
 import tolerance
 
 ROOT = pathlib.Path("build/models")
@@ -113,13 +114,6 @@ class Samples(CalibrationDataReader):
         return next(self.feeds, None)
 
 
-def session(path):
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    options.intra_op_num_threads = 1
-    return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-
-
 def quantize(name, source, shape, options):
     plain, path = ROOT / f"quantized/{name}.float.onnx", ROOT / f"quantized/{name}.onnx"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -133,9 +127,10 @@ def quantize(name, source, shape, options):
     tidy.optimized_model_filepath = str(plain)
     ort.InferenceSession(model.SerializeToString(), tidy, providers=["CPUExecutionProvider"])
     options = dict(activation_type=U8, weight_type=S8) | options
+    options["reduce_range"] = options["weight_type"] == S8 and runtime.saturates()
     if options.pop("float_softmax", False):
         options["nodes_to_exclude"] = [n.name for n in onnx.load(plain).graph.node if n.op_type == "Softmax"]
-    quantize_static(plain, path, Samples(session(plain).get_inputs()[0].name, shape), quant_format=QuantFormat.QDQ, **options)
+    quantize_static(plain, path, Samples(runtime.session(plain).get_inputs()[0].name, shape), quant_format=QuantFormat.QDQ, **options)
     return path
 
 
@@ -144,7 +139,7 @@ def write(name, path, shape):
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "model.onnx").write_bytes(path.read_bytes())
     tolerance.write(folder)
-    s, random = session(path), np.random.default_rng(13)
+    s, random = runtime.session(path, exact=False), np.random.default_rng(13)
     for number in range(SETS):
         data = folder / f"test_data_set_{number}"
         data.mkdir(exist_ok=True)

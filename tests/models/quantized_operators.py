@@ -7,8 +7,9 @@ import pathlib
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
+
+import runtime
 
 ROOT = pathlib.Path("build/models/cases/operators")
 TYPES = {np.uint8: TensorProto.UINT8, np.int8: TensorProto.INT8, np.float32: TensorProto.FLOAT, np.bool_: TensorProto.BOOL}
@@ -47,7 +48,7 @@ def write(operator, form, draws, make, **attributes):
             opsets = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
             folder.mkdir(parents=True, exist_ok=True)
             onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), folder / "model.onnx")
-            session = ort.InferenceSession(str(folder / "model.onnx"), providers=["CPUExecutionProvider"])
+            session = runtime.session(folder / "model.onnx")
         data = folder / f"test_data_set_{draw}"
         data.mkdir(exist_ok=True)
         for i, a in enumerate(arrays):
