@@ -27,6 +27,8 @@ step installation
 tests/install.sh
 step training
 tests/train/check.sh
+step "smaller weights"
+tests/compress/weights.sh
 step examples
 tests/examples.sh
 step "the tenon command"

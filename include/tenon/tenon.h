@@ -19,5 +19,6 @@
 #include <tenon/train.h>
 #include <tenon/trust.h>
 #include <tenon/upgrade.h>
+#include <tenon/weights.h>
 
 #endif

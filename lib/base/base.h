@@ -58,6 +58,9 @@ static inline tn_string tn_string_of(const char *text) {
     return (tn_string){text, strlen(text)};
 }
 
+/* Whether a list with commas between (NULL: an empty one) has the name, or the beginning of it and a star. */
+bool tn_listed(const char *list, const char *name);
+
 /* A region: memory that is given back all at once. Graphs, plans and imports live in one each.
  * Not for use by two threads at once. */
 typedef struct tn_region tn_region;

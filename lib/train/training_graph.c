@@ -24,18 +24,6 @@ static const struct {
 static const char *const passed_through[] = {"Identity", "Transpose", "Reshape", "Unsqueeze",
                                              "Squeeze",  "Cast",      "Flatten"};
 
-/* Whether a list with commas between has the name, or the beginning of it and a star. */
-static bool listed(const char *list, const char *name) {
-    for (const char *at = list; at && *at;) {
-        while (*at == ' ') at++;
-        size_t n = strcspn(at, ",");
-        if (n && at[n - 1] == '*' ? strncmp(at, name, n - 1) == 0 : n == strlen(name) && memcmp(at, name, n) == 0)
-            return true;
-        at += n + (at[n] == ',');
-    }
-    return false;
-}
-
 /* The constant that the value is, or is a view of; -1 if there is none. */
 static int source_of(const tn_graph *graph, int value) {
     while (value >= 0 && !graph->values[value].constant) {
@@ -53,7 +41,7 @@ static int source_of(const tn_graph *graph, int value) {
 static bool is_learnable(const tn_graph *graph, int value, const char *freeze) {
     const tn_tensor *t = value >= 0 ? graph->values[value].constant : NULL;
     return t && t->rank >= 1 && (t->dtype == TN_FLOAT32 || t->dtype == TN_FLOAT64) &&
-           !listed(freeze, graph->values[value].name);
+           !tn_listed(freeze, graph->values[value].name);
 }
 
 /* Numbers of the constants to be trained, each once, in the order in which they are read. */

@@ -1,0 +1,57 @@
+/* What the passes of weights share: finding the products with constant matrices, runs on samples, and reports. */
+#ifndef TN_COMPRESS_MATRICES_H
+#define TN_COMPRESS_MATRICES_H
+
+#include <tenon/weights.h>
+#include "graph/op.h"
+
+/* Sorts and infers, as every pass wants it. */
+tn_status tn_weights_begin(tn_graph *graph, tn_weights_report *report);
+/* Drops what nobody reads, infers again, and copies the report to the host's, which may be shorter or NULL. */
+tn_status tn_weights_end(tn_graph *graph, tn_weights_report *report, tn_weights_report *out_report);
+/* Bytes of all constants that the graph and its bodies read. */
+int64_t tn_weights_bytes(const tn_graph *graph);
+/* Sums of squares, to make the report's error of. */
+typedef struct tn_weights_error {
+    double difference, whole;
+} tn_weights_error;
+void tn_weights_compare(tn_weights_error *error, const float *before, const float *after, size_t count);
+double tn_weights_relative(const tn_weights_error *error);
+
+/* A node whose product has a constant float32 matrix: MatMul, or Gemm with transA = 0. Weights are seen as [n, k]: a row
+ * for each output. */
+typedef struct tn_linear {
+    int node, weight; /* value */
+    size_t n, k;
+    bool rows;   /* they lie so; else [k, n] */
+    float alpha; /* to be multiplied in */
+} tn_linear;
+bool tn_linear_find(const tn_graph *graph, int node, tn_linear *out_linear);
+/* A copy as [n, k], alpha included. NULL on failure. */
+float *tn_linear_read(const tn_graph *graph, const tn_linear *linear, tn_region *region);
+/* Fails with the constant's name if it has NaN or infinity. */
+tn_status tn_weights_finite(const tn_graph *graph, int value);
+
+/* Runs a copy of the graph on samples, and shows `see` what the values hold, after each run, in order. */
+tn_status tn_observe(const tn_graph *graph, int count, const int *values, const tn_tensor *const *samples,
+                     size_t sample_count, tn_status (*see)(void *context, int which, const tn_tensor *tensor),
+                     void *context);
+
+/* What samples say of the inputs of a product: sums over all rows of activations x[k]. */
+typedef struct tn_activations {
+    int value;
+    size_t k, rows;
+    double *products; /* x x^T, [k, k] */
+    double *sizes;    /* |x| */
+} tn_activations;
+/* Of `count` values whose last axis is k; fills in the rest. Memory is the region's. */
+tn_status tn_activations_collect(const tn_graph *graph, int count, tn_activations *all, const tn_tensor *const *samples,
+                                 size_t sample_count, tn_region *region);
+
+/* linalg.c: OpenBLAS, or a sentence that says that it was left out. */
+/* The upper triangle U, by rows, with U^T U = (h + damping x mean of the diagonal)^-1. h[n, n] is overwritten. */
+tn_status tn_inverse_cholesky(double *h, size_t n, double damping);
+/* c[m, n] = a[m, k] b[k, n]. */
+tn_status tn_matrix_product(const float *a, const float *b, float *c, size_t m, size_t n, size_t k);
+
+#endif
