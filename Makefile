@@ -22,7 +22,7 @@ CFLAGS_ALL = -std=c11 -D_GNU_SOURCE -DTN_BUILD_SHARED -DTN_VERSION=\"$(VERSION)\
 HOST_FLAGS = -std=c11 -D_GNU_SOURCE $(WARN) $(OPT) $(SANITIZE) -Iinclude $(CFLAGS)
 LIBS := -lm -lpthread
 # Libraries that are used where pkg-config finds them; WITH_<NAME>=0 leaves one out.
-OPTIONAL := OPENBLAS:openblas ZLIB:zlib YAML:yaml-0.1 JPEG:libjpeg JPEG2000:libopenjp2 WEBP:libwebp SODIUM:libsodium JANSSON:jansson
+OPTIONAL := OPENBLAS:openblas ZLIB:zlib YAML:yaml-0.1 JPEG:libjpeg JPEG2000:libopenjp2 WEBP:libwebp SODIUM:libsodium JANSSON:jansson CURL:libcurl
 define optional
 WITH_$(1) ?= $$(shell pkg-config --exists $(2) 2>/dev/null && echo 1 || echo 0)
 CFLAGS_ALL += -DTN_WITH_$(1)=$$(WITH_$(1))
@@ -32,6 +32,8 @@ LIBS += $$(shell pkg-config --libs $(2))
 endif
 endef
 $(foreach o,$(OPTIONAL),$(eval $(call optional,$(word 1,$(subst :, ,$(o))),$(word 2,$(subst :, ,$(o))))))
+# libcurl is loaded when a registry is first talked to, not linked: see lib/registry/curl.h.
+LIBS := $(filter-out -lcurl,$(LIBS)) $(if $(filter 1,$(WITH_CURL)),-ldl)
 TOOL_CFLAGS := -DTN_WITH_ZLIB=$(WITH_ZLIB)
 
 # Kernel files end in the instruction set that they need: lib/kernels/<family>_<level>.c
@@ -60,9 +62,11 @@ OTHER_KERNELS := $(foreach l,$(ALL_LEVELS),$(wildcard lib/kernels/*_$(l).c))
 OPS := $(sort $(shell grep -ls 'tn_op tn_ops_' lib/ops/*.c lib/train/ops/*.c))
 # Gradients likewise.
 GRADIENTS := $(sort $(wildcard lib/train/grad/*.c))
-# Without their libraries stores and trust have one file each, whose functions say so.
-ABSENT := lib/store/absent.c lib/trust/absent.c
-LEFT_OUT := $(if $(filter 11,$(WITH_SODIUM)$(WITH_JANSSON)),$(ABSENT),$(filter-out $(ABSENT),$(wildcard lib/store/*.c lib/trust/*.c)))
+# Without their libraries stores, trust and registries have one file each, whose functions say so.
+# $(call without,1 if they are there,FOLDERS): what of the folders is left out
+without = $(foreach f,$(2),$(if $(1),lib/$(f)/absent.c,$(filter-out lib/$(f)/absent.c,$(wildcard lib/$(f)/*.c))))
+LEFT_OUT := $(call without,$(filter 11,$(WITH_SODIUM)$(WITH_JANSSON)),store trust) \
+            $(call without,$(filter 111,$(WITH_SODIUM)$(WITH_JANSSON)$(WITH_CURL)),registry)
 SOURCES := $(filter-out $(OTHER_KERNELS) $(LEFT_OUT),$(sort $(wildcard lib/*/*.c lib/train/*/*.c))) $(KERNELS)
 GENERATED := $(BUILD)/gen/ops.c $(BUILD)/gen/gradients.c $(BUILD)/gen/kernels.c
 OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o) $(GENERATED:.c=.o)

@@ -41,6 +41,8 @@ const command commands[] = {
      "folder\n"
      "tenon store upgrade FOLDER REFERENCE   its next version: --parameters, --structure or --module FILE; --backup "
      "FILE\n"
+     "tenon store push FOLDER REFERENCE HOST/REPOSITORY[:TAG]  a version to a registry\n"
+     "tenon store pull FOLDER HOST/REPOSITORY:TAG  and from one (or @sha256:HEX); goes on where it was cut\n"
      "tenon store trust FOLDER               what is trusted, and until when\n"
      "tenon store trust FOLDER init KEYS     new keys, and metadata signed with them\n"
      "tenon store trust FOLDER accept ROOT   trust a root that came on a safe way\n"

@@ -20,6 +20,10 @@ tn_status restore(call *c);
 tn_status upgrade(call *c);
 tn_status diff(call *c);
 
+/* registry.c: verbs */
+tn_status push(call *c);
+tn_status pull(call *c);
+
 /* trust.c: verbs */
 tn_status trust(call *c);
 tn_status promote(call *c);

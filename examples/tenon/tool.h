@@ -19,10 +19,11 @@ typedef struct words {
 /* What the command line says; a row of the table in options.c fills each. */
 typedef struct settings {
     const char *model, *target, *output, *cpu, *precision, *skip_passes, *svg, *trace, *manifest, *parent, *licence,
-        *description, *clock, *gate, *since, *parameters, *structure, *module, *version, *backup, *separator, *decimal;
+        *description, *clock, *gate, *since, *parameters, *structure, *module, *version, *backup, *user, *ca,
+        *separator, *decimal;
     words inputs, values, dims, shapes, compares, operands, self_tests;
-    double threads, seed, runs, warmup, rtol, atol, low, high;
-    bool help, json, quiet, nodes, passes, profile, compress, external, no_header;
+    double threads, seed, runs, warmup, rtol, atol, low, high, limit_rate;
+    bool help, json, quiet, nodes, passes, profile, compress, external, no_header, plain_http;
     bool verify; /* every byte of a model file */
 } settings;
 

@@ -12,6 +12,7 @@
 #include <tenon/onnx.h>
 #include <tenon/operators.h>
 #include <tenon/pipeline.h>
+#include <tenon/registry.h>
 #include <tenon/self_test.h>
 #include <tenon/session.h>
 #include <tenon/store.h>

@@ -63,6 +63,77 @@ tn_status tn_stage_end(const tn_store *s, tn_staged *staged, tn_status status) {
     return status;
 }
 
+/* ---- blobs that come in pieces: journal/HEX.part, held by one process at a time ---- */
+
+/* What was opened may have become a blob since, under its other name: that is never to be written to. */
+static bool is_named(const tn_store *s, const tn_staged *staged) {
+    struct stat open_file, named;
+    return fstat(staged->file, &open_file) == 0 && fstatat(s->folder, staged->name, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+           open_file.st_dev == named.st_dev && open_file.st_ino == named.st_ino && S_ISREG(named.st_mode);
+}
+
+/* *out_file of -1: another process is at it. */
+static tn_status open_part(const tn_store *s, const char *digest, tn_staged *out) {
+    *out = (tn_staged){.file = -1};
+    snprintf(out->name, sizeof out->name, "journal/%.32s.part", digest + 7);
+    for (int tries = 0; tries < 100; tries++) {
+        out->file = openat(s->folder, out->name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
+        if (out->file < 0) return tn_store_io_error(s, "open", out->name);
+        bool held = flock(out->file, LOCK_EX | LOCK_NB) == 0;
+        if (held && is_named(s, out)) return TN_OK;
+        close(out->file);
+        out->file = -1;
+        if (!held) return TN_OK;
+    }
+    return TN_OK;
+}
+
+/* Bytes that are there go into the digest. */
+static tn_status read_part(const tn_store *s, tn_staged *out) {
+    char *piece = tn_alloc(NULL, PIECE_BYTES);
+    tn_status status = piece ? TN_OK : TN_E_MEMORY;
+    while (status == TN_OK) {
+        ssize_t n = pread(out->file, piece, PIECE_BYTES, (off_t)out->size);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) status = tn_store_io_error(s, "read", out->name);
+        if (n <= 0) break;
+        tn_digester_add(out->digester, piece, (size_t)n);
+        out->size += (uint64_t)n;
+    }
+    if (piece) tn_free(NULL, piece, PIECE_BYTES);
+    if (status == TN_OK && lseek(out->file, (off_t)out->size, SEEK_SET) < 0)
+        status = tn_store_io_error(s, "read", out->name);
+    return status;
+}
+
+tn_status tn_stage_resume(const tn_store *s, const char *digest, tn_staged *out) {
+    TN_TRY(open_part(s, digest, out));
+    if (out->file < 0) return tn_stage_begin(s, out);
+    tn_status status = tn_digester_create(&out->digester);
+    if (status == TN_OK) status = read_part(s, out);
+    if (status != TN_OK) tn_staged_keep(s, out);
+    return status;
+}
+
+tn_status tn_stage_restart(const tn_store *s, tn_staged *staged) {
+    tn_digester *fresh;
+    char ignored[TN_STORE_DIGEST];
+    TN_TRY(tn_digester_create(&fresh));
+    if (staged->digester) tn_digester_end(staged->digester, ignored);
+    staged->digester = fresh;
+    staged->size = 0;
+    if (ftruncate(staged->file, 0) == 0 && lseek(staged->file, 0, SEEK_SET) == 0) return TN_OK;
+    return tn_store_io_error(s, "empty", staged->name);
+}
+
+void tn_staged_keep(const tn_store *s, tn_staged *staged) {
+    char ignored[TN_STORE_DIGEST];
+    size_t length = strlen(staged->name);
+    if (staged->digester) tn_digester_end(staged->digester, ignored);
+    if (length > 5 && strcmp(staged->name + length - 5, ".part") == 0) staged->name[0] = 0;
+    tn_staged_drop(s, staged);
+}
+
 tn_status tn_stage_bytes(const tn_store *s, const void *data, size_t size, tn_staged *out) {
     TN_TRY(tn_stage_begin(s, out));
     return tn_stage_end(s, out, tn_stage_add(s, out, data, size));

@@ -1,5 +1,6 @@
 /* Going over the blobs that a version needs: its manifest, its configuration, its layers. */
 #include "store/parts.h"
+#include <unistd.h>
 
 tn_status tn_parts_each(tn_parts *p, const char *manifest_digest) {
     json_t *manifest;
@@ -28,4 +29,19 @@ tn_status tn_parts_each_entry(tn_parts *p) {
         TN_TRY(status == TN_OK ? tn_parts_each(p, digest) : p->fault(p, status));
     }
     return TN_OK;
+}
+
+tn_status tn_part_is_there(tn_parts *p, const char *digest, const uint64_t *size) {
+    int file;
+    uint64_t found;
+    TN_TRY(tn_blob_open(p->store, digest, &file, &found));
+    close(file);
+    return !size || *size == found ? TN_OK
+                                   : tn_fail(TN_E_FORMAT, "the blob %s has %llu bytes; its manifest says %llu", digest,
+                                             (unsigned long long)found, (unsigned long long)*size);
+}
+
+tn_status tn_part_fault(tn_parts *p, tn_status status) {
+    (void)p;
+    return status;
 }

@@ -17,4 +17,8 @@ struct tn_parts {
 tn_status tn_parts_each(tn_parts *p, const char *manifest_digest);
 tn_status tn_parts_each_entry(tn_parts *p); /* of the index as it was read */
 
+/* To visit: fails if the blob is not there, or not of that size. To take faults: fails as they do. */
+tn_status tn_part_is_there(tn_parts *p, const char *digest, const uint64_t *size);
+tn_status tn_part_fault(tn_parts *p, tn_status status);
+
 #endif

@@ -130,27 +130,12 @@ static tn_status add_text(void *context, const void *data, size_t size) {
     return TN_OK;
 }
 
-static tn_status check_part(tn_parts *p, const char *digest, const uint64_t *size) {
-    int file;
-    uint64_t found;
-    TN_TRY(tn_blob_open(p->store, digest, &file, &found));
-    close(file);
-    return !size || *size == found ? TN_OK
-                                   : tn_fail(TN_E_FORMAT, "the blob %s has %llu bytes; the backup's manifest says %llu",
-                                             digest, (unsigned long long)found, (unsigned long long)*size);
-}
-
-static tn_status pass_on(tn_parts *p, tn_status status) {
-    (void)p;
-    return status;
-}
-
 /* The backup's list of versions becomes s->index, all of whose parts are there. */
 static tn_status take_index(const restoring *r) {
     tn_store *s = r->store;
     text t = {NULL, 0};
     json_t *index = NULL;
-    tn_parts parts = {s, check_part, pass_on, NULL};
+    tn_parts parts = {s, tn_part_is_there, tn_part_fault, NULL};
     tn_status status = tn_backup_read(r->last, "index.json", add_text, &t);
     if (status == TN_OK) status = tn_json_parse("the backup's index.json", t.data ? t.data : "", t.size, &index);
     free(t.data);

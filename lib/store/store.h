@@ -83,6 +83,12 @@ tn_status tn_staged_place(const tn_store *s, tn_staged *staged);
 /* With the lock held: over `name`, and flushes the store's folder. */
 tn_status tn_staged_replace(const tn_store *s, tn_staged *staged, const char *name);
 void tn_staged_drop(const tn_store *s, tn_staged *staged);
+/* A blob that comes in pieces over days: after begin, out->size bytes of it are there from earlier. If another process is at
+ * it, this one begins its own. */
+tn_status tn_stage_resume(const tn_store *s, const char *digest, tn_staged *out);
+tn_status tn_stage_restart(const tn_store *s, tn_staged *staged); /* from the first byte */
+/* As tn_staged_drop, but what was resumed stays for the next time. */
+void tn_staged_keep(const tn_store *s, tn_staged *staged);
 /* Deletes what writers that are gone left in the journal; adds to *bytes. */
 tn_status tn_journal_clean(const tn_store *s, uint64_t *bytes);
 
@@ -113,6 +119,14 @@ tn_status tn_oci_manifest_read(const json_t *manifest, const char *digest, tn_st
 /* Digest and size of the configuration (i = -1) or of layer i; TN_E_NOT_FOUND past the last. */
 tn_status tn_oci_manifest_part(const json_t *manifest, const char *what, int i, char digest[TN_STORE_DIGEST],
                                uint64_t *out_size);
+
+/* put.c */
+/* What the store has under *v's name and version: nothing, or *v then (*out_there), or TN_E_STATE. exact: the manifest must
+ * be the same, not just the model's file. */
+tn_status tn_version_expect(tn_store *s, tn_store_version *v, bool exact, bool *out_there);
+/* Makes it a version of the store: places what is staged of it (files of -1 are passed over), if it is not there yet. */
+tn_status tn_version_publish(tn_store *s, tn_staged *parts, size_t count, uint64_t manifest_size, tn_store_version *v,
+                             bool exact);
 
 /* All of a version from its manifest, whose digest is checked, whatever the index says. */
 tn_status tn_version_read(const tn_store *s, const char *digest, tn_store_version *out_version);

@@ -1,0 +1,90 @@
+/* tenon store push, pull: versions to and from registries. */
+#include "store.h"
+#include <stdlib.h>
+#include <string.h>
+
+/* Where others see command lines, names and passwords stand elsewhere: --user @FILE (its first line), --user NAME with the
+ * password in TENON_PASSWORD, or all of it in TENON_USER. */
+static bool read_user(const settings *s, char *text, size_t size, const char **out_user) {
+    const char *user = s->user ? s->user : getenv("TENON_USER"), *password = getenv("TENON_PASSWORD");
+    int n = 0;
+    *out_user = NULL;
+    if (!user || !*user) return true;
+    if (user[0] == '@') {
+        FILE *file = fopen(user + 1, "r");
+        if (!file || !fgets(text, (int)size, file)) {
+            complain("--user: cannot read '%s'", user + 1);
+            if (file) fclose(file);
+            return false;
+        }
+        fclose(file);
+        text[strcspn(text, "\r\n")] = 0;
+    } else if (strchr(user, ':') || !password) {
+        n = snprintf(text, size, "%s", user);
+    } else {
+        n = snprintf(text, size, "%s:%s", user, password);
+    }
+    if (n >= (int)size || !strchr(text, ':')) {
+        complain("--user wants NAME:PASSWORD, @FILE with that in its first line, or NAME with TENON_PASSWORD set");
+        return false;
+    }
+    *out_user = text;
+    return true;
+}
+
+/* On a terminal only. */
+static bool show_progress(void *context, uint64_t done, uint64_t total) {
+    const call *c = context;
+    char bar[31];
+    int filled = total ? (int)(done * 30 / total) : 0;
+    memset(bar, ' ', sizeof bar);
+    memset(bar, '=', (size_t)filled);
+    bar[30] = 0;
+    progress(c->s, "[%s] %.1f of %.1f MB", bar, (double)done / 1e6, (double)total / 1e6);
+    return true; /* Ctrl-C ends the program: what is there stays for the next one */
+}
+
+static void show_result(const call *c, const tn_registry_result *r) {
+    if (!c->j) {
+        printf("%s  %d blobs moved, %d were there, %llu bytes\n", r->digest, r->blobs, r->skipped,
+               (unsigned long long)r->bytes);
+        return;
+    }
+    emit_int(c->j, "blobs", r->blobs);
+    emit_int(c->j, "skipped", r->skipped);
+    emit_int(c->j, "bytes", (int64_t)r->bytes);
+    emit_int(c->j, "resumed", (int64_t)r->resumed);
+}
+
+static tn_status move(call *c, bool push) {
+    char user[1024];
+    tn_store_version v = {0};
+    tn_registry_result r = {.struct_size = sizeof r};
+    tn_registry_options o = {.struct_size = sizeof o,
+                             .ca_file = c->s->ca,
+                             .plain_http = c->s->plain_http,
+                             .bytes_per_second = (uint64_t)c->s->limit_rate,
+                             .progress = show_progress,
+                             .context = c};
+    if (!read_user(c->s, user, sizeof user, &o.user)) return TN_E_INVALID;
+    tn_status status =
+        push ? tn_store_push(c->store, c->first, c->second, &o, &r) : tn_store_pull(c->store, c->first, &o, &v, &r);
+    memset(user, 0, sizeof user);
+    progress(c->s, NULL);
+    if (status != TN_OK) return status;
+    if (push) {
+        if (c->j) emit_text(c->j, "digest", r.digest);
+    } else {
+        show_version(c, &v);
+    }
+    show_result(c, &r);
+    return TN_OK;
+}
+
+tn_status push(call *c) {
+    return move(c, true);
+}
+
+tn_status pull(call *c) {
+    return move(c, false);
+}
