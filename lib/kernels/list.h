@@ -12,3 +12,4 @@
 #include "kernels/qlast.inc"
 #include "kernels/recurrent.inc"
 #include "kernels/optimizer.inc"
+#include "kernels/gradient.inc"

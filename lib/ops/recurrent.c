@@ -1,4 +1,5 @@
 /* RNN, GRU and LSTM: reading and checking nodes. See recurrent.h. */
+#include "ops/data.h"
 #include "ops/recurrent.h"
 
 /* Inputs: X, W, R, B, sequence_lens, initial_h, then of LSTM initial_c and P. */
@@ -65,13 +66,15 @@ static tn_status read_shape(const tn_infer *call, int64_t gates, bool transposed
 }
 
 tn_status tn_recurrent_infer(tn_infer *call, tn_cell cell, bool quantized) {
-    static const tn_dtype floats[] = {TN_FLOAT32, TN_FLOAT16, TN_BFLOAT16, TN_UNDEFINED};
+    static const tn_dtype most[] = {TN_FLOAT32, TN_FLOAT16, TN_BFLOAT16, TN_UNDEFINED};
+    const tn_dtype *floats = quantized ? most : TN_FLOATS;
     shape s;
     tn_gate_activation act[2][3];
     bool all_default;
     for (int in = 0; in < call->in_count && in <= PEEPHOLE; in++) {
         if (!tn_infer_has(call, in) || (quantized && (in == W || in == R))) continue;
         TN_TRY(tn_infer_dtype(call, in, in == LENGTHS ? (const tn_dtype[]){TN_INT32, TN_UNDEFINED} : floats));
+        if (in != X && in != LENGTHS && !quantized) TN_TRY(tn_infer_equal_dtype(call, X, in));
     }
     TN_TRY(read_shape(call, (int64_t)gate_count(cell), quantized, &s));
     TN_TRY(tn_gate_activations(call->node, NULL, cell, (size_t)s.directions, act, &all_default));
@@ -113,10 +116,13 @@ static tn_status prepare(tn_prepare *call, tn_cell cell) {
     if (!r) return TN_E_MEMORY;
     TN_TRY(tn_recurrent_decode(call, cell, false, r));
     call->state = r;
-    return tn_recurrent_prepare_products(call, r);
+    if (call->in[X]->dtype != TN_FLOAT64) return tn_recurrent_prepare_products(call, r);
+    call->scratch = 0;
+    return tn_recurrent_scratch_f64(r, &call->scratch) ? TN_OK : tn_fail(TN_E_SHAPE, "the layer is too large");
 }
 
 static tn_status run(tn_run *call) {
+    if (tn_in(call, X)->dtype == TN_FLOAT64) return tn_recurrent_run_f64(call->state, call);
     tn_recurrent_job job = {.r = call->state, .call = call, .kernels = call->kernels, .x = tn_in(call, X)->data};
     const tn_tensor *b = tn_in(call, B), *peephole = job.r->cell == TN_CELL_LSTM ? tn_in(call, PEEPHOLE) : NULL;
     uint8_t *scratch = call->scratch;

@@ -1,6 +1,6 @@
 /* Recurrent layers: what RNN, GRU and LSTM share. recurrent.c reads nodes and lays memory out, recurrent_run.c walks the
  * time steps, recurrent_cell.c has the cells, recurrent_product.c the products in float32, lstm_quantized.c those in 8 bits,
- * recurrent_fused.c whole steps of the layers that most models have.
+ * recurrent_fused.c whole steps of the layers that most models have, recurrent_f64.c layers in float64.
  *
  * Names: a direction's gates are G * H numbers for each batch row; rows of X and of its product with W are numbered
  * seq * batch or (layout 1) batch * seq. */
@@ -15,6 +15,7 @@ typedef enum tn_cell { TN_CELL_RNN, TN_CELL_GRU, TN_CELL_LSTM } tn_cell;
 /* Activation of gates in place. */
 typedef struct tn_gate_activation {
     enum { TN_GATE_KERNEL, TN_GATE_AFFINE, TN_GATE_SCALED_TANH } form;
+    int row; /* which one it is, for tn_gate_f64 */
     void (*kernel)(float *y, const float *x, size_t n, const float *p);
     float p[3];
 } tn_gate_activation;
@@ -77,6 +78,12 @@ tn_status tn_recurrent_decode(tn_prepare *call, tn_cell cell, bool quantized, tn
 bool tn_recurrent_scratch(const tn_recurrent *r, size_t *total);
 void tn_recurrent_take(tn_recurrent_job *job, uint8_t **scratch);
 tn_status tn_recurrent_run(tn_recurrent_job *job);
+tn_status tn_recurrent_check_lengths(const tn_recurrent *r, const int32_t *lengths); /* NULL: none are given */
+
+/* The same in float64: plain loops, which gradients are checked with. */
+bool tn_recurrent_scratch_f64(const tn_recurrent *r, size_t *total);
+tn_status tn_recurrent_run_f64(const tn_recurrent *r, tn_run *call);
+double tn_gate_f64(const tn_gate_activation *act, double x);
 
 /* Products in float32. */
 tn_status tn_recurrent_prepare_products(tn_prepare *call, tn_recurrent *r);

@@ -4,6 +4,7 @@
  * variable. Attributes alpha and beta are lists of which each activation that has such a parameter takes the next
  * number, as in ONNX Runtime. */
 #include "ops/recurrent.h"
+#include <math.h>
 #include <strings.h>
 
 typedef struct activation_row {
@@ -35,7 +36,7 @@ static void set_activation(tn_gate_activation *act, const tn_kernels *k, int row
         k->softsign_f32,
         k->softplus_f32,
     };
-    *act = (tn_gate_activation){TN_GATE_KERNEL, kernels[row], {alpha, beta, 1}};
+    *act = (tn_gate_activation){TN_GATE_KERNEL, row, kernels[row], {alpha, beta, 1}};
     if (strcmp(rows[row].name, "Affine") == 0) act->form = TN_GATE_AFFINE;
     if (strcmp(rows[row].name, "ScaledTanh") == 0) act->form = TN_GATE_SCALED_TANH, act->kernel = k->tanh_f32;
     if (strcmp(rows[row].name, "Elu") == 0) act->p[1] = 1; /* scale, inverse of alpha, slope */
@@ -78,6 +79,24 @@ static void activate(const tn_gate_activation *act, float *x, size_t n) {
         act->kernel(x, x, n, act->p);
     if (act->form == TN_GATE_SCALED_TANH)
         for (size_t i = 0; i < n; i++) x[i] *= act->p[0];
+}
+
+/* Rows as in the table above. */
+double tn_gate_f64(const tn_gate_activation *act, double x) {
+    const double alpha = (double)act->p[0], beta = (double)act->p[1];
+    switch (act->row) {
+    case 0: return x > 0 ? x : 0;
+    case 1: return tanh(x);
+    case 2: return 1 / (1 + exp(-x));
+    case 3: return alpha * x + beta;
+    case 4: return x < 0 ? alpha * x : x;
+    case 5: return x > alpha ? x : 0;
+    case 6: return alpha * tanh(beta * x);
+    case 7: return fmin(fmax(alpha * x + beta, 0), 1);
+    case 8: return x < 0 ? alpha * expm1(x) : x;
+    case 9: return x / (1 + fabs(x));
+    default: return fmax(x, 0) + log1p(exp(-fabs(x)));
+    }
 }
 
 static void clip(const tn_recurrent_job *job, float *x, size_t n) {

@@ -179,16 +179,21 @@ static void move_states(const tn_recurrent_job *job, bool in) {
     }
 }
 
+tn_status tn_recurrent_check_lengths(const tn_recurrent *r, const int32_t *lengths) {
+    for (size_t row = 0; lengths && row < r->batch; row++)
+        if (lengths[row] < 0 || (size_t)lengths[row] > r->seq)
+            return tn_fail(TN_E_INVALID, "sequence_lens has %d; expected 0 to %zu, the length of X", lengths[row],
+                           r->seq);
+    return TN_OK;
+}
+
 tn_status tn_recurrent_run(tn_recurrent_job *job) {
     const tn_recurrent *r = job->r;
     const tn_run *call = job->call;
     const tn_tensor *lengths = tn_in(call, 4);
     tn_tensor *y = tn_out(call, 0);
     job->lengths = lengths ? lengths->data : NULL;
-    for (size_t row = 0; job->lengths && row < r->batch; row++)
-        if (job->lengths[row] < 0 || (size_t)job->lengths[row] > r->seq)
-            return tn_fail(TN_E_INVALID, "sequence_lens has %d; expected 0 to %zu, the length of X", job->lengths[row],
-                           r->seq);
+    TN_TRY(tn_recurrent_check_lengths(r, job->lengths));
     job->y = y ? y->data : NULL;
     if (y && job->lengths) memset(y->data, 0, tn_dtype_bytes(y->dtype, tn_count(y)));
     move_states(job, true);

@@ -9,6 +9,7 @@ static const struct {
     unsigned inputs; /* bits */
 } learned[] = {
     {"Conv", 6},
+    {"ConvTranspose", 6},
     {"Gemm", 7},
     {"MatMul", 3},
     {"Add", 3},
@@ -19,6 +20,13 @@ static const struct {
     {"BatchNormalization", 6},
     {"LayerNormalization", 6},
     {"RMSNormalization", 2},
+    {"GroupNormalization", 6},
+    {"InstanceNormalization", 6},
+    {"PRelu", 2},
+    {"Einsum", 3},
+    {"LSTM", 14},
+    {"GRU", 14},
+    {"RNN", 14},
 };
 /* What may stand between a weight and its layer. */
 static const char *const passed_through[] = {"Identity", "Transpose", "Reshape", "Unsqueeze",

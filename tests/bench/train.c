@@ -1,10 +1,12 @@
 /* Samples per second of training steps, for a few small networks.
  *
- *     train NETWORK BATCH THREADS SECONDS     autoencoder, lenet or cnn1d
+ *     train NETWORK BATCH THREADS SECONDS
  *
- * Prints the median over steps. The data are noise: only time is looked at. */
+ * Prints the median over steps and the most memory that the process had. The data are noise: only time is looked at.
+ * train.py has the same networks in PyTorch, and runs both in turns. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <tenon/tenon.h>
 #include "base/base.h"
@@ -51,13 +53,40 @@ static int one(tn_graph *g, const char *op, int x) {
     return x;
 }
 
+/* kernel [0] by [1] of 2 axes, [0] of 1; `same` padding. */
+static int conv_of(tn_graph *g, int x, int spatial, int64_t from, int64_t to, const int64_t *kernel, int64_t stride,
+                   int64_t group, bool biased) {
+    int64_t dims[4] = {to, from / group, kernel[0], kernel[1]}, strides[2] = {stride, stride};
+    int64_t pads[4] = {kernel[0] / 2, kernel[1] / 2, kernel[0] / 2, kernel[1] / 2};
+    if (spatial == 2 && kernel[0] % 2 == 0) pads[2] = pads[0] - 1, pads[3] = pads[1] - 1;
+    if (spatial == 1) pads[1] = pads[0];
+    int in[] = {x, weight(g, 2 + spatial, dims), biased ? weight(g, 1, &to) : -1}, y;
+    const size_t n = (size_t)spatial;
+    const tn_attribute attributes[] = {{.name = "pads", .kind = TN_ATTR_INTS, .count = 2 * n, .ints = pads},
+                                       {.name = "strides", .kind = TN_ATTR_INTS, .count = n, .ints = strides},
+                                       {.name = "group", .kind = TN_ATTR_INT, .i = group},
+                                       {0}};
+    must(tn_graph_node(g, "Conv", NULL, biased ? 3 : 2, in, 1, &y, attributes));
+    return y;
+}
+
 static int conv(tn_graph *g, int x, int spatial, int64_t from, int64_t to, int64_t kernel) {
-    int64_t dims[4] = {to, from, kernel, kernel}, pads[4] = {kernel / 2, kernel / 2, kernel / 2, kernel / 2};
-    int in[] = {x, weight(g, 2 + spatial, dims), weight(g, 1, &to)}, y;
-    const tn_attribute padded[] = {{.name = "pads", .kind = TN_ATTR_INTS, .count = 2 * (size_t)spatial, .ints = pads},
-                                   {0}};
-    must(tn_graph_node(g, "Conv", NULL, 3, in, 1, &y, padded));
-    return one(g, "Relu", y);
+    return one(g, "Relu", conv_of(g, x, spatial, from, to, (int64_t[]){kernel, kernel}, 1, 1, true));
+}
+
+static int filled(tn_graph *g, int64_t n, float x) {
+    tn_tensor *t = noise(1, &n, 0);
+    int value;
+    for (int64_t i = 0; i < n; i++) ((float *)tn_tensor_data(t))[i] = x;
+    must(tn_graph_constant(g, "n", t, &value));
+    tn_tensor_destroy(t);
+    return value;
+}
+
+static int batch_norm(tn_graph *g, int x, int64_t n) {
+    int in[] = {x, filled(g, n, 1), filled(g, n, 0), filled(g, n, 0), filled(g, n, 1)}, y;
+    must(tn_graph_node(g, "BatchNormalization", NULL, 5, in, 1, &y, NULL));
+    return y;
 }
 
 static int pool(tn_graph *g, int x, int spatial) {
@@ -94,6 +123,88 @@ static int cnn1d(tn_graph *g, int x) {
     return dense(g, x, 64, 6);
 }
 
+static int dscnn(tn_graph *g, int x) {
+    x = one(g, "Relu", batch_norm(g, conv_of(g, x, 2, 1, 64, (int64_t[]){10, 4}, 2, 1, false), 64));
+    for (int i = 0; i < 4; i++) {
+        x = one(g, "Relu", batch_norm(g, conv_of(g, x, 2, 64, 64, (int64_t[]){3, 3}, 1, 64, false), 64));
+        x = one(g, "Relu", batch_norm(g, conv_of(g, x, 2, 64, 64, (int64_t[]){1, 1}, 1, 1, false), 64));
+    }
+    return dense(g, one(g, "Flatten", one(g, "GlobalAveragePool", x)), 64, 12);
+}
+static int resnet20(tn_graph *g, int x) {
+    const int64_t three[] = {3, 3}, single[] = {1, 1};
+    x = one(g, "Relu", batch_norm(g, conv_of(g, x, 2, 3, 16, three, 1, 1, false), 16));
+    int64_t from = 16;
+    for (int stage = 0; stage < 3; stage++)
+        for (int block = 0; block < 3; block++) {
+            int64_t to = 16 << stage, stride = block == 0 && stage ? 2 : 1;
+            int y = one(g, "Relu", batch_norm(g, conv_of(g, x, 2, from, to, three, stride, 1, false), to)), in[2];
+            in[0] = batch_norm(g, conv_of(g, y, 2, to, to, three, 1, 1, false), to);
+            in[1] = stride == 1 ? x : batch_norm(g, conv_of(g, x, 2, from, to, single, stride, 1, false), to);
+            must(tn_graph_node(g, "Add", NULL, 2, in, 1, &x, NULL));
+            x = one(g, "Relu", x);
+            from = to;
+        }
+    return dense(g, one(g, "Flatten", one(g, "GlobalAveragePool", x)), 64, 10);
+}
+static int lstm(tn_graph *g, int x) {
+    int in[] = {x, weight(g, 3, (int64_t[]){1, 256, 8}), weight(g, 3, (int64_t[]){1, 256, 64}),
+                weight(g, 2, (int64_t[]){1, 512})},
+        out[2];
+    const tn_attribute sized[] = {{.name = "hidden_size", .kind = TN_ATTR_INT, .i = 64}, {0}};
+    const tn_attribute first[] = {{.name = "axis", .kind = TN_ATTR_INT, .i = 2}, {0}};
+    must(tn_graph_node(g, "LSTM", NULL, 4, in, 2, out, sized));
+    must(tn_graph_node(g, "Flatten", NULL, 1, &out[1], 1, &x, first));
+    return dense(g, x, 64, 6);
+}
+
+enum { TOKENS = 64, WIDTH = 64, HEADS = 4 };
+static int mul(tn_graph *g, const char *op, int a, int b) {
+    int y;
+    must(tn_graph_node(g, op, NULL, 2, (int[]){a, b}, 1, &y, NULL));
+    return y;
+}
+static int tokens(tn_graph *g, int x, int64_t from, int64_t to) {
+    return mul(g, "Add", mul(g, "MatMul", x, weight(g, 2, (int64_t[]){from, to})), weight(g, 1, &to));
+}
+static int ints(tn_graph *g, int64_t n, const int64_t *values) {
+    tn_tensor *t;
+    int value;
+    must(tn_tensor_create(TN_INT64, 1, &n, NULL, &t));
+    memcpy(tn_tensor_data(t), values, (size_t)n * sizeof *values);
+    must(tn_graph_constant(g, "shape", t, &value));
+    tn_tensor_destroy(t);
+    return value;
+}
+static int turned(tn_graph *g, int x, const int64_t *perm) {
+    const tn_attribute a[] = {{.name = "perm", .kind = TN_ATTR_INTS, .count = 4, .ints = perm}, {0}};
+    must(tn_graph_node(g, "Transpose", NULL, 1, &x, 1, &x, a));
+    return x;
+}
+static int layer_norm(tn_graph *g, int x) {
+    int in[] = {x, filled(g, WIDTH, 1), filled(g, WIDTH, 0)};
+    must(tn_graph_node(g, "LayerNormalization", NULL, 3, in, 1, &x, NULL));
+    return x;
+}
+static int attention(tn_graph *g, int x) {
+    static const int64_t apart[] = {0, TOKENS, HEADS, WIDTH / HEADS}, joined[] = {0, TOKENS, WIDTH};
+    static const int64_t heads[] = {0, 2, 1, 3}, keys[] = {0, 2, 3, 1};
+    int part[3], scale = filled(g, 1, 0.25f);
+    for (int i = 0; i < 3; i++)
+        part[i] = turned(g, mul(g, "Reshape", tokens(g, x, WIDTH, WIDTH), ints(g, 4, apart)), i == 1 ? keys : heads);
+    int scores = one(g, "Softmax", mul(g, "Mul", mul(g, "MatMul", part[0], part[1]), scale));
+    int seen = turned(g, mul(g, "MatMul", scores, part[2]), heads);
+    return tokens(g, mul(g, "Reshape", seen, ints(g, 3, joined)), WIDTH, WIDTH);
+}
+static int transformer(tn_graph *g, int x) {
+    for (int i = 0; i < 2; i++) {
+        x = layer_norm(g, mul(g, "Add", x, attention(g, x)));
+        int inner = one(g, "Relu", tokens(g, x, WIDTH, 4 * WIDTH));
+        x = layer_norm(g, mul(g, "Add", x, tokens(g, inner, 4 * WIDTH, WIDTH)));
+    }
+    return dense(g, one(g, "Flatten", x), TOKENS * WIDTH, 10);
+}
+
 static const struct {
     const char *name;
     int rank;
@@ -103,8 +214,12 @@ static const struct {
     int64_t outputs;
 } networks[] = {
     {"autoencoder", 2, {0, 640}, autoencoder, TN_LOSS_MSE, 640},
-    {"lenet", 4, {0, 1, 28, 28}, lenet, TN_LOSS_CROSS_ENTROPY, 10},
     {"cnn1d", 3, {0, 3, 128}, cnn1d, TN_LOSS_CROSS_ENTROPY, 6},
+    {"lenet", 4, {0, 1, 28, 28}, lenet, TN_LOSS_CROSS_ENTROPY, 10},
+    {"dscnn", 4, {0, 1, 49, 10}, dscnn, TN_LOSS_CROSS_ENTROPY, 12},
+    {"resnet20", 4, {0, 3, 32, 32}, resnet20, TN_LOSS_CROSS_ENTROPY, 10},
+    {"lstm", 3, {100, 0, 8}, lstm, TN_LOSS_CROSS_ENTROPY, 6},
+    {"transformer", 3, {0, TOKENS, WIDTH}, transformer, TN_LOSS_CROSS_ENTROPY, 10},
 };
 
 static int by_size(const void *a, const void *b) {
@@ -116,12 +231,15 @@ int main(int argc, char **argv) {
     size_t n = 0;
     while (argc == 5 && n < TN_COUNT(networks) && strcmp(networks[n].name, argv[1]) != 0) n++;
     if (argc != 5 || n == TN_COUNT(networks)) {
-        fprintf(stderr, "usage: %s autoencoder|lenet|cnn1d BATCH THREADS SECONDS\n", argv[0]);
+        fprintf(stderr, "usage: %s NETWORK BATCH THREADS SECONDS; networks:", argv[0]);
+        for (n = 0; n < TN_COUNT(networks); n++) fprintf(stderr, " %s", networks[n].name);
+        fputc('\n', stderr);
         return 2;
     }
     int64_t dims[4], batch = atoi(argv[2]);
     memcpy(dims, networks[n].dims, sizeof dims);
-    dims[0] = batch;
+    for (int i = 0; i < networks[n].rank; i++)
+        if (dims[i] == 0) dims[i] = batch;
     tn_graph *g;
     int x;
     must(tn_graph_create(NULL, &g));
@@ -144,7 +262,10 @@ int main(int argc, char **argv) {
         times[count++] = now() - start;
     }
     qsort(times, count, sizeof *times, by_size);
-    printf("%s batch %d threads %s: %.0f samples/s\n", argv[1], (int)batch, argv[3], (double)batch / times[count / 2]);
+    struct rusage used;
+    getrusage(RUSAGE_SELF, &used);
+    printf("%s batch %d threads %s: %.0f samples/s, %.0f MB\n", argv[1], (int)batch, argv[3],
+           (double)batch / times[count / 2], (double)used.ru_maxrss / 1024);
     tn_trainer_destroy(t);
     tn_tensor_destroy(in);
     tn_tensor_destroy(target);

@@ -44,7 +44,7 @@ static inline tn_tensor *positive_ones(int rank, const int64_t *dims) {
     return t;
 }
 
-enum { GRADIENT_INPUTS = 6 };
+enum { GRADIENT_INPUTS = 8 };
 
 static inline double loss_of(tn_session *session) {
     const tn_tensor *loss;

@@ -20,8 +20,8 @@ static int epsilon_added(tn_grad *g, int variance) {
 }
 
 /* u, and the deviation that it was divided by. */
-static int normalised(tn_grad *g, const axes *over, bool centred, int *deviation) {
-    int x = g->node.in[0], from_mean = centred ? tn_grad_2(g, "Sub", x, mean_of(g, x, over)) : x;
+static int normalised(tn_grad *g, int x, const axes *over, bool centred, int *deviation) {
+    int from_mean = centred ? tn_grad_2(g, "Sub", x, mean_of(g, x, over)) : x;
     *deviation = epsilon_added(g, mean_of(g, tn_grad_2(g, "Mul", from_mean, from_mean), over));
     return tn_grad_2(g, "Div", from_mean, *deviation);
 }
@@ -39,7 +39,7 @@ static tn_status rows(tn_grad *g, bool centred) {
     axes over = {0};
     int64_t first = tn_attr_int(&g->node, "axis", -1);
     for (int64_t i = first < 0 ? first + rank : first; i < rank; i++) over.axes[over.count++] = i;
-    int u = normalised(g, &over, centred, &deviation);
+    int u = normalised(g, x, &over, centred, &deviation);
     if (g->wanted[0]) g->in_grad[0] = by_input(g, &over, centred, tn_grad_2(g, "Mul", dy, g->node.in[1]), u, deviation);
     if (g->wanted[1]) g->in_grad[1] = tn_grad_unbroadcast(g, tn_grad_2(g, "Mul", dy, u), g->node.in[1]);
     if (tn_grad_wants(g, 2)) g->in_grad[2] = tn_grad_unbroadcast(g, dy, g->node.in[2]);
@@ -60,6 +60,43 @@ static int per_channel(tn_grad *g, int a, int rank) {
     return rank > 2 ? tn_grad_2(g, "Unsqueeze", a, tn_grad_ints(g, rank - 2, trailing)) : a;
 }
 
+/* Groups of channels of one image; InstanceNormalization has a group for each channel. */
+static tn_status group(tn_grad *g) {
+    int x = g->node.in[0], dy = g->out_grad[0], deviation;
+    const tn_type type = *tn_grad_type(g, x);
+    if (type.rank < 3 || type.dims[1] < 0)
+        return tn_grad_fail(g, "the rank of its input, or its channels, are unknown, or there is no axis behind them");
+    const int64_t groups = tn_attr_int(&g->node, "num_groups", type.dims[1]), apart[] = {0, groups, -1};
+    const axes over = {1, {2}};
+    int in_groups = tn_grad_ints(g, 3, apart), grouped = tn_grad_2(g, "Reshape", x, in_groups);
+    int u = normalised(g, grouped, &over, true, &deviation);
+    if (g->wanted[0]) {
+        int h = tn_grad_2(g, "Mul", dy, per_channel(g, g->node.in[1], type.rank));
+        h = tn_grad_2(g, "Reshape", h, in_groups);
+        g->in_grad[0] = tn_grad_reshape(g, by_input(g, &over, true, h, u, deviation), x);
+    }
+    axes rest = {0};
+    for (int i = 0; i < type.rank; i++)
+        if (i != 1) rest.axes[rest.count++] = i;
+    for (int i = 1; i < 3; i++) {
+        if (!g->wanted[i]) continue;
+        int terms = i == 1 ? tn_grad_2(g, "Mul", dy, tn_grad_reshape(g, u, x)) : dy;
+        g->in_grad[i] = tn_grad_reshape(g, tn_grad_reduce(g, "ReduceSum", terms, rest.count, rest.axes), g->node.in[i]);
+    }
+    return TN_OK;
+}
+
+/* x / norm(x) along an axis. */
+static tn_status unit_length(tn_grad *g) {
+    int64_t axis = tn_attr_int(&g->node, "axis", -1), p = tn_attr_int(&g->node, "p", 2);
+    int x = g->node.in[0], y = g->node.out[0], dy = g->out_grad[0];
+    int norm = tn_grad_reduce(g, p == 1 ? "ReduceL1" : "ReduceL2", x, 1, &axis);
+    int along = tn_grad_reduce(g, "ReduceSum", tn_grad_2(g, "Mul", dy, y), 1, &axis);
+    int rest = tn_grad_2(g, "Mul", along, p == 1 ? tn_grad_1(g, "Sign", x) : y);
+    g->in_grad[0] = tn_grad_2(g, "Div", tn_grad_2(g, "Sub", dy, rest), norm);
+    return TN_OK;
+}
+
 static tn_status batch(tn_grad *g) {
     int x = g->node.in[0], dy = g->out_grad[0], rank = tn_grad_type(g, x)->rank, u, deviation;
     bool training = tn_attr_int(&g->node, "training_mode", 0) != 0;
@@ -69,7 +106,7 @@ static tn_status batch(tn_grad *g) {
     for (int i = 0; i < rank; i++)
         if (i != 1) over.axes[over.count++] = i;
     if (training) {
-        u = normalised(g, &over, true, &deviation);
+        u = normalised(g, x, &over, true, &deviation);
     } else {
         deviation = per_channel(g, epsilon_added(g, g->node.in[4]), rank);
         u = tn_grad_2(g, "Div", tn_grad_2(g, "Sub", x, per_channel(g, g->node.in[3], rank)), deviation);
@@ -88,6 +125,9 @@ static tn_status batch(tn_grad *g) {
 const tn_gradient tn_gradients_norm[] = {
     {"", "LayerNormalization", layer},
     {"", "RMSNormalization", root_mean_square},
+    {"", "GroupNormalization", group},
+    {"", "InstanceNormalization", group},
+    {"", "LpNormalization", unit_length},
     {"", "BatchNormalization", batch},
     {0},
 };

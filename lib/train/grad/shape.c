@@ -77,30 +77,76 @@ static int list_of(const tn_grad *g, int in, int64_t *values) {
     return (int)tn_count(t);
 }
 
+typedef struct cut {
+    int axis;
+    int64_t size, first, last, step, count; /* elements first, first + step, ... last */
+} cut;
+
+/* What was taken in steps, with zeros between: an axis of the steps' size behind it. */
+static int spread(tn_grad *g, int a, const cut *c) {
+    const tn_type type = *tn_grad_type(g, a);
+    const int64_t step = c->step < 0 ? -c->step : c->step;
+    int64_t pads[2 * (TN_MAX_RANK + 1)] = {0}, dims[TN_MAX_RANK], behind = c->axis + 1, starts = -1, ends = INT64_MIN;
+    int64_t axis = c->axis, back = -1;
+    int unknown = 0;
+    if (c->step < 0) {
+        int in[] = {a, tn_grad_ints(g, 1, &starts), tn_grad_ints(g, 1, &ends), tn_grad_ints(g, 1, &axis),
+                    tn_grad_ints(g, 1, &back)};
+        a = tn_grad_node(g, "Slice", 5, in, NULL);
+    }
+    if (step == 1) return a;
+    for (int i = 0; i < type.rank; i++) {
+        dims[i] = i == c->axis ? c->count * step : type.dims[i] >= 0 ? type.dims[i] : i < c->axis ? 0 : -1;
+        unknown += dims[i] == -1;
+    }
+    if (unknown > 1 || type.rank == TN_MAX_RANK) {
+        tn_grad_fail(g, "it takes steps along an axis, and has too many others, or too many of unknown size");
+        return -1;
+    }
+    pads[type.rank + 1 + c->axis + 1] = step - 1;
+    int wide = tn_grad_2(g, "Unsqueeze", a, tn_grad_ints(g, 1, &behind));
+    wide = tn_grad_2(g, "Pad", wide, tn_grad_ints(g, 2 * (type.rank + 1), pads));
+    int flat = tn_grad_2(g, "Reshape", wide, tn_grad_ints(g, type.rank, dims));
+    return slice(g, flat, 0, (c->count - 1) * step + 1, c->axis);
+}
+
+/* The elements of an axis that a start, an end and a step name, as Slice reads them. */
+static bool read_cut(cut *c, int64_t start, int64_t end) {
+    const bool back = c->step < 0;
+    start = start < 0 ? start + c->size : start;
+    end = end < 0 && !(back && end < -c->size) ? end + c->size : end;
+    start = TN_MIN(TN_MAX(start, 0), back ? c->size - 1 : c->size);
+    end = TN_MIN(TN_MAX(end, back ? -1 : 0), c->size);
+    c->count = back ? (start - end - c->step - 1) / -c->step : (end - start + c->step - 1) / c->step;
+    c->count = TN_MAX(c->count, 0);
+    c->first = start;
+    c->last = start + (c->count - 1) * c->step;
+    return c->count > 0;
+}
+
 /* Zeros around the piece that was cut out. */
 static tn_status slice_back(tn_grad *g) {
     const tn_type type = *tn_grad_type(g, g->node.in[0]);
     int64_t starts[TN_MAX_RANK], ends[TN_MAX_RANK], axes[TN_MAX_RANK], steps[TN_MAX_RANK], pads[2 * TN_MAX_RANK] = {0};
-    int count = list_of(g, 1, starts);
-    bool known = count >= 0 && type.rank >= 0 && list_of(g, 2, ends) == count;
-    if (tn_grad_in(g, 3) < 0)
-        for (int i = 0; i < count; i++) axes[i] = i;
-    else
-        known = known && list_of(g, 3, axes) == count;
+    int count = list_of(g, 1, starts), grad = g->out_grad[0];
+    bool known = count >= 0 && type.rank >= 0 && list_of(g, 2, ends) == count, some = true;
+    for (int i = 0; i < count; i++) axes[i] = i, steps[i] = 1;
+    if (tn_grad_in(g, 3) >= 0) known = known && list_of(g, 3, axes) == count;
     if (tn_grad_in(g, 4) >= 0) known = known && list_of(g, 4, steps) == count;
     for (int i = 0; i < count && known; i++) {
-        int64_t axis = axes[i] < 0 ? axes[i] + type.rank : axes[i], size = type.dims[axis];
-        if (tn_grad_in(g, 4) >= 0 && steps[i] != 1)
-            return tn_grad_fail(g, "it takes steps of %lld; only steps of 1 have a gradient", (long long)steps[i]);
-        known = size >= 0;
-        int64_t from = starts[i] < 0 ? starts[i] + size : starts[i], to = ends[i] < 0 ? ends[i] + size : ends[i];
-        from = TN_MIN(TN_MAX(from, 0), size);
-        to = TN_MIN(TN_MAX(to, from), size);
-        pads[axis] = from;
-        pads[type.rank + axis] = size - to;
+        cut c = {.axis = (int)(axes[i] < 0 ? axes[i] + type.rank : axes[i]), .step = steps[i]};
+        c.size = type.dims[c.axis];
+        if (starts[i] == 0 && ends[i] == INT64_MAX && c.step == 1) continue;
+        known = c.size >= 0 && c.step > INT32_MIN && c.step < INT32_MAX;
+        if (!known) break;
+        some = some && read_cut(&c, starts[i], ends[i]);
+        if (!some) break;
+        if (c.step != 1) grad = spread(g, grad, &c);
+        pads[c.axis] = TN_MIN(c.first, c.last);
+        pads[type.rank + c.axis] = c.size - 1 - TN_MAX(c.first, c.last);
     }
     if (!known) return tn_grad_fail(g, "its starts, ends, axes and the sizes of those axes must be known beforehand");
-    g->in_grad[0] = tn_grad_2(g, "Pad", g->out_grad[0], tn_grad_ints(g, 2 * type.rank, pads));
+    g->in_grad[0] = some ? tn_grad_2(g, "Pad", grad, tn_grad_ints(g, 2 * type.rank, pads)) : -1;
     return TN_OK;
 }
 
@@ -129,38 +175,9 @@ static tn_status gather(tn_grad *g) {
     return TN_OK;
 }
 
-/* Of a constant border: what lies inside of it. */
-static tn_status pad(tn_grad *g) {
-    const tn_type type = *tn_grad_type(g, g->node.in[0]);
-    int v = tn_grad_in(g, 1);
-    const tn_tensor *t = v >= 0 ? g->graph->values[v].constant : NULL;
-    if (strcmp(tn_attr_text(&g->node, "mode", "constant"), "constant") != 0 || tn_grad_in(g, 3) >= 0)
-        return tn_grad_fail(g, "only constant borders of all axes have a gradient");
-    if (!t || type.rank < 0 || tn_count(t) != 2 * type.rank)
-        return tn_grad_fail(g, "its pads must be known beforehand");
-    int grad = g->out_grad[0];
-    for (int i = 0; i < type.rank; i++) {
-        int64_t begin = ((const int64_t *)t->data)[i], end = ((const int64_t *)t->data)[type.rank + i];
-        if (!begin && !end) continue;
-        if (begin < 0 || end < 0) return tn_grad_fail(g, "it cuts axis %d", i);
-        grad = slice(g, grad, begin, end ? -end : INT64_MAX, i);
-    }
-    g->in_grad[0] = grad;
-    return TN_OK;
-}
-
 const tn_gradient tn_gradients_shape[] = {
-    {"", "Reshape", back_to_shape},
-    {"", "Flatten", back_to_shape},
-    {"", "Squeeze", back_to_shape},
-    {"", "Unsqueeze", back_to_shape},
-    {"", "Identity", identity},
-    {"", "Expand", expand},
-    {"", "Transpose", transpose},
-    {"", "Concat", concat},
-    {"", "Split", split},
-    {"", "Slice", slice_back},
-    {"", "Gather", gather},
-    {"", "Pad", pad},
-    {0},
+    {"", "Reshape", back_to_shape},   {"", "Flatten", back_to_shape}, {"", "Squeeze", back_to_shape},
+    {"", "Unsqueeze", back_to_shape}, {"", "Identity", identity},     {"", "Expand", expand},
+    {"", "Transpose", transpose},     {"", "Concat", concat},         {"", "Split", split},
+    {"", "Slice", slice_back},        {"", "Gather", gather},         {0},
 };

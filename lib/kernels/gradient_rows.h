@@ -1,0 +1,58 @@
+/* Template of the kernels of gradient.inc. Plain loops, which the compiler makes vectors of at each level: every operation
+ * is one of IEEE 754's, so the bits do not depend on the width. */
+#include "kernels/kernels.h"
+
+#define TN_LSTM(real, suffix)                                                                                          \
+    static void lstm_grad_##suffix(size_t n, real *restrict gates, const real *restrict t, const real *restrict c,     \
+                                   const real *restrict dh, real *restrict dc) {                                       \
+        for (size_t i = 0; i < n; i++) {                                                                               \
+            real in = gates[i], out = gates[n + i], forget = gates[2 * n + i], cell = gates[3 * n + i];                \
+            real d = dc[i] + dh[i] * out * (1 - t[i] * t[i]);                                                          \
+            gates[i] = d * cell * (in * (1 - in));                                                                     \
+            gates[n + i] = dh[i] * t[i] * (out * (1 - out));                                                           \
+            gates[2 * n + i] = d * c[i] * (forget * (1 - forget));                                                     \
+            gates[3 * n + i] = d * in * (1 - cell * cell);                                                             \
+            dc[i] = d * forget;                                                                                        \
+        }                                                                                                              \
+    }
+
+TN_LSTM(float, f32)
+TN_LSTM(double, f64)
+
+static void relu_grad_f32(size_t n, const float *restrict dy, const float *restrict y, float *restrict dx) {
+    for (size_t i = 0; i < n; i++) dx[i] = y[i] > 0 ? dy[i] : 0;
+}
+
+/* Sixteen sums side by side, over pieces short enough for float32; the pieces' in float64. */
+enum { LANES = 16, PIECE = 1024 };
+static void two_sums_f32(size_t n, const float *restrict dy, const float *restrict x, float centre, double *sums) {
+    for (size_t at = 0; at < n; at += PIECE) {
+        const size_t count = n - at < PIECE ? n - at : PIECE, whole = count / LANES * LANES;
+        const float *d = dy + at, *from = x + at;
+        float first[LANES] = {0}, second[LANES] = {0};
+        for (size_t i = 0; i < whole; i += LANES)
+            for (size_t k = 0; k < LANES; k++) {
+                first[k] += d[i + k];
+                second[k] += d[i + k] * (from[i + k] - centre);
+            }
+        for (size_t i = whole; i < count; i++) {
+            first[i - whole] += d[i];
+            second[i - whole] += d[i] * (from[i] - centre);
+        }
+        for (size_t k = 0; k < LANES; k++) {
+            sums[0] += (double)first[k];
+            sums[1] += (double)second[k];
+        }
+    }
+}
+
+static void two_terms_f32(size_t n, float a, const float *restrict dy, float b, const float *restrict x, float c,
+                          float *restrict dx) {
+    for (size_t i = 0; i < n; i++) dx[i] = a * dy[i] + (b * x[i] + c);
+}
+
+void TN_LEVEL_OVERLAY(tn_kernels *table) {
+#define TN_KERNEL(name, parameters) table->name = name;
+#include "kernels/gradient.inc"
+#undef TN_KERNEL
+}

@@ -1,0 +1,97 @@
+/* Convolution's gradients in float32, which have kernels of their own, are near those in float64, which are written as
+ * convolutions and match finite differences; and the same bits at any thread count. */
+#include "gradient.h"
+
+typedef struct shape {
+    int rank;
+    int64_t x[4], w[4], stride[2], dilation[2], pads[4], group;
+} shape;
+
+static const shape shapes[] = {
+    {3, {3, 4, 20}, {6, 4, 3}, {1}, {1}, {1, 1}, 1},
+    {3, {33, 3, 50}, {20, 3, 7}, {2}, {1}, {3, 2}, 1},
+    {3, {2, 6, 19}, {8, 3, 3}, {1}, {2}, {0, 4}, 2},
+    {4, {5, 1, 12, 11}, {6, 1, 5, 5}, {1, 1}, {1, 1}, {2, 2, 2, 2}, 1},
+    {4, {40, 6, 9, 8}, {16, 6, 5, 3}, {1, 1}, {1, 1}, {2, 1, 2, 1}, 1},
+    {4, {3, 17, 10, 7}, {70, 17, 3, 3}, {2, 1}, {1, 1}, {1, 0, 0, 2}, 1},
+    {4, {2, 16, 7, 7}, {32, 16, 1, 1}, {2, 2}, {1, 1}, {0, 0, 0, 0}, 1},
+    {4, {2, 8, 9, 9}, {12, 4, 3, 2}, {1, 2}, {2, 1}, {1, 1, 2, 0}, 2},
+    {4, {3, 5, 9, 8}, {5, 1, 3, 3}, {1, 1}, {1, 1}, {1, 1, 1, 1}, 5},
+    {4, {3, 5, 9, 11}, {10, 1, 3, 5}, {2, 3}, {1, 1}, {1, 2, 1, 2}, 5},
+    {4, {2, 3, 11, 9}, {3, 1, 3, 3}, {2, 1}, {2, 3}, {3, 0, 0, 3}, 3},
+    {3, {4, 6, 30}, {6, 1, 4}, {1}, {1}, {3, 0}, 6},
+    {4, {1, 2, 40, 50}, {3, 2, 2, 2}, {1, 1}, {1, 1}, {3, 3, 3, 3}, 1}, /* more padding than the kernel reaches */
+    {4, {2, 3, 8, 8}, {4, 3, 2, 2}, {3, 3}, {1, 1}, {0, 0, 0, 0}, 1},   /* windows that leave rows out */
+};
+
+static void gradients(const shape *s, tn_dtype dtype, int threads, tn_tensor **out) {
+    tn_graph *graph;
+    tn_model *model;
+    tn_session *session;
+    int in[2], y, loss, grads[2];
+    const size_t n = (size_t)s->rank - 2;
+    const tn_attribute attributes[] = {{.name = "strides", .kind = TN_ATTR_INTS, .count = n, .ints = s->stride},
+                                       {.name = "dilations", .kind = TN_ATTR_INTS, .count = n, .ints = s->dilation},
+                                       {.name = "pads", .kind = TN_ATTR_INTS, .count = 2 * n, .ints = s->pads},
+                                       INT("group", s->group),
+                                       {0}};
+    tn_tensor *wide[2] = {some(s->rank, s->x), some(s->rank, s->w)}, *narrow[2] = {NULL, NULL};
+    assert_ok(tn_graph_create(NULL, &graph));
+    for (int i = 0; i < 2; i++) {
+        assert_ok(tn_graph_input(graph, "x", dtype, s->rank, i ? s->w : s->x, &in[i]));
+        if (dtype == TN_FLOAT64) continue;
+        narrow[i] = make(TN_FLOAT32, s->rank, i ? s->w : s->x, NULL);
+        for (int64_t e = 0; e < tn_count(narrow[i]); e++)
+            ((float *)narrow[i]->data)[e] = (float)((const double *)wide[i]->data)[e];
+    }
+    assert_ok(tn_graph_node(graph, "Conv", NULL, 2, in, 1, &y, attributes));
+    assert_ok(tn_graph_node(graph, "Mul", NULL, 2, (int[]){y, y}, 1, &loss, NULL));
+    assert_ok(tn_graph_node(graph, "ReduceSum", NULL, 1, &loss, 1, &loss, ATTRIBUTES(INT("keepdims", 0))));
+    assert_ok(tn_graph_gradient(graph, loss, 2, in, grads));
+    for (int i = 0; i < 2; i++) assert_ok(tn_graph_output(graph, grads[i], NULL));
+    assert_ok(tn_model_from_graph(graph, NULL, &model));
+    tn_session_options o = {.struct_size = sizeof o, .threads = threads};
+    assert_ok(tn_session_create(model, &o, &session));
+    for (int i = 0; i < 2; i++) assert_ok(tn_session_set_input(session, i, narrow[i] ? narrow[i] : wide[i]));
+    assert_ok(tn_session_run(session));
+    for (int i = 0; i < 2; i++) {
+        const tn_tensor *t;
+        assert_ok(tn_session_output(session, i, &t));
+        assert_ok(tn_tensor_clone(t, NULL, &out[i]));
+        tn_tensor_destroy(wide[i]);
+        tn_tensor_destroy(narrow[i]);
+    }
+    tn_session_destroy(session);
+    tn_model_destroy(model);
+}
+
+static void in_float32_are_near_and_the_same_bits_at_any_thread_count(void **state) {
+    (void)state;
+    for (size_t k = 0; k < TN_COUNT(shapes); k++) {
+        tn_tensor *wide[2], *one[2], *three[2];
+        gradients(&shapes[k], TN_FLOAT64, 1, wide);
+        gradients(&shapes[k], TN_FLOAT32, 1, one);
+        gradients(&shapes[k], TN_FLOAT32, 3, three);
+        for (int i = 0; i < 2; i++) {
+            double most = 0;
+            assert_int_equal(tn_count(wide[i]), tn_count(one[i]));
+            for (int64_t e = 0; e < tn_count(one[i]); e++) most = fmax(most, fabs(((const double *)wide[i]->data)[e]));
+            for (int64_t e = 0; e < tn_count(one[i]); e++) {
+                double found = (double)((const float *)one[i]->data)[e], want = ((const double *)wide[i]->data)[e];
+                if (!(fabs(found - want) <= 1e-5 * most))
+                    fail_msg("shape %zu, gradient %d, element %lld: %g, not %g", k, i, (long long)e, found, want);
+            }
+            assert_memory_equal(one[i]->data, three[i]->data, tn_tensor_bytes(one[i]));
+            tn_tensor_destroy(wide[i]);
+            tn_tensor_destroy(one[i]);
+            tn_tensor_destroy(three[i]);
+        }
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(in_float32_are_near_and_the_same_bits_at_any_thread_count),
+    };
+    return cmocka_run_group_tests_name("gradient_conv", tests, NULL, NULL);
+}
