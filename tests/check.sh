@@ -29,6 +29,8 @@ step training
 tests/train/check.sh
 step "smaller weights"
 tests/compress/weights.sh
+step quantization
+tests/compress/check.sh
 step examples
 tests/examples.sh
 step "the tenon command"

@@ -24,6 +24,11 @@ const command commands[] = {
     {"convert", CONVERT, convert_command, "IN OUT", "write a model in another form",
      "The form is that of OUT's name: .onnx or .tenon. What is there is replaced by the complete new file, or stays.\n"
      "A manifest goes along from .tenon to .tenon, and through .onnx, as metadata; --manifest gives another.\n"},
+    {"compress", COMPRESS, compress_command, "MODEL OUT --data PATH | RECIPE.yaml", "make a model smaller and faster",
+     "OUT is an .onnx or .tenon, for Tenon and for ONNX Runtime. The data are real inputs, some tens or hundreds of "
+     "them;\n"
+     "arrays of an .npz (by the inputs' names) or .npy are cut along their first axis into the model's batches.\n"
+     "A recipe (tenon/recipe.h) chains steps and has bounds; its paths begin in its folder.\n"},
     {"store", STORE, store_command, "VERB FOLDER ...", "keep versions of models in a folder",
      "tenon store create FOLDER              a new, empty store\n"
      "tenon store put FOLDER FILE NAME:1.2.0 a new version; --parent, --licence, --description say more of it\n"

@@ -40,11 +40,39 @@ static const row rows[] = {
     {"--profile", NULL, FLAG, AT(profile), BENCH, "time per operator; with --nodes, per node", 0},
     {"--trace", "FILE", TEXT, AT(trace), BENCH, "one run as a Chrome trace (JSON)", 0},
     {"--nodes", NULL, FLAG, AT(nodes), INSPECT | BENCH, "a row a node", 0},
+    {"--data", "PATH", WORDS, AT(data), COMPRESS,
+     "calibration data: a folder with input_0.pb..., an .npz, an .npy, or a folder of these; may be repeated", 0},
+    {"--calibration", "NAME", TEXT, AT(calibration), COMPRESS,
+     "how ranges are chosen: min-max (default), moving-average, percentile, entropy, mse, or best: whichever is", 0},
+    {"--percentile", "X", REAL, AT(percentile), COMPRESS, "of --calibration percentile (default 99.999)", 0},
+    {"--activations", "TYPE", TEXT, AT(activations), COMPRESS, "uint8 (default) or int8", 0},
+    {"--per-tensor", NULL, FLAG, AT(per_tensor), COMPRESS, "one scale for all weights of a layer", 0},
+    {"--reduce-range", NULL, FLAG, AT(reduce_range), COMPRESS,
+     "weights of 7 bits, for ONNX Runtime on x86 without VNNI, where more saturates", 0},
+    {"--exclude", "LIST", TEXT, AT(exclude), COMPRESS,
+     "nodes or operators to leave in float, commas between; conv*: all that begin so", 0},
+    {"--dynamic", NULL, FLAG, AT(dynamic), COMPRESS,
+     "activations are measured at each run, not beforehand; needs no --data", 0},
+    {"--bias-correction", NULL, FLAG, AT(bias_correction), COMPRESS, "biases take up what rounding weights shifts", 0},
+    {"--equalize", NULL, FLAG, AT(equalize), COMPRESS, "layers that follow each other get weights that spread alike",
+     0},
+    {"--max-drop", "X", REAL, AT(max_drop), COMPRESS,
+     "layers stay float until accuracy (of --labels; else agreement with the float model) falls by no more", 0},
+    {"--min-sqnr", "DB", REAL, AT(min_sqnr), COMPRESS, "layers stay float until the outputs' signal to noise is this",
+     0},
+    {"--labels", "FILE", TEXT, AT(labels), COMPRESS,
+     "what the greatest of each row of output 0 should be: .npy of int64", 0},
+    {"--sensitivity", NULL, FLAG, AT(sensitivity), COMPRESS, "measure what each layer does alone, for the report", 0},
+    {"--never-slower", NULL, FLAG, AT(never_slower), COMPRESS,
+     "layers that are no faster on this machine stay float; measures times", 0},
+    {"--samples", "N", COUNT, AT(samples), COMPRESS, "sets to look at (default: all)", 0},
+    {"--report", "FILE", TEXT, AT(loss_report), COMPRESS,
+     "what each layer gained and lost: .json, or .html with pictures", 0},
     {"--passes", NULL, FLAG, AT(passes), INSPECT, "what each pass did", 0},
     {"--svg", "FILE", TEXT, AT(svg), INSPECT, "draw the graph", 0},
     {"--skip-passes", "LIST", TEXT, AT(skip_passes), LOADERS, "passes to leave out, commas between; all: every one", 0},
-    {"--threads", "N", COUNT, AT(threads), RUN | BENCH | CHECK, "threads to compute with (default 1)", 1},
-    {"--cpu", "LEVEL", TEXT, AT(cpu), LOADERS,
+    {"--threads", "N", COUNT, AT(threads), RUN | BENCH | CHECK | COMPRESS, "threads to compute with (default 1)", 1},
+    {"--cpu", "LEVEL", TEXT, AT(cpu), LOADERS | COMPRESS,
      "instruction set to stay within: scalar, avx2, avx512, vnni, amx, neon...", 0},
     {"--precision", "NAME", TEXT, AT(precision), LOADERS, "full, or fast: products of bfloat16 where the CPU has them",
      0},
@@ -80,9 +108,14 @@ static const row rows[] = {
 };
 enum { ROWS = sizeof rows / sizeof rows[0] };
 
+/* Rows of ALL are of every command. */
+static bool takes(const command *c, const row *r) {
+    return r->commands == ALL || (r->commands & c->bit);
+}
+
 static const row *find(const command *c, const char *name, size_t length) {
     for (const row *r = rows; r < rows + ROWS; r++)
-        if ((r->commands & c->bit) && strlen(r->name) == length && strncmp(r->name, name, length) == 0) return r;
+        if (takes(c, r) && strlen(r->name) == length && strncmp(r->name, name, length) == 0) return r;
     return NULL;
 }
 
@@ -113,7 +146,7 @@ static bool store(const row *r, const char *text, settings *out) {
 
 bool options_parse(const command *c, int count, char **arguments, settings *out) {
     /* One piece of memory for the lists: each can take every word there is. */
-    const char **items = tool_alloc(7 * (size_t)count + 7, sizeof *items);
+    const char **items = tool_alloc(8 * (size_t)count + 8, sizeof *items);
     *out = (settings){.inputs.items = items,
                       .dims.items = items + count,
                       .shapes.items = items + 2 * count,
@@ -121,6 +154,7 @@ bool options_parse(const command *c, int count, char **arguments, settings *out)
                       .values.items = items + 4 * count,
                       .operands.items = items + 5 * count,
                       .self_tests.items = items + 6 * count,
+                      .data.items = items + 7 * count,
                       .verify = c->bit == CHECK};
     for (const row *r = rows; r < rows + ROWS; r++)
         if (r->kind == COUNT || r->kind == REAL) *(double *)((char *)out + r->offset) = r->fallback;
@@ -132,7 +166,7 @@ bool options_parse(const command *c, int count, char **arguments, settings *out)
             continue;
         }
         if (word[0] != '-' || !word[1]) {
-            const char **place = out->model && c->bit == CONVERT ? &out->target : &out->model;
+            const char **place = out->model && c->bit & (CONVERT | COMPRESS) ? &out->target : &out->model;
             good = !*place;
             if (!good) complain("one model at a time: '%s' after '%s'", word, *place);
             *place = word;
@@ -165,7 +199,7 @@ void options_help(const command *c) {
     for (const row *r = rows; r < rows + ROWS; r++) {
         char left[64];
         snprintf(left, sizeof left, "%s %s", r->name, r->value ? r->value : "");
-        if (r->commands & c->bit) printf("  %-24s %s\n", left, r->help);
+        if (takes(c, r)) printf("  %-24s %s\n", left, r->help);
     }
     printf("\n%s", c->notes);
 }

@@ -25,6 +25,11 @@ typedef struct settings {
     double threads, seed, runs, warmup, rtol, atol, low, high, limit_rate;
     bool help, json, quiet, nodes, passes, profile, compress, external, no_header, plain_http;
     bool verify; /* every byte of a model file */
+    /* of compress */
+    const char *calibration, *activations, *exclude, *loss_report, *labels;
+    words data;
+    double percentile, samples, max_drop, min_sqnr;
+    bool per_tensor, reduce_range, bias_correction, sensitivity, never_slower, dynamic, equalize;
 } settings;
 
 typedef struct command {
@@ -37,6 +42,7 @@ typedef struct command {
 
 enum {
     RUN = 1,
+    COMPRESS = 1 << 16,
     INSPECT = 2,
     BENCH = 4,
     CHECK = 8,
@@ -157,6 +163,7 @@ extern const command commands[];
 int run_command(const settings *s);
 int convert_command(const settings *s);
 int inspect_command(const settings *s);
+int compress_command(const settings *s);
 int bench_command(const settings *s);
 int check_command(const settings *s);
 int store_command(const settings *s);

@@ -12,6 +12,8 @@
 #include <tenon/onnx.h>
 #include <tenon/operators.h>
 #include <tenon/pipeline.h>
+#include <tenon/quantize.h>
+#include <tenon/recipe.h>
 #include <tenon/registry.h>
 #include <tenon/self_test.h>
 #include <tenon/session.h>

@@ -13,10 +13,12 @@ Models are immutable and may be shared by threads; each thread that is to run in
 
     tenon.Store.create("models").put("press.tenon", "press", "1.0.0")  # versions, channels, backups
 
+    tenon.compress.quantize("press.onnx", "press.int8.onnx", [{"x": x} for x in recorded])  # and what it cost
+
 Inputs that are C-contiguous arrays are not copied. Failures raise tenon.Error, in subclasses that are also the built-in
 exceptions of their kind (tenon.ShapeError is a ValueError). The GIL is free while the library works.
 """
-from . import data, metrics
+from . import compress, data, metrics
 from ._library import (
     CheckFailed,
     DataTypeError,
@@ -65,6 +67,7 @@ __all__ = [
     "Unsupported",
     "ValueInfo",
     "Version",
+    "compress",
     "convert",
     "cpu_levels",
     "data",

@@ -14,7 +14,7 @@ import onnx
 from onnx import TensorProto, helper
 
 import tenon
-from tenon import _library, _store
+from tenon import _library, _store, compress
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -306,6 +306,8 @@ class Interface(unittest.TestCase):
             "tn_store_backup_options": _store.BackupOptions,
             "tn_backup_state": _store.BackupStruct,
             "tn_restore_result": _store.RestoreStruct,
+            "tn_samples": compress.SamplesStruct,
+            "tn_quantize_options": compress.QuantizeOptions,
         }
         with tempfile.TemporaryDirectory() as folder:
             source, program = Path(folder) / "sizes.c", Path(folder) / "sizes"

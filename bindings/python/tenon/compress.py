@@ -1,0 +1,194 @@
+"""Smaller and faster models; what is done is in tenon/quantize.h.
+
+    report = tenon.compress.quantize("press.onnx", "press.int8.onnx", [{"x": sound} for sound in recorded])
+    report["sqnr_db"], report["bytes_before"], report["rows"]
+"""
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+from ctypes import CFUNCTYPE, POINTER, byref, c_bool, c_char_p, c_double, c_int, c_int64, c_size_t, c_void_p
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+
+import numpy as np
+
+from ._files import Path, save_graph
+from ._library import Handle, InvalidArgument, ModelOptions, ValueInfoStruct, create, declare, lib
+from ._tensor import as_array, view, wrap
+
+_GET = CFUNCTYPE(c_int, c_void_p, c_int64, POINTER(c_void_p))
+_METRIC = CFUNCTYPE(c_int, c_void_p, c_int64, POINTER(c_void_p), POINTER(c_double), POINTER(c_double))
+_NOT_FOUND, _STATE = 8, 10
+_UINT8, _INT8 = 2, 3
+_METHODS = ("min-max", "moving-average", "percentile", "entropy", "mse", "best")
+
+
+class SamplesStruct(ctypes.Structure):
+    _fields_ = [("get", _GET), ("context", c_void_p)]
+
+
+class QuantizeOptions(ctypes.Structure):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("calibration", c_int),
+        ("percentile", c_double),
+        ("activations", c_int),
+        ("symmetric", c_bool),
+        ("per_tensor", c_bool),
+        ("reduce_range", c_bool),
+        ("dynamic", c_bool),
+        ("exclude", c_char_p),
+        ("most_samples", c_int64),
+        ("bias_correction", c_bool),
+        ("equalize", c_bool),
+        ("max_drop", c_double),
+        ("min_sqnr", c_double),
+        ("metric", _METRIC),
+        ("metric_context", c_void_p),
+        ("sensitivity", c_bool),
+        ("never_slower", c_bool),
+        ("threads", c_int),
+        ("cpu", c_char_p),
+    ]
+
+
+declare(
+    {
+        "tn_quantize": (
+            None,
+            (c_void_p, POINTER(SamplesStruct), POINTER(QuantizeOptions), POINTER(c_void_p), POINTER(c_void_p)),
+        ),
+        "tn_graph_value_info": (None, (c_void_p, c_int, POINTER(ValueInfoStruct))),
+        "tn_graph_input_count": (c_int, (c_void_p,)),
+        "tn_graph_output_count": (c_int, (c_void_p,)),
+        "tn_quantize_report_json": (c_char_p, (c_void_p,)),
+        "tn_quantize_report_html": (c_char_p, (c_void_p,)),
+        "tn_quantize_report_destroy": (type(None), (c_void_p,)),
+    }
+)
+
+
+def _values(graph: int, count: Callable, at: Callable) -> List[Tuple[str, int]]:
+    """Name and data type of a graph's inputs or outputs."""
+    found = []
+    for i in range(count(graph)):
+        info = ValueInfoStruct()
+        lib.tn_graph_value_info(graph, at(graph, i), byref(info))
+        found.append((info.name.decode(), info.dtype))
+    return found
+
+
+class _Calls:
+    """The library's calls back. What they raise is kept, and raised again once the library has returned."""
+
+    def __init__(self, graph: int, data: Sequence[Mapping[str, Any]], metric: Optional[Callable]) -> None:
+        self.data, self.metric, self.failure, self.held = data, metric, None, []
+        self.inputs = _values(graph, lib.tn_graph_input_count, lib.tn_graph_input_value)
+        self.outputs = _values(graph, lib.tn_graph_output_count, lib.tn_graph_output_value)
+        self.get, self.score = _GET(self._get), _METRIC(self._score)
+
+    def _get(self, _: int, index: int, inputs: Any) -> int:
+        try:
+            if index >= len(self.data):
+                return _NOT_FOUND
+            sample = self.data[index]
+            unknown = set(sample) - {name for name, _ in self.inputs}
+            if unknown:
+                raise InvalidArgument(f"set {index}: the model has no input {sorted(unknown)[0]!r}")
+            held = [wrap(as_array(sample[name], dtype), dtype) for name, dtype in self.inputs if name in sample]
+            given = iter(held)
+            for i, (name, _dtype) in enumerate(self.inputs):
+                inputs[i] = next(given).pointer if name in sample else None
+            self.held = held
+            return 0
+        except BaseException as failure:  # pylint: disable=broad-except
+            self.failure = failure
+            return _STATE
+
+    def _score(self, _: int, index: int, outputs: Any, total: Any, weight: Any) -> int:
+        try:
+            values = {name: np.array(view(outputs[i], None)) for i, (name, _dtype) in enumerate(self.outputs) if outputs[i]}
+            worth, counts = self.metric(index, values)
+            total[0] += worth
+            weight[0] += counts
+            return 0
+        except BaseException as failure:  # pylint: disable=broad-except
+            self.failure = failure
+            return _STATE
+
+
+def quantize(
+    source: Path,
+    target: Path,
+    data: Optional[Sequence[Mapping[str, Any]]] = None,
+    *,
+    calibration: str = "min-max",
+    percentile: float = 99.999,
+    activations: str = "uint8",
+    symmetric: bool = False,
+    per_tensor: bool = False,
+    reduce_range: bool = False,
+    dynamic: bool = False,
+    bias_correction: bool = False,
+    equalize: bool = False,
+    exclude: Sequence[str] = (),
+    max_drop: float = 0.0,
+    min_sqnr: float = 0.0,
+    metric: Optional[Callable[[int, Dict[str, np.ndarray]], Tuple[float, float]]] = None,
+    sensitivity: bool = False,
+    never_slower: bool = False,
+    threads: int = 1,
+    cpu: Optional[str] = None,
+    report_html: Optional[Path] = None,
+) -> Dict[str, Any]:
+    """Writes an int8 model in the form of target's name, .onnx or .tenon, and returns the report.
+
+    data: sets of inputs, each a dictionary of arrays by the inputs' names; it is gone through several times.
+    metric(index, outputs): what the outputs of set `index` are worth, and how much that counts, as (right, answers).
+    report_html: where the report goes as a page with pictures.
+    """
+    if calibration not in _METHODS:
+        raise InvalidArgument(f"calibration is {calibration!r}; expected one of {', '.join(_METHODS)}")
+    if activations not in ("uint8", "int8"):
+        raise InvalidArgument(f"activations are {activations!r}; expected uint8 or int8")
+    load = ModelOptions(struct_size=ctypes.sizeof(ModelOptions), verify_weights=True)
+    graph = create(lib.tn_graph_load, lib.tn_graph_destroy, os.fsencode(source), byref(load))
+    calls = _Calls(graph.pointer, list(data) if data is not None else [], metric)
+    options = QuantizeOptions(
+        struct_size=ctypes.sizeof(QuantizeOptions),
+        calibration=_METHODS.index(calibration),
+        percentile=percentile,
+        activations=_UINT8 if activations == "uint8" else _INT8,
+        symmetric=symmetric,
+        per_tensor=per_tensor,
+        reduce_range=reduce_range,
+        dynamic=dynamic,
+        exclude=",".join(exclude).encode() or None,
+        bias_correction=bias_correction,
+        equalize=equalize,
+        max_drop=max_drop,
+        min_sqnr=min_sqnr,
+        metric=calls.score if metric else _METRIC(),
+        sensitivity=sensitivity,
+        never_slower=never_slower,
+        threads=threads,
+        cpu=cpu.encode() if cpu else None,
+    )
+    samples = SamplesStruct(calls.get, None)
+    made, report = c_void_p(), c_void_p()
+    try:
+        lib.tn_quantize(
+            graph.pointer, byref(samples) if data is not None else None, byref(options), byref(made), byref(report)
+        )
+    except Exception:
+        if calls.failure is not None:
+            raise calls.failure
+        raise
+    small = Handle(made.value, lib.tn_graph_destroy)
+    told = Handle(report.value, lib.tn_quantize_report_destroy)
+    save_graph(small.pointer, target, None, False, False)
+    if report_html is not None:
+        with open(report_html, "wb") as file:
+            file.write(lib.tn_quantize_report_html(told.pointer))
+    return json.loads(lib.tn_quantize_report_json(told.pointer).decode())

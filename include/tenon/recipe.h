@@ -1,0 +1,77 @@
+/* Recipes: steps that make a model smaller and faster, one after the other, and the bounds that it must keep.
+ *
+ *     model: press.onnx             # paths are for the host to open: tenon compress takes them from the recipe's folder on
+ *     output: press.int8.onnx
+ *     data: [recorded, more.npz]
+ *     labels: labels.npy            # may be left out, as all that follows but the steps
+ *     report: press.html
+ *     bounds:                       # against the model as it came
+ *       max_drop: 0.005             # of the metric, as tn_quantize_options has it; 0 is none
+ *       min_sqnr: 25                # dB, of the worst output
+ *       max_bytes: 300000           # of all constants in the end
+ *       max_ms: 2.5                 # a run on set 0 on this machine in the end
+ *     steps:
+ *       - weights: {bits: 4, block: 32, method: hqq, symmetric: false, embeddings: false, keep: "head*"}
+ *       - quantize:
+ *           calibration: best       # min-max, moving-average, percentile, entropy, mse or best
+ *           percentile: 99.999
+ *           activations: uint8      # or int8
+ *           symmetric: false
+ *           per_tensor: false
+ *           reduce_range: false
+ *           dynamic: false
+ *           bias_correction: true
+ *           equalize: false
+ *           never_slower: false
+ *           exclude: "head*"
+ *           samples: 100
+ *       - half: {type: float16, keep: "norm*"}   # or bfloat16
+ *
+ * weights and half are the passes of tenon/weights.h, quantize is tn_quantize, which leaves layers in float32 until max_drop
+ * and min_sqnr hold; it makes float32 again of what is half, so half comes last. After each step the graph is compared with the one that came, on the samples; a step that leaves these
+ * bounds is undone, and the next begins where it began. max_bytes and max_ms are looked at in the end: if they are not kept
+ * the recipe fails with TN_E_CHECK and makes nothing. But for never_slower and max_ms the same recipe, model and data give
+ * the same bytes. Other keys are refused with their line and column; YAML as in manifests: maps, lists and scalars alone.
+ *
+ * A library built without libyaml answers TN_E_UNSUPPORTED.
+ *
+ * Thread-safety: a recipe may be run by many threads at once. */
+#ifndef TENON_RECIPE_H
+#define TENON_RECIPE_H
+
+#include <tenon/quantize.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct tn_recipe tn_recipe;
+
+TN_API tn_status tn_recipe_parse(const char *text, size_t size, tn_recipe **out_recipe);
+TN_API void tn_recipe_destroy(tn_recipe *recipe); /* accepts NULL */
+/* "model", "output", "labels" or "report"; NULL if it is not there. The text is the recipe's. */
+TN_API const char *tn_recipe_path(const tn_recipe *recipe, const char *key);
+/* A path of data; NULL past the last. */
+TN_API const char *tn_recipe_data(const tn_recipe *recipe, int index);
+TN_API int tn_recipe_steps(const tn_recipe *recipe);
+
+/* How a step came out. */
+typedef struct tn_recipe_row {
+    const char *step; /* "quantize" */
+    bool kept;        /* false: it left the bounds and was undone */
+    uint64_t bytes_before, bytes_after;
+    double sqnr, metric, metric_before; /* of the model behind it, against the one that came; NaN without samples */
+} tn_recipe_row;
+/* Called after each step. A failure ends the recipe with it: a host's way to interrupt. */
+typedef tn_status tn_recipe_progress(void *context, int step, const tn_recipe_row *row);
+
+/* base (may be NULL): what the recipe does not say of a quantization: cpu, threads, metric. samples may be NULL where no step
+ * and no bound asks for them. out_report (may be NULL): of the last quantize step, NULL if there is none. */
+TN_API tn_status tn_recipe_run(const tn_recipe *recipe, const tn_graph *graph, const tn_samples *samples,
+                               const tn_quantize_options *base, tn_recipe_progress *progress, void *context,
+                               tn_graph **out_graph, tn_quantize_report **out_report);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,75 @@
+/* See histogram.h. */
+#include "compress/histogram.h"
+#include <math.h>
+
+enum { HALF = TN_HISTOGRAM_BINS / 2, LEAST_EXPONENT = -100 };
+
+static int exponent_for(const float *x, size_t count) {
+    float most = 0;
+    int exponent;
+    for (size_t i = 0; i < count; i++) most = fabsf(x[i]) > most ? fabsf(x[i]) : most;
+    if (most == 0) return LEAST_EXPONENT;
+    frexpf(most, &exponent); /* most < 2^exponent */
+    return TN_MAX(exponent, LEAST_EXPONENT);
+}
+
+/* Two bins become one. Those of the negative side and of the positive one stay on theirs. */
+static void widen(tn_histogram *h) {
+    uint64_t *c = h->counts;
+    for (int i = 0; i < HALF / 2; i++) {
+        c[HALF + i] = c[HALF + 2 * i] + c[HALF + 2 * i + 1];
+        c[HALF - 1 - i] = c[HALF - 1 - 2 * i] + c[HALF - 2 - 2 * i];
+    }
+    for (int i = HALF / 2; i < HALF; i++) c[HALF + i] = c[HALF - 1 - i] = 0;
+    h->exponent++;
+}
+
+tn_status tn_histogram_add(tn_histogram *h, const float *x, size_t count) {
+    int exponent = exponent_for(x, count);
+    if (!h->counts) {
+        h->counts = tn_alloc_zero(NULL, TN_HISTOGRAM_BINS * sizeof *h->counts);
+        if (!h->counts) return TN_E_MEMORY;
+        h->exponent = exponent;
+    }
+    for (int steps = 0; h->exponent < exponent; steps++) {
+        if (steps >= 14) { /* all in the innermost bins; no more is lost */
+            h->exponent = exponent;
+            break;
+        }
+        widen(h);
+    }
+    float scale = ldexpf(HALF, -h->exponent);
+    uint64_t zeros = 0;
+    for (size_t i = 0; i < count; i++) {
+        float place = x[i] * scale;
+        int at = (int)place;
+        at += HALF - ((float)at > place); /* the floor */
+        h->counts[TN_MIN(TN_MAX(at, 0), TN_HISTOGRAM_BINS - 1)]++;
+        zeros += x[i] == 0;
+    }
+    h->total += count;
+    h->zeros += zeros;
+    return TN_OK;
+}
+
+void tn_histogram_free(tn_histogram *h) {
+    if (h->counts) tn_free(NULL, h->counts, TN_HISTOGRAM_BINS * sizeof *h->counts);
+    *h = (tn_histogram){0};
+}
+
+double tn_histogram_edge(const tn_histogram *h, int i) {
+    return ldexp((double)(i - HALF) / HALF, h->exponent);
+}
+
+double tn_histogram_quantile(const tn_histogram *h, double q) {
+    double wanted = q * (double)h->total, before = 0;
+    for (int i = 0; i < TN_HISTOGRAM_BINS; i++) {
+        double here = (double)h->counts[i];
+        if (here > 0 && before + here >= wanted) {
+            double low = tn_histogram_edge(h, i), high = tn_histogram_edge(h, i + 1);
+            return low + (high - low) * TN_MIN(TN_MAX((wanted - before) / here, 0), 1);
+        }
+        before += here;
+    }
+    return tn_histogram_edge(h, TN_HISTOGRAM_BINS);
+}

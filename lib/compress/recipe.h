@@ -1,0 +1,32 @@
+/* Recipes inside the library: what the YAML says. See tenon/recipe.h. */
+#ifndef TN_COMPRESS_RECIPE_H
+#define TN_COMPRESS_RECIPE_H
+
+#include <tenon/recipe.h>
+#include <tenon/weights.h>
+#include "base/base.h"
+
+typedef enum tn_recipe_kind { TN_STEP_QUANTIZE, TN_STEP_WEIGHTS, TN_STEP_HALF } tn_recipe_kind;
+
+typedef struct tn_recipe_step {
+    tn_recipe_kind kind;
+    tn_quantize_options quantize; /* those of its kind hold */
+    tn_weight_only_options weights;
+    tn_half_options half;
+    int word, type; /* as read: what the options are made of */
+    double count, block;
+} tn_recipe_step;
+
+struct tn_recipe {
+    tn_region *region;
+    const char *model, *output, *labels, *report;
+    const char **data;
+    int data_count;
+    double max_drop, min_sqnr, max_bytes, max_ms; /* 0: none */
+    tn_recipe_step *steps;
+    int step_count;
+};
+
+const char *tn_recipe_step_name(tn_recipe_kind kind);
+
+#endif

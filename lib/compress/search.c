@@ -1,0 +1,149 @@
+/* Which ranges, and which layers on 8 bits: the most that holds the bounds.
+ *
+ * Layers are ranked by what each does alone: the graph with that layer on 8 bits and all others in float. Those that hurt
+ * most go back to float, as few as will do; that number is found by doubling and halving. */
+#include "compress/quantize.h"
+#include <math.h>
+#include <stdlib.h>
+
+enum { RANKING_SETS = 4, CHOOSING_SETS = TN_KEPT_SETS };
+
+static void keep(tn_qjob *job, tn_attempt *attempt) {
+    tn_attempt_free(&job->best);
+    job->best = *attempt;
+    *attempt = (tn_attempt){0};
+}
+
+static bool holds(const tn_qjob *job, const tn_qscore *s) {
+    const tn_quantize_options *o = &job->options;
+    if (o->min_sqnr > 0 && s->sqnr < o->min_sqnr) return false;
+    return !(o->max_drop > 0) || !(s->metric < s->whole - o->max_drop - 1e-12);
+}
+
+static bool bounded(const tn_qjob *job) {
+    return job->options.min_sqnr > 0 || job->options.max_drop > 0;
+}
+
+/* ---- ranges ---- */
+
+static const struct {
+    tn_calibration method;
+    double percentile;
+} tried[] = {{TN_CALIBRATE_MIN_MAX, 0},
+             {TN_CALIBRATE_PERCENTILE, 99.999},
+             {TN_CALIBRATE_PERCENTILE, 99.99},
+             {TN_CALIBRATE_MSE, 0},
+             {TN_CALIBRATE_ENTROPY, 0}};
+
+/* The method that gives the best signal at the outputs. */
+static tn_status choose_method(tn_qjob *job) {
+    int best = 0;
+    double most = -INFINITY;
+    for (size_t i = 0; i < TN_COUNT(tried); i++) {
+        tn_attempt a;
+        job->options.calibration = tried[i].method;
+        job->options.percentile = tried[i].percentile;
+        tn_qjob_ranges(job);
+        tn_status status = tn_attempt_make(job, job->skip, CHOOSING_SETS, &a);
+        double sqnr = a.score.sqnr;
+        tn_attempt_free(&a);
+        if (status != TN_OK) return status;
+        if (sqnr > most) most = sqnr, best = (int)i;
+    }
+    job->options.calibration = tried[best].method;
+    job->options.percentile = tried[best].percentile;
+    tn_qjob_ranges(job);
+    return TN_OK;
+}
+
+/* ---- layers ---- */
+typedef struct ranked {
+    int node;
+    double sqnr;
+} ranked;
+
+static int most_harmful_first(const void *a, const void *b) {
+    const ranked *x = a, *y = b;
+    if (x->sqnr != y->sqnr) return x->sqnr < y->sqnr ? -1 : 1;
+    return x->node - y->node;
+}
+
+static tn_status rank_layers(tn_qjob *job, ranked *layers, int *count) {
+    size_t nodes = (size_t)job->base->node_count + 1;
+    bool *skip = tn_region_array(job->region, nodes, sizeof *skip);
+    if (!skip) return TN_E_MEMORY;
+    for (int n = 0; n < job->base->node_count; n++) {
+        tn_attempt a;
+        if (job->plan.role[n] != TN_Q_LAYER) continue;
+        for (int k = 0; k < job->base->node_count; k++) skip[k] = k != n;
+        tn_status status = tn_attempt_make(job, skip, RANKING_SETS, &a);
+        layers[(*count)++] = (ranked){n, isnan(a.score.sqnr) ? INFINITY : a.score.sqnr};
+        tn_attempt_free(&a);
+        if (status != TN_OK) return status;
+    }
+    for (int i = 0; i < *count; i++) job->report->sensitivity[layers[i].node] = layers[i].sqnr;
+    qsort(layers, (size_t)*count, sizeof *layers, most_harmful_first);
+    return TN_OK;
+}
+
+/* With the first `floats` of the ranked layers in float. */
+static tn_status try_floats(tn_qjob *job, const ranked *layers, int floats, bool *good) {
+    bool *skip = tn_region_array(job->region, (size_t)job->base->node_count + 1, sizeof *skip);
+    tn_attempt a;
+    if (!skip) return TN_E_MEMORY;
+    memcpy(skip, job->skip, (size_t)job->base->node_count * sizeof *skip);
+    for (int i = 0; i < floats; i++) skip[layers[i].node] = true;
+    tn_status status = tn_attempt_make(job, skip, 0, &a);
+    *good = status == TN_OK && holds(job, &a.score);
+    if (*good) keep(job, &a);
+    tn_attempt_free(&a);
+    return status;
+}
+
+static tn_status leave_harmful(tn_qjob *job, const ranked *layers, int count) {
+    int bad = 0, good = 0;
+    bool fits = false;
+    for (good = 1; !fits; good = 2 * good) {
+        good = TN_MIN(good, count);
+        TN_TRY(try_floats(job, layers, good, &fits));
+        if (fits) break;
+        if (good == count)
+            return tn_fail(TN_E_CHECK, "even with all layers in float32 the bounds do not hold: SQNR %g dB, drop %g",
+                           job->options.min_sqnr, job->options.max_drop);
+        bad = good;
+    }
+    while (good - bad > 1) {
+        int middle = (good + bad) / 2;
+        TN_TRY(try_floats(job, layers, middle, &fits));
+        if (fits)
+            good = middle;
+        else
+            bad = middle;
+    }
+    for (int i = 0; i < good; i++) {
+        job->reason[layers[i].node] = "its error is beyond the bound";
+        job->skip[layers[i].node] = true;
+    }
+    return TN_OK;
+}
+
+tn_status tn_qjob_search(tn_qjob *job) {
+    tn_attempt a;
+    if (job->options.dynamic)
+        job->options.bias_correction = false; /* its shifts are of ranges that are known beforehand */
+    else if (job->options.calibration == TN_CALIBRATE_BEST)
+        TN_TRY(choose_method(job));
+    else
+        tn_qjob_ranges(job);
+    if (job->options.bias_correction) TN_TRY(tn_qjob_correct_biases(job));
+    tn_status status = tn_attempt_make(job, job->skip, bounded(job) ? 0 : 2 * CHOOSING_SETS, &a);
+    bool good = status == TN_OK && holds(job, &a.score);
+    if (status == TN_OK) keep(job, &a);
+    tn_attempt_free(&a);
+    if (status != TN_OK || (good && !job->options.sensitivity)) return status;
+    int count = 0;
+    ranked *layers = tn_region_array(job->region, (size_t)job->base->node_count + 1, sizeof *layers);
+    if (!layers) return TN_E_MEMORY;
+    TN_TRY(rank_layers(job, layers, &count));
+    return good ? TN_OK : leave_harmful(job, layers, count);
+}

@@ -1,0 +1,185 @@
+/* Recipes: what they say is done, steps that leave the bounds are undone, and what they cannot say is refused with its place. */
+#include "unit.h"
+#include <math.h>
+#include <tenon/tenon.h>
+
+static tn_graph *network(void) {
+    tn_graph *g;
+    tn_tensor *t;
+    int x, w, y;
+    uint32_t seed = 5;
+    assert_ok(tn_graph_create(NULL, &g));
+    assert_ok(tn_graph_input(g, "x", TN_FLOAT32, 2, (int64_t[]){4, 64}, &x));
+    for (int layer = 0; layer < 2; layer++) {
+        assert_ok(tn_tensor_create(TN_FLOAT32, 2, (int64_t[]){64, 64}, NULL, &t));
+        for (int i = 0; i < 64 * 64; i++) {
+            seed = seed * 1664525u + 1013904223u;
+            ((float *)tn_tensor_data(t))[i] = ((float)(seed >> 8) / (float)(1u << 23) - 1) * 0.2f;
+        }
+        assert_ok(tn_graph_constant(g, "w", t, &w));
+        tn_tensor_destroy(t);
+        assert_ok(tn_graph_node(g, "MatMul", layer ? "second" : "first", 2, (int[]){x, w}, 1, &y, NULL));
+        x = y;
+    }
+    assert_ok(tn_graph_output(g, y, "y"));
+    return g;
+}
+
+static tn_status get(void *context, int64_t index, const tn_tensor **inputs) {
+    tn_tensor *x = context;
+    uint32_t seed = (uint32_t)index;
+    if (index >= 3) return TN_E_NOT_FOUND;
+    for (int i = 0; i < 4 * 64; i++) {
+        seed = seed * 1664525u + 1013904223u;
+        ((float *)tn_tensor_data(x))[i] = (float)(seed >> 8) / (float)(1u << 23) - 1;
+    }
+    inputs[0] = x;
+    return TN_OK;
+}
+
+typedef struct {
+    int count, kept;
+    uint64_t bytes;
+    double sqnr[8];
+    int stop; /* after so many steps; 0: never */
+} seen;
+
+static tn_status note(void *context, int step, const tn_recipe_row *row) {
+    seen *s = context;
+    assert_int_equal(step, s->count);
+    s->sqnr[s->count++] = row->sqnr;
+    s->kept += row->kept;
+    s->bytes = row->bytes_after;
+    return s->stop == s->count ? tn_fail(TN_E_INTERRUPTED, "enough") : TN_OK;
+}
+
+static tn_status cook(const char *text, seen *s, tn_graph **out, tn_quantize_report **report) {
+    tn_recipe *recipe;
+    tn_tensor *x;
+    tn_graph *graph = network();
+    assert_ok(tn_recipe_parse(text, strlen(text), &recipe));
+    assert_ok(tn_tensor_create(TN_FLOAT32, 2, (int64_t[]){4, 64}, NULL, &x));
+    tn_status status = tn_recipe_run(recipe, graph, &(tn_samples){get, x}, NULL, note, s, out, report);
+    tn_tensor_destroy(x);
+    tn_graph_destroy(graph);
+    tn_recipe_destroy(recipe);
+    return status;
+}
+
+static void steps_follow_each_other(void **state) {
+    (void)state;
+    seen s = {0};
+    tn_graph *made;
+    tn_quantize_report *report;
+    assert_ok(cook("steps:\n - quantize: {calibration: best, exclude: first}\n - half: {}\n", &s, &made, &report));
+    assert_int_equal(s.count, 2);
+    assert_int_equal(s.kept, 2);
+    assert_true(s.sqnr[0] > 30 && s.sqnr[1] > 30);
+    assert_true(s.bytes < 64 * 64 * 4);
+    assert_non_null(report);
+    tn_quantize_report_destroy(report);
+    tn_graph_destroy(made);
+}
+
+static void steps_that_leave_the_bounds_are_undone(void **state) {
+    (void)state;
+    seen s = {0};
+    tn_graph *made;
+    assert_ok(cook("bounds: {min_sqnr: 40}\nsteps:\n - weights: {bits: 2}\n - half: {}\n", &s, &made, NULL));
+    assert_int_equal(s.count, 2);
+    assert_int_equal(s.kept, 1);
+    assert_true(s.sqnr[0] < 40 && s.sqnr[1] > 40);
+    tn_graph_destroy(made);
+}
+
+static void bounds_that_do_not_hold_make_nothing(void **state) {
+    (void)state;
+    seen s = {0};
+    tn_graph *made;
+    tn_quantize_report *report;
+    assert_int_equal(cook("bounds: {max_bytes: 100}\nsteps: [{quantize: {}}]\n", &s, &made, &report), TN_E_CHECK);
+    assert_non_null(strstr(tn_last_error(), "max_bytes is 100"));
+    assert_null(made);
+    assert_null(report);
+    s = (seen){0};
+    assert_int_equal(cook("bounds: {max_ms: 1e-9}\nsteps: [{quantize: {}}]\n", &s, &made, NULL), TN_E_CHECK);
+    s = (seen){.stop = 1};
+    assert_int_equal(cook("steps: [{half: {}}, {quantize: {}}]\n", &s, &made, NULL), TN_E_INTERRUPTED);
+    assert_int_equal(s.count, 1);
+    assert_null(made);
+}
+
+static void bounds_need_data(void **state) {
+    (void)state;
+    tn_recipe *recipe;
+    tn_graph *graph = network(), *made;
+    static const char bound[] = "bounds: {max_drop: 0.1}\nsteps: [{half: {}}]\n", plain[] = "steps: [{half: {}}]\n";
+    assert_ok(tn_recipe_parse(bound, sizeof bound - 1, &recipe));
+    assert_int_equal(tn_recipe_run(recipe, graph, NULL, NULL, NULL, NULL, &made, NULL), TN_E_INVALID);
+    tn_recipe_destroy(recipe);
+    assert_ok(tn_recipe_parse(plain, sizeof plain - 1, &recipe));
+    assert_ok(tn_recipe_run(recipe, graph, NULL, NULL, NULL, NULL, &made, NULL));
+    tn_recipe_destroy(recipe);
+    tn_graph_destroy(made);
+    tn_graph_destroy(graph);
+}
+
+static void paths_are_told(void **state) {
+    (void)state;
+    static const char text[] = "model: a.onnx\noutput: b.onnx\ndata: [c, d]\nsteps: [{quantize: }]\n";
+    tn_recipe *r;
+    assert_ok(tn_recipe_parse(text, sizeof text - 1, &r));
+    assert_string_equal(tn_recipe_path(r, "model"), "a.onnx");
+    assert_string_equal(tn_recipe_path(r, "output"), "b.onnx");
+    assert_null(tn_recipe_path(r, "labels"));
+    assert_null(tn_recipe_path(r, "steps"));
+    assert_string_equal(tn_recipe_data(r, 1), "d");
+    assert_null(tn_recipe_data(r, 2));
+    assert_int_equal(tn_recipe_steps(r), 1);
+    tn_recipe_destroy(r);
+}
+
+static void what_they_cannot_say_is_refused_with_its_place(void **state) {
+    (void)state;
+    static const struct {
+        const char *text, *sentence;
+    } cases[] = {{"model: x\n", "the key 'steps' is missing"},
+                 {"steps: []\n", "1 to 64 steps"},
+                 {"steps: [{bake: {}}]\n", "quantize, weights or half"},
+                 {"steps:\n - quantize: {calibration: magic}\n", "line 2, column 15: 'calibration' is one of min-max"},
+                 {"steps:\n - quantize: {percentile: 12}\n", "from 50 to 100"},
+                 {"steps:\n - quantize: {percentile: nan}\n", "from 50 to 100"},
+                 {"steps:\n - quantize: {symmetric: 1}\n", "true or false"},
+                 {"steps:\n - weights: {bits: 4.5}\n", "whole number from 2 to 8"},
+                 {"steps:\n - half: {speed: 1}\n", "no key 'speed'"},
+                 {"bounds: {max_drop: -1}\nsteps: [{half: }]\n", "'max_drop'"},
+                 {"bounds: 3\nsteps: [{half: }]\n", "a map was expected"},
+                 {"data: {}\nsteps: [{half: }]\n", "a path or a list"},
+                 {"colour: red\nsteps: [{half: }]\n", "there are model, output"},
+                 {"steps: &a [{half: }]\n", "anchors"}};
+    for (size_t i = 0; i < TN_COUNT(cases); i++) {
+        tn_recipe *r = (tn_recipe *)1;
+        assert_int_equal(tn_recipe_parse(cases[i].text, strlen(cases[i].text), &r), TN_E_FORMAT);
+        assert_null(r);
+        if (!strstr(tn_last_error(), cases[i].sentence))
+            fail_msg("'%s' has no '%s'", tn_last_error(), cases[i].sentence);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(steps_follow_each_other),
+        cmocka_unit_test(steps_that_leave_the_bounds_are_undone),
+        cmocka_unit_test(bounds_that_do_not_hold_make_nothing),
+        cmocka_unit_test(bounds_need_data),
+        cmocka_unit_test(paths_are_told),
+        cmocka_unit_test(what_they_cannot_say_is_refused_with_its_place),
+    };
+    tn_recipe *recipe;
+    if (tn_recipe_parse("steps: [{half: }]", 17, &recipe) == TN_E_UNSUPPORTED) {
+        print_message("built without libyaml: no recipes\n");
+        return 0;
+    }
+    tn_recipe_destroy(recipe);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
