@@ -13,10 +13,9 @@ import sys
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 from onnx import numpy_helper
 
-from quantized import CALIBRATION, quantize, with_batch
+from quantized import CALIBRATION, quantize, runtime, with_batch
 
 HERE = pathlib.Path(__file__).parent
 ROOT = pathlib.Path("build/models/bench")
@@ -48,10 +47,7 @@ def write_case(folder, model, batch, mark):
     data = folder / "test_data_set_0"
     data.mkdir(parents=True, exist_ok=True)
     onnx.save(model, folder / "model.onnx")
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    options.add_session_config_entry("session.x64quantprecision", "1")  # without VNNI its sums saturate otherwise
-    session = ort.InferenceSession(str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"])
+    session = runtime.session(folder / "model.onnx", exact=False)
     feed = draw(model.graph, np.random.default_rng(11), batch)
     for k, value in enumerate(session.get_inputs()):
         array = feed[value.name]
