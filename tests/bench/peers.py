@@ -6,9 +6,10 @@ median over all turns. What counts is the ratio of Tenon's figure to the best pe
     tests/bench/peers [--latency] [--load] [--jitter] [--sessions 2] [--int8] [--batch 1,8] [--threads 1,2]
                       [--json FILE] [part of a model's name ...]
 
---latency, the default, is the time of a run; --load the time from the file to the first result and the most memory on
-the way, a new process each time; --jitter the 99th percentile of a run started every 10 ms over its median; --sessions N
-how many times the runs of one session N sessions of the same model do, one thread each.
+--latency, the default, is the time of a run; --load the time from the file until a session could run, that to the first
+result, and the most memory on the way, a new process each time; --jitter the 99th percentile of a run started every
+10 ms over its median; --sessions N how many times the runs of one session N sessions of the same model do, one thread
+each.
 With --json, figures are kept there, and rows measured before stay: a long table can be made in slices. --show only
 prints what is kept, --markdown as Markdown.
 """
@@ -94,6 +95,7 @@ def measure_load(folder, threads, options):
                 del facts[e]
     return {
         e: {
+            "ready": 1e3 * statistics.median(f["load"] - f["first"] for f in found),
             "load": 1e3 * statistics.median(f["load"] for f in found),
             "memory": statistics.median(f["memory"] for f in found) / 2**20,
         }

@@ -142,8 +142,8 @@ def show(kept, options):
     if "latency" in kept:
         show_latency(kept["latency"], engines, markdown)
     if "load" in kept:
-        title = "From the file to the first result in ms / most memory in MiB, 1 thread; ratio: Tenon to the best peer"
-        show_figures(title, kept["load"], engines, ["load", "memory"], ["time", "memory"], markdown)
+        title = "From the file to a session in ms / to the first result / most memory in MiB, 1 thread; ratio: Tenon to the best peer"
+        show_figures(title, kept["load"], engines, ["ready", "load", "memory"], ["session", "result", "memory"], markdown)
     if "jitter" in kept:
         title = "A run every 10 ms: median in ms / 99th percentile over it; ratio: of the latter, Tenon's to the best peer's"
         show_figures(title, kept["jitter"], engines, ["median", "jitter"], ["median", "jitter"], markdown)
