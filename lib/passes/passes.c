@@ -24,6 +24,7 @@ const tn_pass tn_passes[] = {
     {"swish", tn_pass_swish},
     {"layer-norm", tn_pass_layer_norm},
     {"attention", tn_pass_attention},
+    {"squeeze", tn_pass_squeeze},
     {"conv-scale", tn_pass_conv_scale},
     {"conv-fuse", tn_pass_conv_fuse},
     {"matmul-fuse", tn_pass_matmul_fuse},

@@ -20,6 +20,7 @@ tn_status tn_pass_gelu(tn_graph *graph, int *changes);
 tn_status tn_pass_swish(tn_graph *graph, int *changes);
 tn_status tn_pass_layer_norm(tn_graph *graph, int *changes);
 tn_status tn_pass_attention(tn_graph *graph, int *changes);
+tn_status tn_pass_squeeze(tn_graph *graph, int *changes);
 tn_status tn_pass_conv_scale(tn_graph *graph, int *changes);
 tn_status tn_pass_conv_fuse(tn_graph *graph, int *changes);
 tn_status tn_pass_matmul_fuse(tn_graph *graph, int *changes);

@@ -123,6 +123,14 @@ static int conv_scaled_per_channel(builder *b, int x) {
     return op1(b, "Sigmoid", op2(b, "Add", y, random_tensor(b, 3, (int64_t[]){3, 1, 1})));
 }
 
+/* As tf2onnx writes a convolution of signals: a picture of one row. */
+static int conv_of_signal(builder *b, int x) {
+    int64_t axis = 2;
+    int in[2] = {x, random_tensor(b, 4, (int64_t[]){5, 3, 4, 3})};
+    int y = op2(b, "Squeeze", op(b, "Conv", 2, in, NULL), constant(b, TN_INT64, 1, (int64_t[]){1}, &axis));
+    return op1(b, "Relu", op2(b, "Add", y, random_tensor(b, 2, (int64_t[]){5, 1})));
+}
+
 static int conv_residual(builder *b, int x) {
     return op1(b, "Relu", op2(b, "Add", x, conv(b, x)));
 }
@@ -163,6 +171,7 @@ static const struct {
     {conv_batch_norm_relu, "FusedConv", 1},
     {conv_scaled_per_channel, "FusedConv", 1},
     {conv_residual, "FusedConv", 1},
+    {conv_of_signal, "FusedConv", 2},
     {product_bias_gelu, "FusedMatMul", 1},
     {product_scaled_residual, "FusedMatMul", 1},
     {attention, "ScaledAttention", 3},
