@@ -35,6 +35,8 @@ step examples
 tests/examples.sh
 step "the tenon command"
 build/venv/bin/python -m unittest discover -s tests/command
+step registries
+tests/registry/check.sh
 step Python
 tests/python.sh
 tests/readme.sh

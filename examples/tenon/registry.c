@@ -1,4 +1,4 @@
-/* tenon store push, pull: versions to and from registries. */
+/* tenon store push, pull, follow: versions to and from registries. */
 #include "store.h"
 #include <stdlib.h>
 #include <string.h>
@@ -56,10 +56,9 @@ static void show_result(const call *c, const tn_registry_result *r) {
     emit_int(c->j, "resumed", (int64_t)r->resumed);
 }
 
-static tn_status move(call *c, bool push) {
+/* Options for the library, and what a verb does with them. */
+static tn_status with_options(call *c, tn_status (*go)(call *c, const tn_registry_options *o)) {
     char user[1024];
-    tn_store_version v = {0};
-    tn_registry_result r = {.struct_size = sizeof r};
     tn_registry_options o = {.struct_size = sizeof o,
                              .ca_file = c->s->ca,
                              .plain_http = c->s->plain_http,
@@ -67,24 +66,57 @@ static tn_status move(call *c, bool push) {
                              .progress = show_progress,
                              .context = c};
     if (!read_user(c->s, user, sizeof user, &o.user)) return TN_E_INVALID;
-    tn_status status =
-        push ? tn_store_push(c->store, c->first, c->second, &o, &r) : tn_store_pull(c->store, c->first, &o, &v, &r);
+    tn_status status = go(c, &o);
     memset(user, 0, sizeof user);
     progress(c->s, NULL);
+    return status;
+}
+
+static tn_status go_push(call *c, const tn_registry_options *o) {
+    tn_registry_result r = {.struct_size = sizeof r};
+    tn_status status = tn_store_push(c->store, c->first, c->second, o, &r);
+    progress(c->s, NULL);
     if (status != TN_OK) return status;
-    if (push) {
-        if (c->j) emit_text(c->j, "digest", r.digest);
-    } else {
-        show_version(c, &v);
-    }
+    if (c->j) emit_text(c->j, "digest", r.digest);
     show_result(c, &r);
     return TN_OK;
 }
 
+static tn_status go_pull(call *c, const tn_registry_options *o) {
+    tn_store_version v;
+    tn_registry_result r = {.struct_size = sizeof r};
+    tn_status status = tn_store_pull(c->store, c->first, o, &v, &r);
+    progress(c->s, NULL);
+    if (status != TN_OK) return status;
+    show_version(c, &v);
+    show_result(c, &r);
+    return TN_OK;
+}
+
+static tn_status go_follow(call *c, const tn_registry_options *o) {
+    tn_store_version v;
+    tn_status status = tn_store_follow(c->store, c->first, c->second, c->third, o, &v);
+    progress(c->s, NULL);
+    if (status == TN_OK) show_version(c, &v);
+    return status;
+}
+
+static tn_status go_fetch(call *c, const tn_registry_options *o) {
+    return tn_trust_fetch(c->store, c->second, o);
+}
+
 tn_status push(call *c) {
-    return move(c, true);
+    return with_options(c, go_push);
 }
 
 tn_status pull(call *c) {
-    return move(c, false);
+    return with_options(c, go_pull);
+}
+
+tn_status follow(call *c) {
+    return with_options(c, go_follow);
+}
+
+tn_status fetch_trust(call *c) {
+    return with_options(c, go_fetch);
 }

@@ -23,6 +23,8 @@ tn_status diff(call *c);
 /* registry.c: verbs */
 tn_status push(call *c);
 tn_status pull(call *c);
+tn_status follow(call *c);
+tn_status fetch_trust(call *c); /* an update from a URL */
 
 /* trust.c: verbs */
 tn_status trust(call *c);

@@ -54,7 +54,7 @@ static tn_status accept_root(call *c, tn_trust_clock clock) {
 }
 static tn_status update(call *c, tn_trust_clock clock) {
     (void)clock;
-    return tn_trust_update(c->store, c->second);
+    return strstr(c->second, "://") ? fetch_trust(c) : tn_trust_update(c->store, c->second);
 }
 static tn_status sign(call *c, tn_trust_clock clock) {
     (void)clock;

@@ -1,4 +1,5 @@
-/* Registries: versions of models to and from a server that speaks OCI distribution, over HTTP or HTTPS.
+/* Registries: versions of models to and from a server that speaks OCI distribution, and what is trusted from any server of
+ * files, over HTTP or HTTPS.
  *
  *     // where models are made
  *     tn_store_push(s, "press:1.2.0", "registry.example.com/line-2/press", NULL, NULL);
@@ -16,11 +17,12 @@
  * HTTPS always, with the server's certificate checked. Plain HTTP only where options.plain_http says so, or to this very
  * machine (localhost, 127.0.0.1, ::1) if it does not answer in TLS.
  *
- * Push: blobs that the registry has are not sent; others go in pieces, each of which, after a cut, continues where the
- * registry says that it stands. The manifest comes last: a version is there whole or not at all.
+ * Push: blobs that the registry has are not sent; others go in pieces. After a cut a blob goes on where the registry says
+ * that it stands, or anew if it has forgotten (as docker-registry 2.8 does, unless the cut was between pieces). The manifest
+ * comes last: a version is there whole or not at all.
  *
  * Pull: the manifest is compared with the digest that was asked for, each blob with the manifest's. Bytes are written to a
- * file in the store's journal, DIGEST.part; what a cut leaves of it is continued by the next attempt, in this call or
+ * file of the store's journal, HEX.part; what a cut leaves of it is continued by the next attempt, in this call or
  * another process, and deleted by tn_store_collect. When all is there and right the version enters the store in one step,
  * as with tn_store_put: durable, or not there. TN_E_STATE if the store has other bytes under that name and version.
  *
@@ -42,7 +44,7 @@
 #define TENON_REGISTRY_H
 
 #include <stdbool.h>
-#include <tenon/store.h>
+#include <tenon/trust.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -70,9 +72,9 @@ typedef struct tn_registry_options {
 typedef struct tn_registry_result {
     size_t struct_size;           /* set by the caller */
     char digest[TN_STORE_DIGEST]; /* of the manifest */
-    uint64_t bytes;               /* of blobs that went over the network */
-    uint64_t resumed;             /* bytes that were there from an earlier attempt */
-    int blobs, skipped;           /* that went; that the other side had */
+    uint64_t bytes;               /* of blobs that went over the network, those of attempts that failed too */
+    uint64_t resumed;   /* of a pull, bytes that were there from an earlier call; of a push, from an attempt */
+    int blobs, skipped; /* that went; that the other side had */
 } tn_registry_result;
 
 /* Options and out_result may be NULL. */
@@ -81,6 +83,18 @@ TN_API tn_status tn_store_push(tn_store *store, const char *reference, const cha
 /* Options, out_version and out_result may be NULL. */
 TN_API tn_status tn_store_pull(tn_store *store, const char *address, const tn_registry_options *options,
                                tn_store_version *out_version, tn_registry_result *out_result);
+
+/* As tn_trust_update (tenon/trust.h), from the URL of a folder on any server of files, such as
+ * "https://models.example.com/trust": what a mirror of a store's folder trust/ is. All is fetched before the store's lock is
+ * taken, each file up to the largest size that its role may have. */
+TN_API tn_status tn_trust_fetch(tn_store *store, const char *url, const tn_registry_options *options);
+
+/* Brings a store up to date with a signed channel, "press@stable": the metadata from `trust`, a URL as above or a folder, and
+ * then, if the store does not have it, the version that the channel points at from `repository`, HOST[:PORT]/REPOSITORY,
+ * by its digest. Neither server is trusted. A program that follows the channel (tenon/subscription.h) calls this before
+ * tn_subscription_poll. `out_version` may be NULL. */
+TN_API tn_status tn_store_follow(tn_store *store, const char *channel, const char *trust, const char *repository,
+                                 const tn_registry_options *options, tn_store_version *out_version);
 
 #ifdef __cplusplus
 }

@@ -13,3 +13,6 @@ ABSENT(tn_store_push, tn_store *store, const char *reference, const char *addres
        tn_registry_result *out_result)
 ABSENT(tn_store_pull, tn_store *store, const char *address, const tn_registry_options *options,
        tn_store_version *out_version, tn_registry_result *out_result)
+ABSENT(tn_trust_fetch, tn_store *store, const char *url, const tn_registry_options *options)
+ABSENT(tn_store_follow, tn_store *store, const char *channel, const char *trust, const char *repository,
+       const tn_registry_options *options, tn_store_version *out_version)

@@ -52,7 +52,19 @@ static tn_status find_scheme(tn_http *h, const char *host) {
     return status == TN_E_INTERRUPTED ? status : TN_OK; /* what else is wrong, the first request will tell */
 }
 
-tn_status tn_http_create(const tn_registry_options *options, const char *host, tn_http **out_http) {
+static tn_status find_server(tn_http *h, const char *server) {
+    char *url;
+    if (!strstr(server, "://")) return find_scheme(h, server);
+    TN_TRY(tn_url_resolve(h, NULL, server, &url));
+    tn_origin o;
+    tn_status status = tn_url_origin(h, url, &o);
+    tn_url_free(url);
+    char host[sizeof o.host + sizeof o.port];
+    snprintf(host, sizeof host, "%s:%s", o.host, o.port);
+    return status == TN_OK ? set_base(h, o.scheme, host) : status;
+}
+
+tn_status tn_http_create(const tn_registry_options *options, const char *server, tn_http **out_http) {
     *out_http = NULL;
     if (options && !options->struct_size) return tn_fail(TN_E_INVALID, "set struct_size of the options first");
     if (sodium_init() < 0) return tn_fail(TN_E_INTERNAL, "libsodium does not start");
@@ -64,7 +76,7 @@ tn_status tn_http_create(const tn_registry_options *options, const char *host, t
     if (status == TN_OK) status = copy_text(&h->options.ca_file, &h->ca_file);
     if (status == TN_OK) status = tn_curl_load(&h->curl);
     if (status == TN_OK && !(h->handle = h->curl->easy_init())) status = tn_fail(TN_E_MEMORY, "no memory for libcurl");
-    if (status == TN_OK) status = find_scheme(h, host);
+    if (status == TN_OK) status = find_server(h, server);
     if (status == TN_OK)
         *out_http = h;
     else

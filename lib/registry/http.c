@@ -207,6 +207,8 @@ static void set_safety(tn_http *h) {
     if (o->bytes_per_second) {
         SET(CURLOPT_MAX_RECV_SPEED_LARGE, (curl_off_t)o->bytes_per_second);
         SET(CURLOPT_MAX_SEND_SPEED_LARGE, (curl_off_t)o->bytes_per_second);
+        /* It reads some ten times before it looks at the clock. */
+        SET(CURLOPT_BUFFERSIZE, (long)TN_MAX(1024, TN_MIN(16384, o->bytes_per_second / 50)));
     }
 }
 

@@ -58,8 +58,8 @@ typedef struct tn_http {
     uint64_t done, moving, total; /* for progress: `moving` is the exchange's that is under way */
 } tn_http;
 
-/* For a registry or server HOST[:PORT], whose scheme is found. Options may be NULL. */
-tn_status tn_http_create(const tn_registry_options *options, const char *host, tn_http **out_http);
+/* For a registry HOST[:PORT], whose scheme is found, or for the server of a URL. Options may be NULL. */
+tn_status tn_http_create(const tn_registry_options *options, const char *server, tn_http **out_http);
 void tn_http_destroy(tn_http *h); /* accepts NULL */
 
 /* TN_OK is any answer; TN_E_IO is none, and TN_E_INTERRUPTED the host's wish. `header` is one more line, or NULL. */

@@ -76,6 +76,7 @@ static tn_status ask(upload *u, tn_exchange *e) {
         give_up_location(u);
         return begin(u, e);
     }
+    u->p->result.resumed += u->at;
     return move_on(u, u->location, e);
 }
 
@@ -88,7 +89,9 @@ static tn_status send_piece(upload *u, tn_exchange *e) {
     e->send = size;
     snprintf(e->range, sizeof e->range, "Content-Range: %llu-%llu", (unsigned long long)u->at,
              (unsigned long long)(u->at + size - 1));
-    TN_TRY(tn_http_try(u->p->http, u->location, wanted, e));
+    tn_status status = tn_http_try(u->p->http, u->location, wanted, e);
+    u->p->result.bytes += e->passed;
+    if (status != TN_OK) return status;
     if (e->code == 416) {
         e->transient = true;
         return tn_fail(TN_E_IO, "the registry has other bytes of %s than it said", u->digest);
@@ -98,7 +101,6 @@ static tn_status send_piece(upload *u, tn_exchange *e) {
     if (there <= u->at || there > u->at + size)
         return tn_fail(TN_E_IO, "the registry has %llu bytes of %s after %llu were sent", (unsigned long long)there,
                        u->digest, (unsigned long long)(u->at + size));
-    u->p->result.bytes += there - u->at;
     u->at = there;
     u->p->http->done = u->begun_at + u->at;
     return move_on(u, u->location, e);

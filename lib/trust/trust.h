@@ -70,7 +70,19 @@ void tn_trusted_now(const tn_store *s, const tn_trusted *t, char now[32]);
 void tn_trust_add_days(const char *from, int days, char to[32]);
 tn_status tn_trusted_check_expiry(const tn_trusted *t, const tn_metadata *m, tn_role role, const char *now);
 
-/* update.c: channels of new targets against the counters, which rise with them. */
+/* update.c: where the files of a repository come from. */
+typedef struct tn_trust_source {
+    /* A whole file of at most `limit` bytes, with a zero behind them: free with tn_store_free_text. TN_E_NOT_FOUND if there
+     * is none. */
+    tn_status (*read)(void *context, const char *name, size_t limit, char **out_data, size_t *out_size);
+    void *context;
+    const char *what; /* for sentences */
+} tn_trust_source;
+tn_status tn_trust_update_from(tn_store *s, const tn_trust_source *source);
+/* Reads what an update would read, with neither the lock nor any change. */
+tn_status tn_trust_rehearse(const tn_store *s, const tn_trust_source *source);
+
+/* Channels of new targets against the counters, which rise with them. */
 tn_status tn_trusted_raise_counters(tn_trusted *t, const tn_metadata *targets);
 /* What a new root makes void. */
 void tn_trusted_drop_rotated(tn_trusted *t, const tn_metadata *next);

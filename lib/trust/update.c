@@ -30,8 +30,9 @@ tn_status tn_trusted_raise_counters(tn_trusted *t, const tn_metadata *targets) {
 }
 
 typedef struct update {
-    tn_store *s, *from; /* of `from` only the path and the folder count */
-    tn_trusted t;       /* as it becomes */
+    tn_store *s; /* NULL: a rehearsal */
+    const tn_trust_source *from;
+    tn_trusted t; /* as it becomes */
     char now[32];
 } update;
 
@@ -39,11 +40,15 @@ static tn_status fetch(const update *u, tn_role role, const char *name, const js
     char *text;
     size_t size;
     *out = (tn_metadata){0};
-    TN_TRY(tn_store_read(u->from, name, tn_role_bytes[role], &text, &size));
+    TN_TRY(u->from->read(u->from->context, name, tn_role_bytes[role], &text, &size));
     tn_status status = meta ? tn_metadata_match(role, text, size, meta) : TN_OK;
     if (status == TN_OK) status = tn_metadata_read(role, text, size, out);
     tn_store_free_text(text, size);
     return status;
+}
+
+static tn_status commit(const update *u, const char *action) {
+    return u->s ? tn_trusted_commit(u->s, &u->t, action, NULL) : TN_OK;
 }
 
 static void replace(tn_trusted *t, tn_role role, tn_metadata *m) {
@@ -89,7 +94,7 @@ static tn_status follow_roots(update *u) {
         }
         tn_trusted_drop_rotated(&u->t, &next);
         replace(&u->t, TN_ROOT, &next);
-        TN_TRY(tn_trusted_commit(u->s, &u->t, "root", NULL));
+        TN_TRY(commit(u, "root"));
     }
     return TN_OK;
 }
@@ -165,12 +170,11 @@ static tn_status follow(update *u) {
     }
     TN_TRY(take_described(u, TN_SNAPSHOT, TN_TIMESTAMP));
     TN_TRY(take_described(u, TN_TARGETS, TN_SNAPSHOT));
-    return tn_trusted_commit(u->s, &u->t, "update", NULL);
+    return commit(u, "update");
 }
 
-tn_status tn_trust_update(tn_store *s, const char *folder) {
-    update u = {.s = s};
-    TN_TRY(tn_store_open_folder(folder, &u.from));
+tn_status tn_trust_update_from(tn_store *s, const tn_trust_source *source) {
+    update u = {.s = s, .from = source};
     tn_status status = tn_change_begin(s);
     if (status == TN_OK) {
         status = tn_trusted_load(s, &u.t);
@@ -180,12 +184,34 @@ tn_status tn_trust_update(tn_store *s, const char *folder) {
         }
         if (status == TN_OK) {
             status = follow(&u);
-            if (status != TN_OK) status = tn_fail_context(status, "update from '%s' refused", folder);
+            if (status != TN_OK) status = tn_fail_context(status, "update from '%s' refused", source->what);
         }
         tn_change_end(s);
     }
     tn_trusted_free(&u.t);
-    tn_store_close(u.from);
+    return status;
+}
+
+tn_status tn_trust_rehearse(const tn_store *s, const tn_trust_source *source) {
+    update u = {.from = source};
+    tn_status status = tn_trusted_load(s, &u.t);
+    if (status == TN_OK) {
+        tn_trusted_now(s, &u.t, u.now);
+        status = follow(&u);
+    }
+    tn_trusted_free(&u.t);
+    return status;
+}
+
+static tn_status read_folder(void *context, const char *name, size_t limit, char **out_data, size_t *out_size) {
+    return tn_store_read(context, name, limit, out_data, out_size);
+}
+
+tn_status tn_trust_update(tn_store *s, const char *folder) {
+    tn_store *from; /* only its path and its folder count */
+    TN_TRY(tn_store_open_folder(folder, &from));
+    tn_status status = tn_trust_update_from(s, &(tn_trust_source){read_folder, from, folder});
+    tn_store_close(from);
     return status;
 }
 

@@ -199,6 +199,7 @@ typedef enum fault {
     UPLOAD_LOST,
     UPLOAD_NOWHERE,
     UPLOAD_LEAPS,
+    FORBIDDEN, /* 403 of what is not there */
 } fault;
 
 #define NAME_AND_PASSWORD "Basic ZWRnZTpzZWNyZXQ=" /* edge:secret */
@@ -354,6 +355,19 @@ static bool ask_for_credentials(const http_asked *a) {
     return true;
 }
 
+/* A server of files: the source's folder trust. */
+static void give_file(const http_asked *a) {
+    char path[256], data[65536];
+    snprintf(path, sizeof path, "%s/source/trust/%.100s", root, a->path + strlen("/trust/"));
+    FILE *file = fopen(path, "rb");
+    size_t size = file ? fread(data, 1, sizeof data, file) : 0;
+    if (file) fclose(file);
+    if (registry.fault == ENDLESS_MANIFEST && strstr(a->path, "timestamp"))
+        flood(a, "HTTP/1.1 200 OK\r\n\r\n");
+    else
+        http_answer(a, file ? 200 : registry.fault == FORBIDDEN ? 403 : 404, "", data, size);
+}
+
 static void answer(const http_asked *a) {
     char where[2200];
     registry.requests++;
@@ -379,7 +393,9 @@ static void answer(const http_asked *a) {
     case TO_FILE: http_answer(a, 302, "Location: file:///etc/passwd\r\n", "", 0); return;
     default: break;
     }
-    if (strstr(a->path, "/manifests/") && strcmp(a->method, "PUT") == 0) {
+    if (strncmp(a->path, "/trust/", 7) == 0) {
+        give_file(a);
+    } else if (strstr(a->path, "/manifests/") && strcmp(a->method, "PUT") == 0) {
         snprintf(registry.kept_manifest, sizeof registry.kept_manifest, "%.*s", (int)a->size, a->body);
         snprintf(registry.kept_tag, sizeof registry.kept_tag, "%s", strrchr(a->path, '/') + 1);
         http_answer(a, 201, "", "", 0);
@@ -677,6 +693,52 @@ static void a_push_that_cannot_be_fails(void **state) {
     assert_int_equal(tn_store_push(source, "press:1.2.0+b", "registry", NULL, NULL), TN_E_INVALID);
 }
 
+static void what_is_trusted_comes_from_any_server_of_files(void **state) {
+    (void)state;
+    char url[64];
+    tn_store *s = empty_store();
+    tn_store_channel_info c;
+    tn_store_version v;
+    tn_trust_state t = {.struct_size = sizeof t};
+    tn_registry_options o = options();
+    o.attempts = 2;
+    snprintf(url, sizeof url, "http://127.0.0.1:%d/trust/", server.port[0]);
+    assert_ok(tn_trust_init(source, at("keys"), NULL));
+    assert_ok(tn_store_promote(source, "press:1.2.0+b", "stable", at("keys")));
+    begin_registry(NONE);
+    assert_int_equal(tn_trust_fetch(s, url, &o), TN_E_NOT_FOUND); /* it trusts no root yet */
+    assert_ok(tn_trust_accept(s, at("source/trust/1.root.json"), TN_TRUST_ENFORCE));
+    assert_ok(tn_trust_fetch(s, url, &o));
+    assert_ok(tn_store_channel(s, "press", "stable", &c));
+    assert_string_equal(c.digest, version.digest);
+    /* Another root, and a server that has other words for what is not there. */
+    assert_ok(tn_trust_rotate(source, "timestamp", at("keys")));
+    begin_registry(FORBIDDEN);
+    assert_ok(tn_trust_fetch(s, url, &o));
+    assert_ok(tn_trust_info(s, &t));
+    assert_int_equal(t.root, 2);
+    assert_ok(tn_trust_sign(source, at("keys")));
+    begin_registry(ENDLESS_MANIFEST);
+    assert_int_equal(tn_trust_fetch(s, url, &o), TN_E_LIMIT);
+    begin_registry(DOWN);
+    assert_int_equal(tn_trust_fetch(s, url, &o), TN_E_IO);
+    begin_registry(NONE);
+    for (int i = 0; i < 2; i++) {
+        assert_ok(tn_store_follow(s, "press@stable", url, address(""), &o, &v));
+        assert_memory_equal(&v, &version, sizeof v);
+    }
+    assert_int_equal(registry.blob_requests, 2); /* in the first round */
+    is_whole(s, 1);
+    begin_registry(WRONG_BYTES);
+    assert_int_equal(tn_store_follow(s, "press@canary", url, address(""), &o, &v), TN_E_NOT_FOUND);
+    assert_int_equal(tn_store_follow(s, "press@stable", url, address(":tag"), &o, &v), TN_E_INVALID);
+    assert_int_equal(tn_store_follow(s, "press", url, address(""), &o, &v), TN_E_INVALID);
+    assert_int_equal(tn_trust_fetch(s, "https://a/trust?b", &o), TN_E_INVALID);
+    assert_int_equal(tn_trust_fetch(s, "http://edge:secret@127.0.0.1/trust", &o), TN_E_INVALID);
+    assert_null(strstr(tn_last_error(), "secret"));
+    tn_store_close(s);
+}
+
 static bool stop(void *context, uint64_t done, uint64_t total) {
     (void)done, (void)total;
     return --*(int *)context > 0;
@@ -733,6 +795,7 @@ int main(void) {
         cmocka_unit_test(a_version_that_is_there_is_not_replaced),
         cmocka_unit_test(a_version_is_pushed),
         cmocka_unit_test(a_push_that_cannot_be_fails),
+        cmocka_unit_test(what_is_trusted_comes_from_any_server_of_files),
         cmocka_unit_test(the_program_can_end_it),
         cmocka_unit_test(plain_http_is_not_for_others),
     };
