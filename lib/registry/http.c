@@ -61,8 +61,11 @@ static size_t on_header(char *line, size_t one, size_t length, void *context) {
         return 0;
     }
     if (length > 5 && strncasecmp(line, "HTTP/", 5) == 0) { /* those of an answer before, such as 100, do not count */
+        uint64_t passed = e->passed, sent = e->sent;
         size_t bytes = e->header_bytes;
         tn_exchange_clear(e);
+        e->passed = passed;
+        e->sent = sent;
         e->header_bytes = bytes;
         return length;
     }

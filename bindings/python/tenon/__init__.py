@@ -37,6 +37,7 @@ from ._library import (
     lib as _lib,
 )
 from ._files import convert, parse_manifest
+from ._registry import Transfer
 from ._store import Backup, Channel, Restored, Store, Version
 from ._model import Memory, Model, NodeTime, Session, ValueInfo, cpu_levels, load, load_bytes
 
@@ -64,6 +65,7 @@ __all__ = [
     "ShapeError",
     "StateError",
     "Store",
+    "Transfer",
     "Unsupported",
     "ValueInfo",
     "Version",

@@ -4,6 +4,7 @@
     store.put("press.onnx", "press", "1.2.0", licence="Apache-2.0")
     store.get("press:^1.0", "newest.onnx")
     store.backup("monday.tnb")
+    store.push("press:1.2.0", "registry.example.com/line-2/press", user="edge:secret")
 
 A reference is "press" (the newest that is no pre-release), "press:1.2.0", a range "press:^1.2" or "press:~1.2", a signed
 channel "press@stable", or a manifest's digest "sha256:HEX".
@@ -14,8 +15,9 @@ import ctypes
 import os
 from ctypes import POINTER, byref, c_bool, c_char, c_char_p, c_int, c_int64, c_size_t, c_uint64, c_void_p
 from dataclasses import dataclass
-from typing import Iterator, List, Optional, Sequence, Union
+from typing import Any, Iterator, List, Optional, Sequence, Union
 
+from . import _registry
 from ._files import Path
 from ._library import NotFound, StateError, create, declare, lib
 
@@ -238,9 +240,40 @@ class Store:
         """Trusts a root file that came on a way that is trusted."""
         lib.tn_trust_accept(self._handle.pointer, os.fsencode(root), 0)
 
-    def update_trust(self, folder: Path) -> None:
-        """Brings what is trusted up to date from another store's folder trust, or a copy of it."""
-        lib.tn_trust_update(self._handle.pointer, os.fsencode(folder))
+    def update_trust(self, mirror: Path, **options: Any) -> None:
+        """Brings what is trusted up to date from another store's folder trust, a copy of it, or the URL of one (then with
+        the options of `push`)."""
+        if "://" in os.fspath(mirror):
+            _registry.call(lib.tn_trust_fetch, self._handle.pointer, os.fsencode(mirror), **options)
+        else:
+            lib.tn_trust_update(self._handle.pointer, os.fsencode(mirror))
+
+    def push(self, reference: str, address: str, **options: Any) -> _registry.Transfer:
+        """Sends a version to a registry, HOST[:PORT]/REPOSITORY[:TAG]; without a tag, under its version.
+
+        Options, here and where it says so: user ("NAME:PASSWORD"), ca_file (authorities to trust instead of the system's),
+        plain_http, bytes_per_second, most_bytes (of a pull), piece_bytes, attempts, wait_ms, connect_seconds, stall_seconds,
+        and progress, which is called with the bytes that are done and all of them, and ends it by returning False.
+        """
+        raw = _registry.new_result()
+        words = self._handle.pointer, reference.encode(), address.encode()
+        _registry.call(lib.tn_store_push, *words, after=(byref(raw),), **options)
+        return _registry.transfer(raw)
+
+    def pull(self, address: str, **options: Any) -> Version:
+        """Takes a version from a registry, by a tag or a digest (HOST/REPOSITORY@sha256:HEX). What a cut left is continued.
+        Options: those of `push`."""
+        raw = VersionStruct()
+        _registry.call(lib.tn_store_pull, self._handle.pointer, address.encode(), after=(byref(raw), None), **options)
+        return _version(raw)
+
+    def follow(self, channel: str, trust: Path, repository: str, **options: Any) -> Version:
+        """Updates what is trusted from `trust`, a folder or a URL, and pulls what the channel ("press@stable") points at
+        from a repository, if it is not there. Options: those of `push`."""
+        raw = VersionStruct()
+        words = self._handle.pointer, channel.encode(), os.fsencode(trust), repository.encode()
+        _registry.call(lib.tn_store_follow, *words, after=(byref(raw),), **options)
+        return _version(raw)
 
     def promote(self, reference: str, channel: str, keys: Path, *, gate: Optional[str] = None) -> Channel:
         """Points a channel ("stable") of the model at a version, signed with the keys in a folder.
