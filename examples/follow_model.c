@@ -1,10 +1,13 @@
 /* A program that follows a model in a store and changes over to each new version while it runs; a thread of its own looks
  * for them.
  *
- *     follow_model STORE REFERENCE CYCLES
+ *     follow_model STORE REFERENCE CYCLES [MIRROR REPOSITORY]
  *
  * Each cycle runs the model on zeros. Put a new version into the store meanwhile:
- *     tenon store put STORE press.onnx press:1.1.0 */
+ *     tenon store put STORE press.onnx press:1.1.0
+ *
+ * With MIRROR (a folder or a URL with what is trusted) and REPOSITORY (of a registry) the reference is a channel such as
+ * press@stable, and new versions come over the network. */
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -22,29 +25,48 @@ static void wait_ms(long ms) {
     }
 }
 
+typedef struct follower {
+    tn_subscription *sub;
+    tn_store *store; /* NULL: versions come into it by other ways */
+    const char *channel, *mirror, *repository;
+} follower;
+
 static void *look(void *context) {
-    tn_subscription *sub = context;
+    follower *f = context;
     bool changed;
     while (!atomic_load(&done)) {
-        if (tn_subscription_poll(sub, &changed) != TN_OK) printf("goes on with what it has: %s\n", tn_last_error());
+        if (f->store && tn_store_follow(f->store, f->channel, f->mirror, f->repository, NULL, NULL) != TN_OK)
+            printf("no news: %s\n", tn_last_error());
+        if (tn_subscription_poll(f->sub, &changed) != TN_OK) printf("goes on with what it has: %s\n", tn_last_error());
         wait_ms(50);
     }
     return NULL;
 }
 
 int main(int count, char **arguments) {
-    if (count != 4) {
-        fprintf(stderr, "usage: follow_model STORE REFERENCE CYCLES\n");
+    if (count != 4 && count != 6) {
+        fprintf(stderr, "usage: follow_model STORE REFERENCE CYCLES [MIRROR REPOSITORY]\n");
         return 2;
     }
     tn_subscription *sub;
     tn_subscription_options options = {.struct_size = sizeof options, .trial_requests = 20};
+    follower f = {.channel = arguments[2]};
+    if (count == 6) {
+        f.mirror = arguments[4];
+        f.repository = arguments[5];
+        if (tn_store_open(arguments[1], &f.store) != TN_OK ||
+            tn_store_follow(f.store, f.channel, f.mirror, f.repository, NULL, NULL) != TN_OK) {
+            fprintf(stderr, "follow_model: %s\n", tn_last_error());
+            return 1;
+        }
+    }
     if (tn_subscription_open(arguments[1], arguments[2], &options, &sub) != TN_OK) {
         fprintf(stderr, "follow_model: %s\n", tn_last_error());
         return 1;
     }
+    f.sub = sub;
     pthread_t thread;
-    if (pthread_create(&thread, NULL, look, sub) != 0) return 1;
+    if (pthread_create(&thread, NULL, look, &f) != 0) return 1;
     char version[TN_STORE_NAME] = "";
     int failures = 0;
     for (long cycle = 0, cycles = atol(arguments[3]); cycle < cycles; cycle++) {
@@ -68,5 +90,6 @@ int main(int count, char **arguments) {
     if (tn_subscription_info(sub, &state) == TN_OK)
         printf("%llu changes, %d failures\n", (unsigned long long)state.changes, failures);
     tn_subscription_close(sub);
+    tn_store_close(f.store);
     return failures != 0;
 }

@@ -64,7 +64,7 @@ typedef struct tn_registry_options {
     int connect_seconds;       /* 0: 10 */
     int stall_seconds;         /* less than 64 bytes a second for so long is a failure; 0: 30 */
     /* Hears of bytes that went over the network, in this call, of so many to go (which may grow no more); false ends the
-     * call with TN_E_INTERRUPTED. It is called several times a second, also while nothing moves. */
+     * call with TN_E_INTERRUPTED. It is called about once a second at least, also while nothing moves. */
     bool (*progress)(void *context, uint64_t done, uint64_t total);
     void *context;
 } tn_registry_options;

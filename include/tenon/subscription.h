@@ -24,6 +24,9 @@
  * Thread-safety: acquire and release may be called by any threads at once, also while another polls; they hold a lock for
  * some nanoseconds and allocate nothing. Poll, follow and rollback wait for each other. A lease belongs to one thread.
  *
+ * Versions may come from elsewhere: call tn_store_follow (tenon/registry.h) before a poll, and the store gets what a signed
+ * channel points at, from a registry. examples/follow_model.c does.
+ *
  * A library built without stores answers TN_E_UNSUPPORTED. */
 #ifndef TENON_SUBSCRIPTION_H
 #define TENON_SUBSCRIPTION_H

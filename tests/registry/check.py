@@ -13,6 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = str(ROOT / os.environ.get("TENON_COMMAND", "build/tenon"))
+EXAMPLES = ROOT / os.environ.get("EXAMPLES", "build/examples")
 USER = "edge:open sesame"
 os.environ["no_proxy"] = "127.0.0.1,localhost"
 
@@ -182,6 +183,20 @@ class Registries(unittest.TestCase):
         self.assertIn("not in the store", self.run_tenon("find", edge, "press@stable", code=1))
         self.run_tenon("follow", edge, "press@stable", url, address)
         self.same_version(edge, "press@stable")
+        # A program that runs meanwhile changes over to what is promoted, wherever it comes from.
+        golden, valve = ROOT / "tests/golden/v1.1-self-test.tenon", self.plain.address("valve")
+        for version in ("1.0.0", "1.1.0"):
+            self.run_tenon("put", self.store, golden, f"valve:{version}")
+            self.run_tenon("push", self.store, f"valve:{version}", valve)
+        self.run_tenon("promote", self.store, "valve:1.0.0", "stable", keys)
+        running = subprocess.Popen([EXAMPLES / "follow_model", edge, "valve@stable", "200", url, valve], stdout=subprocess.PIPE,
+                                   text=True)
+        time.sleep(0.5)
+        self.run_tenon("promote", self.store, "valve:1.1.0", "stable", keys)
+        said = running.communicate(timeout=60)[0]
+        self.assertEqual(running.returncode, 0, said)
+        self.assertIn("cycle 0: version 1.0.0", said)
+        self.assertRegex(said, "cycle [0-9]+: version 1.1.0\n1 changes, 0 failures")
 
     def test_a_pull_that_was_killed_goes_on(self):
         address, edge = self.plain.address("big"), self.edge("edge-killed")
