@@ -285,6 +285,13 @@ static void gather_rows_f32(size_t rows, size_t n, const float *src, size_t src_
             for (int v = 0; v < GEMM_VECS; v++) vf_store(dst + v * VF_WIDTH, vf_load(src + v * VF_WIDTH));
         return;
     }
+    /* Rows shorter than a vector, one behind the other: whole vectors, whose ends the next row overwrites. */
+    for (; n < VF_WIDTH && stride == 1 && dst_step == n && src_step + n >= VF_WIDTH && n * rows >= VF_WIDTH + n;
+         rows--) {
+        vf_store(dst, vf_load(src));
+        src += src_step;
+        dst += dst_step;
+    }
     for (size_t r = 0; r < rows; r++, src += src_step, dst += dst_step) {
         size_t i = 0;
         if (stride == 1) {

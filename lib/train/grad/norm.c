@@ -102,6 +102,17 @@ static tn_status batch(tn_grad *g) {
     bool training = tn_attr_int(&g->node, "training_mode", 0) != 0;
     if (rank < 2) return tn_grad_fail(g, "the rank of its input is unknown, or below 2");
     if (dy < 0) return TN_OK; /* the moving statistics are read alone */
+    if (training && rank > 2 && tn_grad_type(g, x)->dtype != TN_FLOAT64) {
+        const tn_attribute epsilon[] = {{"epsilon", TN_ATTR_FLOAT, .f = tn_attr_float(&g->node, "epsilon", 1e-5f)},
+                                        {0}};
+        int out[3];
+        TN_TRY(g->status);
+        TN_TRY(
+            tn_graph_node(g->graph, "tenon:BatchNormGrad", "back", 3, (int[]){dy, x, g->node.in[1]}, 3, out, epsilon));
+        for (int i = 0; i < 3; i++)
+            if (g->wanted[i]) g->in_grad[i] = out[i];
+        return TN_OK;
+    }
     axes over = {0};
     for (int i = 0; i < rank; i++)
         if (i != 1) over.axes[over.count++] = i;
