@@ -29,14 +29,27 @@ extern "C" {
 
 typedef struct tn_trainer tn_trainer;
 
-/* Of output 0 and the target. Each is the mean over all elements, or over all labels. */
+/* Of output 0 and the target. Each is the mean over all elements, or over all labels (with class weights, cross-entropy's
+ * is the weighted one), as PyTorch has it. */
 typedef enum tn_loss {
-    TN_LOSS_MSE = 0,                 /* (y - t)^2; the target has the shape of output 0 */
-    TN_LOSS_MAE = 1,                 /* |y - t| */
-    TN_LOSS_HUBER = 2,               /* d^2 / 2 up to |d| = 1, from there on |d| - 1/2 */
-    TN_LOSS_CROSS_ENTROPY = 3,       /* scores [N, C, ...] before softmax, labels int64 [N, ...] */
-    TN_LOSS_BINARY_CROSS_ENTROPY = 4 /* scores before the sigmoid; targets from 0 to 1, of the scores' shape */
+    TN_LOSS_MSE = 0,                  /* (y - t)^2; the target has the shape of output 0 */
+    TN_LOSS_MAE = 1,                  /* |y - t| */
+    TN_LOSS_HUBER = 2,                /* d^2 / 2 up to |d| = 1, from there on |d| - 1/2 */
+    TN_LOSS_CROSS_ENTROPY = 3,        /* scores [N, C, ...] before softmax, labels int64 [N, ...] */
+    TN_LOSS_BINARY_CROSS_ENTROPY = 4, /* scores before the sigmoid; targets from 0 to 1, of the scores' shape */
+    TN_LOSS_QUANTILE = 5,             /* d = t - y: q d above, (q - 1) d below, with q = quantile */
+    TN_LOSS_FOCAL = 6, /* cross-entropy of each label times (1 - p)^focus, where p is the label's probability */
+    TN_LOSS_KL = 7     /* of softmax(scores) from a target distribution of the scores' shape, sum over axis 1 */
 } tn_loss;
+
+/* What losses take besides; what is 0 has the default in brackets. */
+typedef struct tn_loss_options {
+    double quantile;            /* TN_LOSS_QUANTILE [0.5] */
+    double focus;               /* TN_LOSS_FOCAL [2]; -1: none, which leaves cross-entropy */
+    double label_smoothing;     /* cross-entropy [0]: so much of each label is shared out evenly among all classes */
+    const float *class_weights; /* cross-entropy, focal [none]: of each class; read by tn_trainer_create alone */
+    int class_count;            /* of them */
+} tn_loss_options;
 
 /* As torch.optim has them. */
 typedef enum tn_optimizer_kind {
@@ -100,6 +113,7 @@ typedef struct tn_trainer_options {
     const char *cpu;    /* as tn_model_options has it */
     const tn_allocator *allocator;
     int64_t patience; /* tn_trainer_report asks to stop after so many calls without a better loss [never] */
+    tn_loss_options loss_options;
 } tn_trainer_options;
 
 /* Takes the graph over, also on failure. Fails with a sentence that names the node if an operator has no gradient. */

@@ -280,9 +280,13 @@ static void gather_rows_f32(size_t rows, size_t n, const float *src, size_t src_
                             size_t dst_step) {
     if (n == 0) return;
     if (n == GEMM_COLUMNS && stride == 1) {
-        for (size_t r = 0; r < rows; r++, src += src_step, dst += dst_step)
+        /* Rows that lie far apart are foreseen by no hardware. */
+        const size_t ahead = src_step > 64 ? 12 * src_step : 0;
+        for (size_t r = 0; r < rows; r++, src += src_step, dst += dst_step) {
+            if (ahead && r + 12 < rows) __builtin_prefetch(src + ahead, 0, 3);
 #pragma GCC unroll 4
             for (int v = 0; v < GEMM_VECS; v++) vf_store(dst + v * VF_WIDTH, vf_load(src + v * VF_WIDTH));
+        }
         return;
     }
     /* Rows shorter than a vector, one behind the other: whole vectors, whose ends the next row overwrites. */

@@ -23,8 +23,11 @@ static void relu_grad_f32(size_t n, const float *restrict dy, const float *restr
     for (size_t i = 0; i < n; i++) dx[i] = y[i] > 0 ? dy[i] : 0;
 }
 
-/* Sixteen sums side by side, over pieces short enough for float32; the pieces' in float64. */
-enum { LANES = 16, PIECE = 1024 };
+/* Eight sums side by side, over pieces short enough for float32; the pieces' in float64. */
+enum { LANES = 8, PIECE = 512 };
+static float lanes_together(const float *x) {
+    return ((x[0] + x[4]) + (x[2] + x[6])) + ((x[1] + x[5]) + (x[3] + x[7]));
+}
 static void two_sums_f32(size_t n, const float *restrict dy, const float *restrict x, float centre, double *sums) {
     for (size_t at = 0; at < n; at += PIECE) {
         const size_t count = n - at < PIECE ? n - at : PIECE, whole = count / LANES * LANES;
@@ -39,10 +42,8 @@ static void two_sums_f32(size_t n, const float *restrict dy, const float *restri
             first[i - whole] += d[i];
             second[i - whole] += d[i] * (from[i] - centre);
         }
-        for (size_t k = 0; k < LANES; k++) {
-            sums[0] += (double)first[k];
-            sums[1] += (double)second[k];
-        }
+        sums[0] += (double)lanes_together(first);
+        sums[1] += (double)lanes_together(second);
     }
 }
 

@@ -37,11 +37,13 @@ tn_status tn_training_graph(const tn_graph *graph, const tn_trainer_options *opt
 /* Output 0 alone, with the parameters and statistics as inputs behind the host's. */
 tn_status tn_predicting_graph(const tn_graph *graph, const tn_states *states, tn_graph **out_graph);
 /* Two inputs, a prediction and a target; one output. */
-tn_status tn_loss_graph(const tn_graph *graph, tn_loss loss, tn_graph **out_graph);
+tn_status tn_loss_graph(const tn_graph *graph, const tn_trainer_options *options, tn_graph **out_graph);
 
 /* Adds the input of targets for such predictions, and the loss [] itself (loss.c). */
 tn_status tn_loss_target(tn_graph *graph, tn_loss loss, int prediction, int *out_target);
-tn_status tn_loss_nodes(tn_graph *graph, tn_loss loss, int prediction, int target, int *out_loss);
+tn_status tn_loss_nodes(tn_graph *graph, const tn_trainer_options *options, int prediction, int target, int *out_loss);
+/* Fails with a sentence about what is wrong with them. */
+tn_status tn_loss_check(const tn_trainer_options *options);
 
 /* Options with their defaults, or a sentence about what is wrong with them (optimizer.c). */
 tn_status tn_optimizer_defaults(const tn_optimizer_options *given, tn_optimizer_options *out);

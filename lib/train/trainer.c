@@ -23,13 +23,14 @@ static tn_status open_session(tn_trainer *t, tn_graph *graph, tn_model **model, 
 static tn_status build(tn_trainer *t) {
     tn_graph *graph;
     TN_TRY(tn_optimizer_defaults(&t->options.optimizer, &t->options.optimizer));
+    TN_TRY(tn_loss_check(&t->options));
     TN_TRY(tn_graph_sort(t->graph));
     TN_TRY(tn_graph_infer(t->graph));
     TN_TRY(tn_training_graph(t->graph, &t->options, &t->states, &graph));
     TN_TRY(open_session(t, graph, &t->train_model, &t->train));
     TN_TRY(tn_predicting_graph(t->graph, &t->states, &graph));
     TN_TRY(open_session(t, graph, &t->predict_model, &t->predict));
-    TN_TRY(tn_loss_graph(t->graph, t->options.loss, &graph));
+    TN_TRY(tn_loss_graph(t->graph, &t->options, &graph));
     TN_TRY(open_session(t, graph, &t->loss_model, &t->loss));
     TN_TRY(tn_tensor_create(TN_FLOAT64, 0, NULL, t->allocator, &t->rate));
     TN_TRY(tn_tensor_create(TN_INT64, 0, NULL, t->allocator, &t->count));
@@ -53,6 +54,7 @@ tn_status tn_trainer_create(tn_graph *graph, const tn_trainer_options *options, 
     t->best = t->plateau_best = INFINITY;
     tn_status status = build(t);
     t->options.freeze = t->options.cpu = NULL; /* the caller's memory */
+    t->options.loss_options.class_weights = NULL;
     if (status == TN_OK)
         *out_trainer = t;
     else

@@ -204,7 +204,7 @@ static tn_status build(training *t) {
     TN_TRY(tn_graph_input(graph, "rate", TN_FLOAT64, 0, NULL, &t->rate));
     TN_TRY(tn_graph_input(graph, "count", TN_INT64, 0, NULL, &t->count));
     TN_TRY(set_training_mode(graph, t->states, t->new_values));
-    TN_TRY(tn_loss_nodes(graph, t->options->loss, prediction, target, &t->loss));
+    TN_TRY(tn_loss_nodes(graph, t->options, prediction, target, &t->loss));
     TN_TRY(tn_graph_gradient(graph, t->loss, t->learned_count, t->learned, t->grads));
     TN_TRY(add_parameters(t));
     TN_TRY(tn_optimizer_clip(graph, o, t->learned_count, t->grads, &t->factor));
