@@ -11,6 +11,7 @@
 #include <tenon/model_file.h>
 #include <tenon/onnx.h>
 #include <tenon/operators.h>
+#include <tenon/prune.h>
 #include <tenon/pipeline.h>
 #include <tenon/quantize.h>
 #include <tenon/recipe.h>

@@ -26,7 +26,8 @@ typedef struct tn_weights_report {
     size_t struct_size;
     int layers;                        /* nodes that were changed */
     int64_t bytes_before, bytes_after; /* of all constants that the graph reads, each once */
-    double error; /* of the weights that changed: norm of the difference by the norm of the weights */
+    double error;            /* of the weights that changed: norm of the difference by the norm of the weights */
+    int64_t elements, zeros; /* of those weights, where a pass says it, and how many are 0 */
 } tn_weights_report;
 
 /* All zero but struct_size is the default. */
@@ -61,12 +62,13 @@ typedef struct tn_weight_only_options {
     int bits;        /* 8, 4 or 2 [4] */
     int block;       /* rows that share a scale in each column: 16, 32, 64, 128 or 256 [32] */
     bool symmetric;  /* levels around 0, and no zero points */
-    bool embeddings; /* tables that Gather reads as well, of 4 or 8 bits (those of 2 stay) */
+    bool embeddings; /* tables that Gather reads become as small, but for 2 bits, which tables do not have */
     tn_weight_method method;
     const char *keep; /* names of nodes to leave alone, with commas between; "block1*" is all that begin so */
     /* For GPTQ: runs of the graph. Input i of run r is samples[r * inputs + i]. */
     const tn_tensor *const *samples;
     size_t sample_count; /* runs */
+    int embedding_bits;  /* of the tables that Gather reads: 8 or 4 [as bits, if `embeddings`; else they stay] */
     double damping;      /* of GPTQ, as a share of the mean of the Hessian's diagonal [0.01] */
     /* With samples: inputs of products are scaled before rounding, those with large activations up (Lin et al., "AWQ",
      * arXiv 2306.00978), by the exponent that loses least on the samples; the product's input is divided in turn. */
@@ -78,6 +80,36 @@ typedef struct tn_weight_only_options {
  * one that would not get smaller. */
 TN_API tn_status tn_graph_quantize_weights(tn_graph *graph, const tn_weight_only_options *options,
                                            tn_weights_report *out_report);
+
+/* What is 0 has the default in brackets. */
+typedef struct tn_cluster_options {
+    size_t struct_size;
+    int bits;      /* of the codes: 2 to 8 [4] */
+    bool linear;   /* centres begin evenly spread between the least and the largest weight; else drawn as k-means++ */
+    uint64_t seed; /* of the drawing */
+    const char *keep; /* names of nodes to leave alone, with commas between; "block1*" is all that begin so */
+} tn_cluster_options;
+
+/* The weights of each Conv, MatMul and Gemm share 2^bits values, found by k-means (Han et al., "Deep Compression", arXiv
+ * 1510.00149). A weight becomes a codebook, a Cast of the codes (uint4 up to 4 bits, else uint8) and a Gather, which loading
+ * a model folds into float32 again: the file is small, and deflated (tn_model_file_options.compress) smaller still. A trainer fits
+ * codebooks as it fits weights. A weight that has zeros keeps them: one of the centres is 0. */
+TN_API tn_status tn_graph_cluster(tn_graph *graph, const tn_cluster_options *options, tn_weights_report *out_report);
+/* k-means of numbers (Lloyd's turns, until nothing moves or `turns` are over): centres[clusters] are where it begins, in any
+ * order, and what it finds, ascending. */
+TN_API tn_status tn_kmeans(const float *values, size_t count, int clusters, int turns, float *centres);
+
+/* What is 0 has the default in brackets. */
+typedef struct tn_low_rank_options {
+    size_t struct_size;
+    double energy;    /* share of the singular values' squares that stays [0.9] */
+    int rank;         /* the rank itself [by energy] */
+    const char *keep; /* names of nodes to leave alone, with commas between; "block1*" is all that begin so */
+} tn_low_rank_options;
+
+/* MatMul, Gemm and Conv (of one group) become two of a lower rank, by the singular values of their weights, where that makes
+ * them smaller. A weight that several nodes read stays. Needs OpenBLAS. */
+TN_API tn_status tn_graph_low_rank(tn_graph *graph, const tn_low_rank_options *options, tn_weights_report *out_report);
 
 #ifdef __cplusplus
 }

@@ -6,6 +6,9 @@
 #include <cblas.h>
 
 void dpotrf_(const char *triangle, const int *n, double *a, const int *stride, int *info);
+void sgesdd_(const char *job, const int *m, const int *n, float *a, const int *a_stride, float *s, float *u,
+             const int *u_stride, float *v, const int *v_stride, float *work, const int *work_size, int *int_work,
+             int *info);
 void dpotri_(const char *triangle, const int *n, double *a, const int *stride, int *info);
 
 /* "L" is the lower triangle by columns: the upper one by rows. */
@@ -28,6 +31,37 @@ tn_status tn_inverse_cholesky(double *h, size_t n, double damping) {
                    "the samples' inputs depend on each other too much; give more samples, or more damping");
 }
 
+tn_status tn_add_products(double *products, const float *x, size_t rows, size_t k) {
+    enum { SOME = 256 };
+    if (k > INT32_MAX / SOME) return tn_fail(TN_E_LIMIT, "a product of %zu inputs", k);
+    double *wide = tn_alloc(NULL, SOME * k * sizeof *wide);
+    if (!wide) return TN_E_MEMORY;
+    for (size_t done = 0, some; done < rows; done += some) {
+        some = TN_MIN(rows - done, (size_t)SOME);
+        for (size_t i = 0; i < some * k; i++) wide[i] = (double)x[done * k + i];
+        cblas_dsyrk(CblasRowMajor, CblasUpper, CblasTrans, (int)k, (int)some, 1, wide, (int)k, 1, products, (int)k);
+    }
+    tn_free(NULL, wide, SOME * k * sizeof *wide);
+    return TN_OK;
+}
+
+/* By columns, as LAPACK has it, w is its transpose [k, n] = v^T s u^T. */
+tn_status tn_singular_values(float *w, size_t n, size_t k, float *u, float *s, float *v) {
+    if (n > 32768 || k > 32768) return tn_fail(TN_E_LIMIT, "a matrix of %zu x %zu; at most 32768 each", n, k);
+    const int rows = (int)k, columns = (int)n, least = TN_MIN(rows, columns);
+    int info, size = -1, *int_work = tn_alloc(NULL, 8 * (size_t)least * sizeof *int_work);
+    float wanted = 0;
+    if (!int_work) return TN_E_MEMORY;
+    sgesdd_("S", &rows, &columns, w, &rows, s, v, &rows, u, &least, &wanted, &size, int_work, &info);
+    size = (int)wanted + 64;
+    float *work = tn_alloc(NULL, (size_t)size * sizeof *work);
+    if (work) sgesdd_("S", &rows, &columns, w, &rows, s, v, &rows, u, &least, work, &size, int_work, &info);
+    tn_free(NULL, int_work, 8 * (size_t)least * sizeof *int_work);
+    if (!work) return TN_E_MEMORY;
+    tn_free(NULL, work, (size_t)size * sizeof *work);
+    return info == 0 ? TN_OK : tn_fail(TN_E_INVALID, "the singular values of a matrix could not be found");
+}
+
 tn_status tn_matrix_product(const float *a, const float *b, float *c, size_t m, size_t n, size_t k) {
     if (m > INT32_MAX || n > INT32_MAX || k > INT32_MAX) return tn_fail(TN_E_LIMIT, "a matrix that is too large");
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)m, (int)n, (int)k, 1, a, (int)k, b, (int)n, 0, c,
@@ -40,6 +74,14 @@ static tn_status left_out(void) {
 }
 tn_status tn_inverse_cholesky(double *h, size_t n, double damping) {
     (void)h, (void)n, (void)damping;
+    return left_out();
+}
+tn_status tn_add_products(double *products, const float *x, size_t rows, size_t k) {
+    (void)products, (void)x, (void)rows, (void)k;
+    return left_out();
+}
+tn_status tn_singular_values(float *w, size_t n, size_t k, float *u, float *s, float *v) {
+    (void)w, (void)n, (void)k, (void)u, (void)s, (void)v;
     return left_out();
 }
 tn_status tn_matrix_product(const float *a, const float *b, float *c, size_t m, size_t n, size_t k) {

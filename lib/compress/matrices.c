@@ -108,6 +108,52 @@ float *tn_linear_read(const tn_graph *graph, const tn_linear *l, tn_region *regi
     return to;
 }
 
+tn_status tn_linear_write(tn_graph *graph, const tn_linear *l, const float *w) {
+    const tn_tensor *from = graph->values[l->weight].constant;
+    tn_tensor *t = tn_graph_tensor(graph, TN_FLOAT32, from->rank, from->dims, NULL);
+    if (!t) return TN_E_MEMORY;
+    float *to = t->data;
+    for (size_t i = 0; i < l->n; i++)
+        for (size_t j = 0; j < l->k; j++) to[l->rows ? i * l->k + j : j * l->n + i] = w[i * l->k + j];
+    graph->values[l->weight].constant = t;
+    return TN_OK;
+}
+
+static bool conv_find(const tn_graph *graph, int n, tn_linear *out) {
+    const tn_node *node = &graph->nodes[n];
+    const tn_tensor *t = node->formal_in > 1 && node->in[1] >= 0 ? graph->values[node->in[1]].constant : NULL;
+    if (node->dead || !is_op(node, "Conv") || !t || t->dtype != TN_FLOAT32 || t->rank < 3 || tn_count(t) == 0)
+        return false;
+    *out = (tn_linear){.node = n,
+                       .weight = node->in[1],
+                       .n = (size_t)t->dims[0],
+                       .k = (size_t)(tn_count(t) / t->dims[0]),
+                       .rows = true,
+                       .alpha = 1};
+    return true;
+}
+
+tn_status tn_layers_collect(const tn_graph *graph, bool convolutions, const char *keep, tn_region *region,
+                            tn_linear **out_layers, int *out_count) {
+    tn_linear *layers = tn_region_array(region, (size_t)graph->node_count + 1, sizeof *layers), l;
+    int *uses = tn_region_array(region, (size_t)graph->value_count + 1, sizeof *uses), count = 0;
+    if (!layers || !uses) return TN_E_MEMORY;
+    tn_graph_count_uses(graph, uses);
+    for (int n = 0; n < graph->node_count; n++) {
+        bool found = tn_linear_find(graph, n, &l) || (convolutions && conv_find(graph, n, &l));
+        if (!found || tn_listed(keep, graph->nodes[n].name)) continue;
+        int k = 0;
+        while (k < count && layers[k].weight != l.weight) k++;
+        if (k < count) continue;
+        l.alpha = 1;
+        l.readers = uses[l.weight];
+        layers[count++] = l;
+    }
+    *out_layers = layers;
+    *out_count = count;
+    return TN_OK;
+}
+
 tn_status tn_weights_finite(const tn_graph *graph, int value) {
     const tn_tensor *t = graph->values[value].constant;
     const float *x = t->data;

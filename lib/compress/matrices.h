@@ -25,14 +25,22 @@ typedef struct tn_linear {
     size_t n, k;
     bool rows;   /* they lie so; else [k, n] */
     float alpha; /* to be multiplied in */
+    int readers; /* tn_layers_collect: how many read the weight */
 } tn_linear;
 bool tn_linear_find(const tn_graph *graph, int node, tn_linear *out_linear);
 /* A copy as [n, k], alpha included. NULL on failure. */
 float *tn_linear_read(const tn_graph *graph, const tn_linear *linear, tn_region *region);
+/* Makes the constant, for all that read it, what w[n, k] says; alpha is not divided out. */
+tn_status tn_linear_write(tn_graph *graph, const tn_linear *linear, const float *w);
+/* Each constant that Conv (if `convolutions`), MatMul or Gemm multiply by, once, by the first node that does; weights of
+ * Conv as [outputs, the rest]. Alpha is 1. Those of nodes that `keep` names are left out. */
+tn_status tn_layers_collect(const tn_graph *graph, bool convolutions, const char *keep, tn_region *region,
+                            tn_linear **out_layers, int *out_count);
 /* Fails with the constant's name if it has NaN or infinity. */
 tn_status tn_weights_finite(const tn_graph *graph, int value);
 
-/* Runs a copy of the graph on samples, and shows `see` what the values hold, after each run, in order. */
+/* Runs a copy of the graph on samples, and shows `see` what the values hold, after each run, in order; values NULL: what
+ * its outputs hold. */
 tn_status tn_observe(const tn_graph *graph, int count, const int *values, const tn_tensor *const *samples,
                      size_t sample_count, tn_status (*see)(void *context, int which, const tn_tensor *tensor),
                      void *context);
@@ -41,8 +49,10 @@ tn_status tn_observe(const tn_graph *graph, int count, const int *values, const 
 typedef struct tn_activations {
     int value;
     size_t k, rows;
-    double *products; /* x x^T, [k, k] */
-    double *sizes;    /* |x| */
+    bool wants_products; /* set by the caller */
+    double *products;    /* x x^T, [k, k], if they are wanted */
+    double *sizes;       /* |x| */
+    double *squares;     /* x^2 */
 } tn_activations;
 /* Of `count` values whose last axis is k; fills in the rest. Memory is the region's. */
 tn_status tn_activations_collect(const tn_graph *graph, int count, tn_activations *all, const tn_tensor *const *samples,
@@ -51,6 +61,10 @@ tn_status tn_activations_collect(const tn_graph *graph, int count, tn_activation
 /* linalg.c: OpenBLAS, or a sentence that says that it was left out. */
 /* The upper triangle U, by rows, with U^T U = (h + damping x mean of the diagonal)^-1. h[n, n] is overwritten. */
 tn_status tn_inverse_cholesky(double *h, size_t n, double damping);
+/* products[k, k] += the sum over rows of x[rows, k] of x x^T: the upper triangle alone. */
+tn_status tn_add_products(double *products, const float *x, size_t rows, size_t k);
+/* w[n, k] = u[n, r] diag(s[r]) v[r, k], r the lesser of n and k, s descending. w is overwritten. */
+tn_status tn_singular_values(float *w, size_t n, size_t k, float *u, float *s, float *v);
 /* c[m, n] = a[m, k] b[k, n]. */
 tn_status tn_matrix_product(const float *a, const float *b, float *c, size_t m, size_t n, size_t k);
 

@@ -4,9 +4,9 @@
 #include <math.h>
 #include <tenon/session.h>
 
-static tn_status run_samples(tn_session *session, const tn_graph *graph, int count, const tn_tensor *const *samples,
-                             size_t sample_count, tn_status (*see)(void *context, int which, const tn_tensor *tensor),
-                             void *context) {
+static tn_status run_samples(tn_session *session, const tn_graph *graph, int first, int count,
+                             const tn_tensor *const *samples, size_t sample_count,
+                             tn_status (*see)(void *context, int which, const tn_tensor *tensor), void *context) {
     for (size_t r = 0; r < sample_count; r++) {
         tn_status status = TN_OK;
         for (int i = 0; i < graph->input_count && status == TN_OK; i++) {
@@ -16,7 +16,7 @@ static tn_status run_samples(tn_session *session, const tn_graph *graph, int cou
         if (status == TN_OK) status = tn_session_run(session);
         for (int i = 0; i < count && status == TN_OK; i++) {
             const tn_tensor *t;
-            status = tn_session_output(session, graph->output_count + i, &t);
+            status = tn_session_output(session, first + i, &t);
             if (status == TN_OK) status = see(context, i, t);
         }
         if (status != TN_OK) return tn_fail_context(status, "sample %zu", r);
@@ -34,14 +34,17 @@ tn_status tn_observe(const tn_graph *graph, int count, const int *values, const 
         return tn_fail(TN_E_INVALID, "there are no samples; this method needs some runs' inputs to look at");
     TN_TRY(tn_graph_copy(graph, true, &copy));
     tn_status status = TN_OK;
-    for (int i = 0; i < count && status == TN_OK; i++) status = tn_graph_add_output(copy, values[i]);
+    if (!values) count = graph->output_count;
+    for (int i = 0; i < count && values && status == TN_OK; i++) status = tn_graph_add_output(copy, values[i]);
     if (status != TN_OK) {
         tn_graph_destroy(copy);
         return status;
     }
     status = tn_model_from_graph(copy, NULL, &model);
     if (status == TN_OK) status = tn_session_create(model, NULL, &session);
-    if (status == TN_OK) status = run_samples(session, graph, count, samples, sample_count, see, context);
+    if (status == TN_OK)
+        status =
+            run_samples(session, graph, values ? graph->output_count : 0, count, samples, sample_count, see, context);
     tn_session_destroy(session);
     tn_model_destroy(model);
     return status;
@@ -51,16 +54,13 @@ static tn_status add_rows(void *context, int which, const tn_tensor *tensor) {
     tn_activations *a = &((tn_activations *)context)[which];
     const size_t k = a->k, rows = (size_t)tn_count(tensor) / k;
     const float *x = tensor->data;
-    for (size_t r = 0; r < rows; r++, x += k)
-        for (size_t i = 0; i < k; i++) {
-            if (!isfinite(x[i]))
-                return tn_fail(TN_E_INVALID, "the activations hold NaN or infinity; look at the sample");
-            a->sizes[i] += fabs((double)x[i]);
-            double *line = a->products + i * k; /* the lower triangle */
-            for (size_t j = 0; j <= i && x[i] != 0; j++) line[j] += (double)x[i] * (double)x[j];
-        }
+    for (size_t i = 0; i < rows * k; i++) {
+        if (!isfinite(x[i])) return tn_fail(TN_E_INVALID, "the activations hold NaN or infinity; look at the sample");
+        a->sizes[i % k] += fabs((double)x[i]);
+        a->squares[i % k] += (double)x[i] * (double)x[i];
+    }
     a->rows += rows;
-    return TN_OK;
+    return a->products ? tn_add_products(a->products, x, rows, k) : TN_OK;
 }
 
 tn_status tn_activations_collect(const tn_graph *graph, int count, tn_activations *all, const tn_tensor *const *samples,
@@ -71,15 +71,16 @@ tn_status tn_activations_collect(const tn_graph *graph, int count, tn_activation
         size_t bytes;
         values[i] = all[i].value;
         if (!tn_mul_size(all[i].k, all[i].k, &bytes)) return tn_fail(TN_E_LIMIT, "a product of %zu inputs", all[i].k);
-        all[i].products = tn_region_array(region, bytes, sizeof(double));
+        all[i].products = all[i].wants_products ? tn_region_array(region, bytes, sizeof(double)) : NULL;
         all[i].sizes = tn_region_array(region, all[i].k, sizeof(double));
-        if (!all[i].products || !all[i].sizes) return TN_E_MEMORY;
+        all[i].squares = tn_region_array(region, all[i].k, sizeof(double));
+        if ((all[i].wants_products && !all[i].products) || !all[i].sizes || !all[i].squares) return TN_E_MEMORY;
     }
     TN_TRY(tn_observe(graph, count, values, samples, sample_count, add_rows, all));
     for (int a = 0; a < count; a++) {
         if (!all[a].rows) return tn_fail(TN_E_INVALID, "the samples have no rows");
-        for (size_t i = 0; i < all[a].k; i++)
-            for (size_t j = 0; j < i; j++) all[a].products[j * all[a].k + i] = all[a].products[i * all[a].k + j];
+        for (size_t i = 0; i < all[a].k && all[a].products; i++)
+            for (size_t j = 0; j < i; j++) all[a].products[i * all[a].k + j] = all[a].products[j * all[a].k + i];
     }
     return TN_OK;
 }

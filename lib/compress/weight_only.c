@@ -30,6 +30,10 @@ static tn_status check_options(tn_weight_only_options *o) {
     if (o->damping == 0) o->damping = 0.01;
     if (o->bits != 8 && o->bits != 4 && o->bits != 2)
         return tn_fail(TN_E_UNSUPPORTED, "weights of %d bits; MatMulNBits has them of 8, 4 or 2", o->bits);
+    if (o->embeddings && !o->embedding_bits && o->bits > 2) o->embedding_bits = o->bits;
+    if (o->embedding_bits && o->embedding_bits != 8 && o->embedding_bits != 4)
+        return tn_fail(TN_E_UNSUPPORTED, "tables of %d bits; GatherBlockQuantized has them of 8 or 4",
+                       o->embedding_bits);
     if (o->block < 16 || o->block > 256 || (o->block & (o->block - 1)))
         return tn_fail(TN_E_INVALID, "blocks of %d rows; expected 16, 32, 64, 128 or 256", o->block);
     if (!(o->damping > 0 && o->damping <= 10))
@@ -53,8 +57,8 @@ static bool bias_fits(const tn_graph *graph, const tn_node *node, size_t n) {
 static bool find_table(const weight_only *p, int n, tn_linear *out) {
     const tn_graph *graph = p->graph;
     const tn_node *node = &graph->nodes[n];
-    if (!p->options.embeddings || p->options.bits < 4 || node->dead || *node->op->domain ||
-        strcmp(node->op->name, "Gather") != 0 || tn_attr_int(node, "axis", 0) != 0)
+    if (!p->options.embedding_bits || node->dead || *node->op->domain || strcmp(node->op->name, "Gather") != 0 ||
+        tn_attr_int(node, "axis", 0) != 0)
         return false;
     const tn_tensor *t = node->in[0] >= 0 ? graph->values[node->in[0]].constant : NULL;
     if (!t || t->dtype != TN_FLOAT32 || t->rank != 2 || t->dims[0] < 1 || t->dims[1] % p->options.block != 0)
@@ -64,10 +68,13 @@ static bool find_table(const weight_only *p, int n, tn_linear *out) {
     return out->k > 0;
 }
 
-static bool gets_smaller(const weight_only *p, const tn_linear *l) {
+static bool gets_smaller(const weight_only *p, const tn_linear *l, int bits) {
     const size_t block = (size_t)p->options.block, blocks = (l->k + block - 1) / block;
-    return blocks * (block * (size_t)p->options.bits / 8 + sizeof(float) + !p->options.symmetric) <
-           l->k * sizeof(float);
+    return blocks * (block * (size_t)bits / 8 + sizeof(float) + !p->options.symmetric) < l->k * sizeof(float);
+}
+
+static int bits_of(const weight_only *p, const matrix *m) {
+    return m->table ? p->options.embedding_bits : p->options.bits;
 }
 
 static bool same_use(const matrix *a, const matrix *b) {
@@ -99,7 +106,8 @@ static tn_status find_matrices(weight_only *p) {
         matrix m = {.input = -1, .packed = {-1, -1, -1}};
         bool found = tn_linear_find(graph, n, &m.linear) && bias_fits(graph, &graph->nodes[n], m.linear.n);
         if (!found) found = m.table = find_table(p, n, &m.linear);
-        if (!found || tn_listed(p->options.keep, graph->nodes[n].name) || !gets_smaller(p, &m.linear)) continue;
+        if (!found || tn_listed(p->options.keep, graph->nodes[n].name) || !gets_smaller(p, &m.linear, bits_of(p, &m)))
+            continue;
         p->all[p->count++] = m;
     }
     TN_TRY(keep_sole(p));
@@ -118,7 +126,8 @@ static tn_status collect(weight_only *p) {
         if (m->table) continue;
         int value = p->graph->nodes[m->linear.node].in[0], k = 0;
         while (k < p->input_count && p->inputs[k].value != value) k++;
-        if (k == p->input_count) p->inputs[p->input_count++] = (tn_activations){.value = value, .k = m->linear.k};
+        if (k == p->input_count)
+            p->inputs[p->input_count++] = (tn_activations){.value = value, .k = m->linear.k, .wants_products = true};
         m->input = k;
     }
     if (!p->input_count) return TN_OK;
@@ -126,12 +135,9 @@ static tn_status collect(weight_only *p) {
                                   p->scratch);
 }
 
-static tn_levels levels_of(const weight_only *p, const tn_linear *l) {
-    return (tn_levels){.bits = p->options.bits,
-                       .block = (size_t)p->options.block,
-                       .n = l->n,
-                       .k = l->k,
-                       .symmetric = p->options.symmetric};
+static tn_levels levels_of(const weight_only *p, const tn_linear *l, int bits) {
+    return (tn_levels){
+        .bits = bits, .block = (size_t)p->options.block, .n = l->n, .k = l->k, .symmetric = p->options.symmetric};
 }
 
 /* ---- AWQ ---- */
@@ -141,7 +147,7 @@ static tn_status scaled_loss(const weight_only *p, const tn_linear *l, const tn_
                              double *loss) {
     tn_region *region = tn_region_create(NULL);
     const size_t count = l->n * l->k;
-    tn_levels levels = levels_of(p, l);
+    tn_levels levels = levels_of(p, l, p->options.bits);
     float *w = region ? tn_linear_read(p->graph, l, region) : NULL;
     float *d = w ? tn_region_array(region, count, sizeof *d) : NULL,
           *y = d ? tn_region_array(region, count, sizeof *y) : NULL;
@@ -250,7 +256,7 @@ static tn_status pack_matrix(weight_only *p, matrix *m, const tn_levels *l) {
 
 static tn_status quantize_matrix(weight_only *p, matrix *m, tn_region *region) {
     const tn_linear *linear = &m->linear;
-    tn_levels levels = levels_of(p, linear);
+    tn_levels levels = levels_of(p, linear, bits_of(p, m));
     const size_t count = linear->n * linear->k;
     float *w = tn_linear_read(p->graph, linear, region),
           *back = w ? tn_region_array(region, count, sizeof *back) : NULL;
@@ -297,7 +303,7 @@ static tn_status replace_node(weight_only *p, const matrix *m) {
         TN_TRY(tn_node_set_int(graph, node, "K", (int64_t)m->linear.k));
         TN_TRY(tn_node_set_int(graph, node, "N", (int64_t)m->linear.n));
     }
-    TN_TRY(tn_node_set_int(graph, node, "bits", p->options.bits));
+    TN_TRY(tn_node_set_int(graph, node, "bits", bits_of(p, m)));
     TN_TRY(tn_node_set_int(graph, node, "block_size", p->options.block));
     node->op = op;
     return tn_node_set_inputs(graph, node, count, in);

@@ -24,7 +24,7 @@ class Options(ctypes.Structure):
 
 class Report(Options):
     _fields_ = [("struct_size", c_size_t), ("layers", c_int), ("bytes_before", c_int64), ("bytes_after", c_int64)]
-    _fields_ += [("error", c_double)]
+    _fields_ += [("error", c_double), ("elements", c_int64), ("zeros", c_int64)]
 
 
 class Half(Options):
@@ -33,11 +33,32 @@ class Half(Options):
 
 class WeightOnly(Options):
     _fields_ = [("struct_size", c_size_t), ("bits", c_int), ("block", c_int), ("symmetric", c_bool)]
-    _fields_ += [("embeddings", c_bool), ("method", c_int), ("keep", c_char_p), ("samples", c_void_p)]
-    _fields_ += [("sample_count", c_size_t), ("damping", c_double), ("awq", c_bool)]
+    _fields_ += [("embeddings", c_bool), ("method", c_int), ("keep", c_char_p), ("samples", c_void_p), ("sample_count", c_size_t)]
+    _fields_ += [("embedding_bits", c_int), ("damping", c_double), ("awq", c_bool)]
 
 
-PASSES = {"tn_graph_to_half": Half, "tn_graph_quantize_weights": WeightOnly}
+class Cluster(Options):
+    _fields_ = [("struct_size", c_size_t), ("bits", c_int), ("linear", c_bool), ("seed", ctypes.c_uint64)]
+    _fields_ += [("keep", c_char_p)]
+
+
+class LowRank(Options):
+    _fields_ = [("struct_size", c_size_t), ("energy", c_double), ("rank", c_int), ("keep", c_char_p)]
+
+
+class Prune(Options):
+    _fields_ = [("struct_size", c_size_t), ("pattern", c_int), ("criterion", c_int), ("sparsity", c_double)]
+    _fields_ += [("global_", c_bool), ("kept", c_int), ("of", c_int), ("block_rows", c_int), ("block_columns", c_int)]
+    _fields_ += [("keep", c_char_p), ("samples", c_void_p), ("sample_count", c_size_t), ("damping", c_double)]
+
+
+class PruneChannels(Options):
+    _fields_ = [("struct_size", c_size_t), ("sparsity", c_double), ("multiple", c_int), ("global_", c_bool)]
+    _fields_ += [("keep", c_char_p)]
+
+
+PASSES = {"tn_graph_to_half": Half, "tn_graph_quantize_weights": WeightOnly, "tn_graph_cluster": Cluster}
+PASSES |= {"tn_graph_low_rank": LowRank, "tn_graph_prune": Prune, "tn_graph_prune_channels": PruneChannels}
 folder = tempfile.TemporaryDirectory()
 
 
@@ -75,10 +96,36 @@ def call(graph, name, options):
     report = Report()
     function = getattr(lib, name)
     function.restype, function.argtypes = c_int, (c_void_p, c_void_p, c_void_p)
-    status = function(graph, byref(options), byref(report))
+    must(function(graph, byref(options), byref(report)))
+    return report
+
+
+def must(status):
     if status:
         raise _library.error(status)
-    return report
+
+
+def refused(model, name, words, **fields):
+    try:
+        apply(model, name, **fields)
+    except tenon.Error as error:
+        assert words in str(error), str(error)
+    else:
+        raise AssertionError((name, fields))
+
+
+def sensitivity(model, samples, sparsities):
+    """(layer, sparsity, error) of each."""
+    seen = []
+    see = ctypes.CFUNCTYPE(None, c_void_p, c_char_p, c_double, c_double)(
+        lambda _, layer, sparsity, error: seen.append((layer.decode(), sparsity, error)))
+    array, kept = samples_of(samples)
+    options = Prune(samples=ctypes.cast(array, c_void_p), sample_count=len(samples))
+    graph = graph_of(model)
+    shares = (c_double * len(sparsities))(*sparsities)
+    must(lib.tn_prune_sensitivity(graph, byref(options), shares, len(sparsities), see, None))
+    lib.tn_graph_destroy(graph)
+    return seen
 
 
 def apply(model, name, samples=None, **fields):

@@ -142,10 +142,70 @@ static void impossible_requests_are_refused(void **state) {
     }
 }
 
+static void pruned_shared_and_thin_weights_run(void **state) {
+    (void)state;
+    tn_weights_report r = {.struct_size = sizeof r};
+    static const tn_prune_options prunes[] = {
+        {.sparsity = 0.3},
+        {.sparsity = 0.3, .global = true},
+        {.pattern = TN_PRUNE_N_OF_M, .kept = 3, .of = 5},
+        {.pattern = TN_PRUNE_BLOCKS, .sparsity = 0.3, .block_rows = 3, .block_columns = 5},
+        {.criterion = TN_PRUNE_WANDA, .sparsity = 0.3},
+        {.criterion = TN_PRUNE_SPARSEGPT, .sparsity = 0.3},
+        {.criterion = TN_PRUNE_SPARSEGPT, .pattern = TN_PRUNE_N_OF_M}};
+    tn_tensor *x = input();
+    const tn_tensor *samples[] = {x};
+    for (size_t i = 0; i < TN_COUNT(prunes); i++) {
+        tn_graph *g = network();
+        tn_prune_options o = prunes[i];
+        o.struct_size = sizeof o;
+        o.samples = samples;
+        o.sample_count = 1;
+        tn_status status = tn_graph_prune(g, &o, &r);
+        if (status == TN_E_UNSUPPORTED && !TN_WITH_OPENBLAS) {
+            tn_graph_destroy(g);
+            continue;
+        }
+        assert_ok(status);
+        assert_int_equal(r.layers, 2);
+        assert_true(r.zeros >= r.elements / 4 && r.zeros <= r.elements * 6 / 10);
+        assert_ok(tn_graph_mask_zeros(g));
+        assert_ok(tn_graph_fold_masks(g));
+        assert_true(difference(g) < 0.9);
+    }
+    tn_tensor_destroy(x);
+    for (int bits = 2; bits <= 8; bits++) {
+        tn_graph *g = network();
+        assert_ok(
+            tn_graph_cluster(g, &(tn_cluster_options){.struct_size = sizeof(tn_cluster_options), .bits = bits}, &r));
+        assert_int_equal(r.layers, 2);
+        assert_true(difference(g) < pow(2, -bits) * 3);
+    }
+    for (int rank = 1; rank < 16 && TN_WITH_OPENBLAS; rank += 7) {
+        tn_graph *g = network();
+        assert_ok(
+            tn_graph_low_rank(g, &(tn_low_rank_options){.struct_size = sizeof(tn_low_rank_options), .rank = rank}, &r));
+        assert_int_equal(r.layers, 1); /* the weight that is read twice stays */
+        assert_true(difference(g) < 1);
+    }
+}
+
+static void channels_go_where_their_weight_is_read_once(void **state) {
+    (void)state;
+    tn_graph *g = network();
+    tn_weights_report r = {.struct_size = sizeof r};
+    const tn_prune_channels_options o = {.struct_size = sizeof o, .sparsity = 0.5};
+    assert_ok(tn_graph_prune_channels(g, &o, &r));
+    assert_int_equal(r.layers, 0); /* w is read twice, and the output's channels stay */
+    assert_true(difference(g) == 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(half_graphs_are_near_the_float_one),
         cmocka_unit_test(weights_of_few_bits_lose_what_their_bits_say),
+        cmocka_unit_test(pruned_shared_and_thin_weights_run),
+        cmocka_unit_test(channels_go_where_their_weight_is_read_once),
         cmocka_unit_test(impossible_requests_are_refused),
     };
     return cmocka_run_group_tests_name("weights", tests, NULL, NULL);
