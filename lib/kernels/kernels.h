@@ -15,6 +15,7 @@
 #include "kernels/gemm.h"
 #include "kernels/gemm_bf16.h"
 #include "kernels/optimizer.h"
+#include "kernels/sparse.h"
 #include "kernels/winograd.h"
 #include "kernels/recurrent.h"
 

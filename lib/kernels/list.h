@@ -1,6 +1,7 @@
 /* All kernel lists, in one place for the table and the tests to expand. No include guard: read once per expansion. */
 #include "kernels/gemm.inc"
 #include "kernels/gemm_f64.inc"
+#include "kernels/sparse.inc"
 #include "kernels/bf16.inc"
 #include "kernels/conv.inc"
 #include "kernels/math.inc"

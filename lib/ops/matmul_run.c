@@ -5,6 +5,7 @@
  * vector, which read the matrix where it lies. float64 has blocks of its own; integers take plain loops. */
 #include "kernels/product_f64.h"
 #include "ops/matmul.h"
+#include "ops/matmul_sparse.h"
 #include <stdio.h>
 
 #define SERIAL_PACK 16384   /* elements of A below which packing is not worth other threads' help */
@@ -21,7 +22,8 @@ struct tn_matmul {
     int64_t batch_dims[TN_MAX_RANK];
     int64_t batches;
     float alpha;
-    bool column; /* n is 1: rows of A times a vector */
+    tn_matmul_sparse *sparse; /* weights with many zeros; NULL: as they are */
+    bool column;              /* n is 1: rows of A times a vector */
     tn_product product;
     const float *packed_a, *packed_b; /* NULL: made at each run, or not at all */
     bool pack_all_b;                  /* once at each run, for all tasks, each of which would pack it for itself */
@@ -159,6 +161,10 @@ static tn_status prepare_f32(tn_prepare *call, tn_matmul *p) {
         p->task_rows = (int64_t)TN_MAX(DOT_WORK / TN_MAX(k, (size_t)1), (size_t)4);
         p->row_tasks = (m + (size_t)p->task_rows - 1) / (size_t)p->task_rows;
         return TN_OK;
+    }
+    if (call->value[1] && p->batches == 1 && batch_count(&p->b) == 1 && batch_count(&p->a) == 1) {
+        TN_TRY(tn_matmul_sparse_prepare(call, &p->a, &p->b, p->alpha, &p->sparse));
+        if (p->sparse) return TN_OK;
     }
     /* One row is bound by memory, and goes through B as it lies. */
     (m > 1 ? tn_product_plan_fast : tn_product_plan_threads)(&p->product, call->kernels, 0, m, n, k, 1,
@@ -350,6 +356,10 @@ void tn_matmul_run(const tn_run *call, const tn_matmul *p, const void *a, const 
     }
     if (p->dtype != TN_FLOAT32) {
         tn_parallel(call->pool, p->batches * (int64_t)p->row_tasks, plain_task, &c);
+        return;
+    }
+    if (p->sparse) {
+        tn_matmul_sparse_run(call, p->sparse, a, y, call->scratch, c.epilogue);
         return;
     }
     if (p->column) {
