@@ -2,7 +2,7 @@
 #include <string.h>
 #include "tool.h"
 
-static bool csv_options(const settings *s, tn_csv_options *out) {
+bool csv_options(const settings *s, tn_csv_options *out) {
     *out = (tn_csv_options){.struct_size = sizeof *out, .no_header = s->no_header};
     const char *separator = s->separator ? s->separator : ",", *decimal = s->decimal ? s->decimal : ".";
     if (strcmp(separator, "tab") == 0) separator = "\t";

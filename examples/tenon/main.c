@@ -8,6 +8,13 @@
 #include <unistd.h>
 
 const command commands[] = {
+    {"train", TRAIN, train_command, "PLAN.yaml", "train a model as a plan says; measure it, write it as .tenon",
+     "tenon/plan.h says what can be in a plan. Ctrl-C stops with a checkpoint, and a run that is killed has one of the "
+     "last "
+     "second\nor the last epoch; --resume goes on from it, and begins where there is none.\n"},
+    {"eval", EVAL, eval_command, "MODEL DATA.csv", "measure a trained model on raw data",
+     "The columns go through the pipeline in the model's file. Metrics come with intervals (bootstrap, 95 %), and with "
+     "the gap\nto what the file says of the rows for training.\n"},
     {"run", RUN, run_command, "MODEL", "run a model once, on files or on random input; compare its outputs",
      "An input is NAME=FILE (.npy, .npz or ONNX's .pb); an .npz without NAME= gives all its arrays by their names, a "
      "folder\nits input_0.pb, input_1.pb... Inputs that are not given are random.\n"
@@ -126,11 +133,19 @@ static void on_interrupt(int signal_number) {
 }
 
 /* The second Ctrl-C ends the program whatever it does. */
-void watch(tn_session *session) {
+static void handle_interrupts(void (*handler)(int)) {
     struct sigaction action = {.sa_flags = (int)SA_RESETHAND};
-    action.sa_handler = session ? on_interrupt : SIG_DFL;
-    watched = session;
+    action.sa_handler = handler;
     sigaction(SIGINT, &action, NULL);
+}
+
+void watch(tn_session *session) {
+    watched = session;
+    handle_interrupts(session ? on_interrupt : SIG_DFL);
+}
+
+void watch_interrupts(void) {
+    handle_interrupts(on_interrupt);
 }
 
 bool interrupted(void) {

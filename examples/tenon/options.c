@@ -19,6 +19,21 @@ typedef struct row {
 
 #define AT(field) offsetof(settings, field)
 static const row rows[] = {
+    {"--resume", NULL, FLAG, AT(resume), TRAIN, "go on from the checkpoint of a run that was stopped", 0},
+    {"--rows", "WHICH", TEXT, AT(rows), EVAL, "all (default), or training or testing of the pipeline's split", 0},
+    {"--pipeline", "FILE", TEXT, AT(pipeline), EVAL, "a fitted pipeline, for models whose files have none", 0},
+    {"--logits", NULL, FLAG, AT(logits), EVAL, "the model gives scores before softmax or sigmoid", 0},
+    {"--gate", "FILE", TEXT, AT(gate), EVAL,
+     "what must be kept, as YAML (tenon/gate.h); the exit code is 3 if it is not", 0},
+    {"--against", "MODEL", TEXT, AT(against), EVAL, "what the gate's drop and rise are relative to, on the same rows",
+     0},
+    {"--report", "FILE.html", TEXT, AT(page), EVAL, "all of it in one page with pictures", 0},
+    {"--separator", "C", TEXT, AT(separator), EVAL, "between the fields of the CSV file (default ,); tab for tabs", 0},
+    {"--decimal", "C", TEXT, AT(decimal), EVAL, "between a number's whole and its fraction (default .)", 0},
+    {"--no-header", NULL, FLAG, AT(no_header), EVAL, "the first record of the CSV file is data", 0},
+    {"--threads", "N", COUNT, AT(threads), TRAIN | EVAL, "threads to compute with (default 1)", 1},
+    {"--cpu", "LEVEL", TEXT, AT(cpu), TRAIN | EVAL, "instruction set to stay within: scalar, avx2, avx512...", 0},
+
     {"--input", "NAME=FILE", WORDS, AT(inputs), LOADERS, "contents of an input; may be repeated", 0},
     {"--self-test", "FOLDER", WORDS, AT(self_tests), CONVERT,
      "a case for a .tenon: input_0.pb... and what is expected, output_0.pb... (without: what the model gives now); or "
@@ -161,7 +176,7 @@ bool options_parse(const command *c, int count, char **arguments, settings *out)
     bool good = true;
     for (int i = 0; good && i < count; i++) {
         const char *word = arguments[i];
-        if ((word[0] != '-' || !word[1]) && (c->bit & VERBS)) {
+        if ((word[0] != '-' || !word[1]) && (c->bit & OPERANDS)) {
             out->operands.items[out->operands.count++] = word;
             continue;
         }
@@ -183,7 +198,7 @@ bool options_parse(const command *c, int count, char **arguments, settings *out)
         else
             good = store(r, !r->value ? NULL : equals ? equals + 1 : arguments[++i], out);
     }
-    if (good && !out->help && (c->bit & VERBS)) {
+    if (good && !out->help && (c->bit & OPERANDS)) {
         good = out->operands.count > 0;
         if (!good) complain("tenon %s %s; tenon %s --help lists the verbs", c->name, c->arguments, c->name);
     } else if (good && !out->help && (!out->model || (c->bit == CONVERT && !out->target))) {

@@ -18,6 +18,9 @@ typedef struct words {
 
 /* What the command line says; a row of the table in options.c fills each. */
 typedef struct settings {
+    const char *rows, *pipeline, *page, *against; /* of eval */
+    bool resume, logits;
+
     const char *model, *target, *output, *cpu, *precision, *skip_passes, *svg, *trace, *manifest, *parent, *licence,
         *description, *clock, *gate, *since, *parameters, *structure, *module, *version, *backup, *user, *ca,
         *separator, *decimal;
@@ -47,12 +50,17 @@ enum {
     BENCH = 4,
     CHECK = 8,
     LOADERS = 15,
+    TRAIN = 1 << 20,
+    EVAL = 1 << 21,
     CONVERT = 16,
     STORE = 32,
     DATA = 64,
     ALL = 127,
     VERBS = STORE | DATA
 };
+
+/* Words without a dash are operands. */
+enum { OPERANDS = VERBS | TRAIN | EVAL };
 
 /* options.c: false if the words do not make sense. */
 bool options_parse(const command *c, int count, char **words, settings *out);
@@ -68,6 +76,8 @@ double now_ms(void);
 void progress(const settings *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* From here on Ctrl-C stops this session's run; NULL: Ctrl-C ends the program again. */
 void watch(tn_session *session);
+/* From here on Ctrl-C is for `interrupted` to tell of. */
+void watch_interrupts(void);
 bool interrupted(void);
 
 /* host.c: a model open with its session and inputs. */
@@ -159,7 +169,12 @@ void manifest_show(const tn_model *model, const char *path, json *j);
 /* svg.c */
 bool svg_write(const costs *c, const char *path);
 
+/* data.c: the dialect that the options tell of. */
+bool csv_options(const settings *s, tn_csv_options *out);
+
 extern const command commands[];
+int train_command(const settings *s);
+int eval_command(const settings *s);
 int run_command(const settings *s);
 int convert_command(const settings *s);
 int inspect_command(const settings *s);

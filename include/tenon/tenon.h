@@ -2,6 +2,9 @@
 #ifndef TENON_TENON_H
 #define TENON_TENON_H
 
+#include <tenon/evaluate.h>
+#include <tenon/plan.h>
+
 #include <tenon/backup.h>
 #include <tenon/data.h>
 #include <tenon/diff.h>

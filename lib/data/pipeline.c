@@ -1,11 +1,9 @@
 /* Pipelines as YAML, both ways. Words and keys are tables; what is not in them is refused with its line and column. */
 #include <math.h>
 #include <stdio.h>
-#include "base/element.h"
 #include "data/csv.h"
 #include "data/pipeline.h"
 #include "model/manifest.h"
-#include "ops/cast_text.h"
 
 #define MOST_FEATURES 4096
 
@@ -164,24 +162,38 @@ static tn_status read_root(const tn_manifest_node *root, tn_pipeline *p) {
     return split ? read_split(split, p) : TN_OK;
 }
 
-tn_status tn_pipeline_parse(const char *text, size_t size, tn_pipeline **out_pipeline) {
-    tn_manifest_node *root;
-    *out_pipeline = NULL;
-    if (size > 1 << 20) return tn_fail(TN_E_LIMIT, "pipeline: more than 1 MiB");
+static tn_status create(tn_pipeline **out) {
     tn_region *region = tn_region_create(NULL);
-    tn_pipeline *p = region ? tn_region_alloc(region, sizeof *p) : NULL;
-    tn_status status = p ? TN_OK : TN_E_MEMORY;
-    if (p) p->region = region;
-    if (status == TN_OK) {
-        status = tn_manifest_read_yaml((tn_string){text, size}, region, &root);
-        if (status != TN_OK) tn_fail_context(status, "pipeline");
-    }
-    if (status == TN_OK) status = read_root(root, p);
+    *out = region ? tn_region_alloc(region, sizeof **out) : NULL;
+    if (*out) (*out)->region = region;
+    if (!*out) tn_region_destroy(region);
+    return *out ? TN_OK : TN_E_MEMORY;
+}
+
+static tn_status keep(tn_status status, tn_pipeline *p, tn_pipeline **out_pipeline) {
     if (status == TN_OK)
         *out_pipeline = p;
     else
-        tn_region_destroy(region);
+        tn_pipeline_destroy(p);
     return status;
+}
+
+tn_status tn_pipeline_from_tree(const tn_manifest_node *root, tn_pipeline **out_pipeline) {
+    tn_pipeline *p;
+    *out_pipeline = NULL;
+    TN_TRY(create(&p));
+    return keep(read_root(root, p), p, out_pipeline);
+}
+
+tn_status tn_pipeline_parse(const char *text, size_t size, tn_pipeline **out_pipeline) {
+    tn_manifest_node *root;
+    tn_pipeline *p;
+    *out_pipeline = NULL;
+    if (size > 1 << 20) return tn_fail(TN_E_LIMIT, "pipeline: more than 1 MiB");
+    TN_TRY(create(&p));
+    tn_status status = tn_manifest_read_yaml((tn_string){text, size}, p->region, &root);
+    status = status == TN_OK ? read_root(root, p) : tn_fail_context(status, "pipeline");
+    return keep(status, p, out_pipeline);
 }
 
 void tn_pipeline_destroy(tn_pipeline *pipeline) {
@@ -192,51 +204,30 @@ void tn_pipeline_destroy(tn_pipeline *pipeline) {
 
 /* ---- writing ---- */
 
-/* Adds a node; the first failure stays, and what follows does nothing. */
-typedef struct writer {
-    tn_region *region;
-    bool failed;
-} writer;
-
-static tn_manifest_node *add(writer *w, tn_manifest_node *parent, const char *key, tn_manifest_kind kind,
-                             const char *text) {
-    tn_manifest_node *node = w->failed ? NULL : tn_manifest_new(w->region, kind, text);
-    if (node && parent) tn_manifest_append(parent, key, node);
-    w->failed = !node;
-    return node;
+static void add_word(tn_manifest_writer *w, tn_manifest_node *parent, const char *key, const char *const *words,
+                     int word) {
+    if (word) tn_manifest_add(w, parent, key, TN_MANIFEST_TEXT, words[word]);
 }
 
-static void add_number(writer *w, tn_manifest_node *parent, const char *key, double x) {
-    char text[TN_NUMBER_TEXT];
-    tn_number_to_text(TN_FLOAT64, &x, 0, text);
-    size_t n = strlen(text);
-    if (n > 2 && strcmp(text + n - 2, ".0") == 0) text[n - 2] = 0;
-    add(w, parent, key, TN_MANIFEST_NUMBER, text);
-}
-
-static void add_word(writer *w, tn_manifest_node *parent, const char *key, const char *const *words, int word) {
-    if (word) add(w, parent, key, TN_MANIFEST_TEXT, words[word]);
-}
-
-static void add_feature(writer *w, tn_manifest_node *map, const tn_feature *f) {
-    add(w, map, "column", TN_MANIFEST_TEXT, f->column);
+static void add_feature(tn_manifest_writer *w, tn_manifest_node *map, const tn_feature *f) {
+    tn_manifest_add(w, map, "column", TN_MANIFEST_TEXT, f->column);
     add_word(w, map, "missing", missing_words, (int)f->missing);
     add_word(w, map, "scale", scale_words, (int)f->scale);
     add_word(w, map, "encode", encode_words, (int)f->encode);
     if (!f->fitted) return;
-    tn_manifest_node *fitted = add(w, map, "fitted", TN_MANIFEST_MAP, NULL);
+    tn_manifest_node *fitted = tn_manifest_add(w, map, "fitted", TN_MANIFEST_MAP, NULL);
     if (f->encode == TN_ENCODE_NONE) {
-        add_number(w, fitted, "fill", f->fill);
-        add_number(w, fitted, "centre", f->centre);
-        add_number(w, fitted, "spread", f->spread);
+        tn_manifest_add_number(w, fitted, "fill", f->fill);
+        tn_manifest_add_number(w, fitted, "centre", f->centre);
+        tn_manifest_add_number(w, fitted, "spread", f->spread);
         return;
     }
-    tn_manifest_node *list = add(w, fitted, "categories", TN_MANIFEST_LIST, NULL);
+    tn_manifest_node *list = tn_manifest_add(w, fitted, "categories", TN_MANIFEST_LIST, NULL);
     for (int i = 0; i < f->category_count; i++)
         if (f->texts)
-            add(w, list, NULL, TN_MANIFEST_TEXT, f->labels[i].data);
+            tn_manifest_add(w, list, NULL, TN_MANIFEST_TEXT, f->labels[i].data);
         else
-            add_number(w, list, NULL, f->values[i]);
+            tn_manifest_add_number(w, list, NULL, f->values[i]);
 }
 
 tn_status tn_pipeline_write(tn_pipeline *p, const char **out_text) {
@@ -244,17 +235,18 @@ tn_status tn_pipeline_write(tn_pipeline *p, const char **out_text) {
     tn_region_destroy(p->text_region);
     p->text_region = tn_region_create(NULL);
     if (!p->text_region) return TN_E_MEMORY;
-    writer w = {p->text_region, false};
-    tn_manifest_node *root = add(&w, NULL, NULL, TN_MANIFEST_MAP, NULL);
-    tn_manifest_node *list = add(&w, root, "features", TN_MANIFEST_LIST, NULL);
-    for (int i = 0; i < p->count; i++) add_feature(&w, add(&w, list, NULL, TN_MANIFEST_MAP, NULL), &p->features[i]);
-    if (p->has_target) add_feature(&w, add(&w, root, "target", TN_MANIFEST_MAP, NULL), &p->target);
+    tn_manifest_writer w = {p->text_region, false};
+    tn_manifest_node *root = tn_manifest_add(&w, NULL, NULL, TN_MANIFEST_MAP, NULL);
+    tn_manifest_node *list = tn_manifest_add(&w, root, "features", TN_MANIFEST_LIST, NULL);
+    for (int i = 0; i < p->count; i++)
+        add_feature(&w, tn_manifest_add(&w, list, NULL, TN_MANIFEST_MAP, NULL), &p->features[i]);
+    if (p->has_target) add_feature(&w, tn_manifest_add(&w, root, "target", TN_MANIFEST_MAP, NULL), &p->target);
     if (p->split != TN_SPLIT_NONE) {
-        tn_manifest_node *split = add(&w, root, "split", TN_MANIFEST_MAP, NULL);
+        tn_manifest_node *split = tn_manifest_add(&w, root, "split", TN_MANIFEST_MAP, NULL);
         add_word(&w, split, "by", split_words, (int)p->split);
-        add_number(&w, split, "test", p->test);
-        if (p->split_column) add(&w, split, "column", TN_MANIFEST_TEXT, p->split_column);
-        add_number(&w, split, "seed", (double)p->seed);
+        tn_manifest_add_number(&w, split, "test", p->test);
+        if (p->split_column) tn_manifest_add(&w, split, "column", TN_MANIFEST_TEXT, p->split_column);
+        tn_manifest_add_number(&w, split, "seed", (double)p->seed);
     }
     if (w.failed) return TN_E_MEMORY;
     TN_TRY(tn_manifest_print(root, p->text_region, &text));

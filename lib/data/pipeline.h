@@ -5,6 +5,8 @@
 #include <tenon/pipeline.h>
 #include "base/base.h"
 
+struct tn_manifest_node;
+
 typedef enum tn_missing {
     TN_MISSING_REFUSE,
     TN_MISSING_DROP,
@@ -45,6 +47,12 @@ struct tn_pipeline {
 };
 
 #define TN_MOST_CATEGORIES 4096
+
+/* Of a tree of YAML, whose texts must outlive it. */
+tn_status tn_pipeline_from_tree(const struct tn_manifest_node *root, tn_pipeline **out_pipeline);
+/* Of the rows whose part is 0, draws a share and marks them; a split as in tenon/pipeline.h. */
+tn_status tn_pipeline_draw(const tn_pipeline *pipeline, const tn_table *table, tn_split by, double share, uint64_t seed,
+                           uint8_t *part, uint8_t mark);
 
 /* -1, 0 or 1, by bytes; a text comes before those that it begins. */
 int tn_compare_texts(tn_string a, tn_string b);

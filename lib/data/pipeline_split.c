@@ -46,9 +46,9 @@ static tn_status keys_of_texts(const tn_table *table, int column, int64_t rows, 
     return good ? TN_OK : TN_E_MEMORY;
 }
 
-static tn_status set_keys(const tn_pipeline *p, const tn_table *table, int64_t rows, entry *entries) {
-    const char *name = p->split == TN_SPLIT_STRATIFIED ? p->target.column : p->split_column;
-    if (p->split == TN_SPLIT_RATIO) return TN_OK;
+static tn_status set_keys(const tn_pipeline *p, tn_split by, const tn_table *table, int64_t rows, entry *entries) {
+    const char *name = by == TN_SPLIT_STRATIFIED ? p->target.column : p->split_column;
+    if (by == TN_SPLIT_RATIO) return TN_OK;
     int column = tn_table_find(table, name);
     if (column < 0) return tn_fail(TN_E_NOT_FOUND, "pipeline: the table has no column '%.80s' to split by", name);
     const double *numbers = tn_table_numbers(table, column);
@@ -63,19 +63,19 @@ static tn_status set_keys(const tn_pipeline *p, const tn_table *table, int64_t r
 }
 
 /* Of each run of equal keys, the first part of its rows, as drawn. */
-static void take_of_each(const tn_pipeline *p, const entry *entries, int64_t rows, uint8_t *part) {
+static void take_of_each(double share, const entry *entries, int64_t rows, uint8_t *part, uint8_t mark) {
     for (int64_t i = 0, end; i < rows; i = end) {
         for (end = i; end < rows && entries[end].key == entries[i].key;) end++;
-        int64_t wanted = (int64_t)floor(p->test * (double)(end - i) + 0.5);
-        for (int64_t k = i; k < i + wanted; k++) part[entries[k].row] = 1;
+        int64_t wanted = (int64_t)floor(share * (double)(end - i) + 0.5);
+        for (int64_t k = i; k < i + wanted; k++) part[entries[k].row] = mark;
     }
 }
 
 /* Whole runs, in the order of the draw of their first rows. One that takes the part further from what is wanted than it is
  * stays for training. */
-static tn_status take_groups(const tn_pipeline *p, const entry *entries, int64_t rows, uint8_t *part) {
+static tn_status take_groups(double share, const entry *entries, int64_t rows, uint8_t *part, uint8_t mark) {
     size_t bytes = (size_t)rows * sizeof(entry), groups = 0;
-    double wanted = p->test * (double)rows, taken = 0;
+    double wanted = share * (double)rows, taken = 0;
     entry *first = tn_alloc(NULL, bytes); /* of each run; its row is the place in entries */
     if (!first) return TN_E_MEMORY;
     for (int64_t i = 0; i < rows; i++)
@@ -87,44 +87,52 @@ static tn_status take_groups(const tn_pipeline *p, const entry *entries, int64_t
         double size = (double)(end - i);
         if (fabs(taken + size - wanted) > fabs(taken - wanted)) continue;
         taken += size;
-        for (; i < end; i++) part[entries[i].row] = 1;
+        for (; i < end; i++) part[entries[i].row] = mark;
     }
     tn_free(NULL, first, bytes);
     return TN_OK;
 }
 
 /* The last rows; those of one time stay together, on the side of training. */
-static void take_last(const tn_pipeline *p, const entry *entries, int64_t rows, uint8_t *part) {
-    int64_t cut = rows - (int64_t)floor(p->test * (double)rows + 0.5);
+static void take_last(double share, const entry *entries, int64_t rows, uint8_t *part, uint8_t mark) {
+    int64_t cut = rows - (int64_t)floor(share * (double)rows + 0.5);
     while (cut > 0 && cut < rows && entries[cut].key == entries[cut - 1].key) cut++;
-    for (int64_t i = cut; i < rows; i++) part[entries[i].row] = 1;
+    for (int64_t i = cut; i < rows; i++) part[entries[i].row] = mark;
 }
 
-tn_status tn_pipeline_split(const tn_pipeline *pipeline, const tn_table *table, uint8_t *out_part) {
-    const tn_pipeline *p = pipeline;
-    int64_t rows = tn_table_rows(table), tests = 0;
-    uint64_t state = p->seed;
+tn_status tn_pipeline_draw(const tn_pipeline *p, const tn_table *table, tn_split by, double share, uint64_t seed,
+                           uint8_t *part, uint8_t mark) {
+    int64_t all = tn_table_rows(table), rows = 0, marked = 0;
+    uint64_t state = seed;
     size_t bytes;
-    if (rows) memset(out_part, 0, (size_t)rows);
-    if (p->split == TN_SPLIT_NONE) return TN_OK;
-    if (!tn_mul_size((size_t)rows, sizeof(entry), &bytes)) return tn_fail(TN_E_MEMORY, "out of memory");
+    if (!tn_mul_size((size_t)all, sizeof(entry), &bytes)) return tn_fail(TN_E_MEMORY, "out of memory");
     entry *entries = tn_alloc(NULL, bytes);
     tn_status status = entries ? TN_OK : TN_E_MEMORY;
-    for (int64_t r = 0; entries && r < rows; r++) entries[r] = (entry){r, 0, tn_random_next(&state)};
-    if (status == TN_OK) status = set_keys(p, table, rows, entries);
+    for (int64_t r = 0; entries && r < all; r++) entries[r] = (entry){r, 0, tn_random_next(&state)};
+    if (status == TN_OK) status = set_keys(p, by, table, all, entries);
+    for (int64_t r = 0; status == TN_OK && r < all; r++)
+        if (part[r] == 0) entries[rows++] = entries[r];
     if (status == TN_OK) {
         qsort(entries, (size_t)rows, sizeof *entries, by_key_and_draw);
-        if (p->split == TN_SPLIT_GROUP)
-            status = take_groups(p, entries, rows, out_part);
-        else if (p->split == TN_SPLIT_TIME)
-            take_last(p, entries, rows, out_part);
+        if (by == TN_SPLIT_GROUP)
+            status = take_groups(share, entries, rows, part, mark);
+        else if (by == TN_SPLIT_TIME)
+            take_last(share, entries, rows, part, mark);
         else
-            take_of_each(p, entries, rows, out_part);
+            take_of_each(share, entries, rows, part, mark);
     }
     tn_free(NULL, entries, bytes);
-    for (int64_t r = 0; r < rows; r++) tests += out_part[r];
-    if (status == TN_OK && (tests == 0 || tests == rows))
+    for (int64_t r = 0; r < all; r++) marked += part[r] == mark;
+    if (status == TN_OK && (marked == 0 || marked == rows))
         return tn_fail(TN_E_INVALID, "pipeline: a split of %lld rows leaves none for %s", (long long)rows,
-                       tests ? "training" : "testing");
+                       marked      ? "training"
+                       : mark == 1 ? "testing"
+                                   : "validation");
     return status;
+}
+
+tn_status tn_pipeline_split(const tn_pipeline *p, const tn_table *table, uint8_t *out_part) {
+    int64_t rows = tn_table_rows(table);
+    if (rows) memset(out_part, 0, (size_t)rows);
+    return p->split == TN_SPLIT_NONE ? TN_OK : tn_pipeline_draw(p, table, p->split, p->test, p->seed, out_part, 1);
 }

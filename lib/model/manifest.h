@@ -35,6 +35,15 @@ void tn_manifest_append(tn_manifest_node *parent, const char *key, tn_manifest_n
 tn_manifest_node *tn_manifest_child(const tn_manifest_node *map, const char *key); /* NULL if there is none */
 tn_manifest_node *tn_manifest_find(const tn_manifest_node *root, const char *path);
 
+/* Likewise, where many nodes are added: the first failure stays, and what follows does nothing and gives NULL. */
+typedef struct tn_manifest_writer {
+    tn_region *region;
+    bool failed;
+} tn_manifest_writer;
+tn_manifest_node *tn_manifest_add(tn_manifest_writer *writer, tn_manifest_node *parent, const char *key,
+                                  tn_manifest_kind kind, const char *text);
+void tn_manifest_add_number(tn_manifest_writer *writer, tn_manifest_node *parent, const char *key, double x);
+
 /* YAML to a tree; nothing but the YAML is checked. */
 tn_status tn_manifest_read_yaml(tn_string text, tn_region *region, tn_manifest_node **out);
 /* Checks a tree, makes its scalars canonical, and orders its keys. lenient: unknown keys are kept. */

@@ -52,17 +52,17 @@ static size_t file_size(const tn_trainer *t, bool has_best) {
 }
 
 typedef struct {
-    tn_output out;
+    tn_output *out;
     tn_sha256 hash;
 } writer;
 
 static void put(writer *w, const void *data, size_t size) {
-    tn_output_write(&w->out, data, size);
+    tn_output_write(w->out, data, size);
     tn_sha256_update(&w->hash, data, size);
 }
 
-tn_status tn_trainer_save(const tn_trainer *t, const char *path) {
-    writer w;
+void tn_trainer_write(const tn_trainer *t, tn_output *out) {
+    writer w = {.out = out};
     uint8_t digest[TN_SHA256_BYTES];
     header h = {.steps = t->steps,
                 .drops = t->drops,
@@ -75,15 +75,20 @@ tn_status tn_trainer_save(const tn_trainer *t, const char *path) {
                 .seed = t->options.seed};
     memcpy(h.magic, magic, sizeof magic);
     fingerprint(t, h.made_of);
-    TN_TRY(tn_output_open(&w.out, path));
     tn_sha256_init(&w.hash);
     put(&w, &h, sizeof h);
     for (int s = 0; s < t->states.count; s++) put(&w, t->states.all[s].now->data, bytes_of(t->states.all[s].now));
     for (int s = 0; t->has_best && s < t->states.predicting; s++)
         put(&w, t->states.all[s].best->data, bytes_of(t->states.all[s].best));
     tn_sha256_final(&w.hash, digest);
-    tn_output_write(&w.out, digest, sizeof digest);
-    return tn_output_commit(&w.out);
+    tn_output_write(out, digest, sizeof digest);
+}
+
+tn_status tn_trainer_save(const tn_trainer *t, const char *path) {
+    tn_output out;
+    TN_TRY(tn_output_open(&out, path));
+    tn_trainer_write(t, &out);
+    return tn_output_commit(&out);
 }
 
 /* Checks the whole file; *h is what it begins with. */
@@ -129,6 +134,16 @@ static tn_status apply(tn_trainer *t, const uint8_t *data, const header *h) {
     return TN_OK;
 }
 
+size_t tn_trainer_most_bytes(const tn_trainer *t) {
+    return file_size(t, true);
+}
+
+tn_status tn_trainer_read(tn_trainer *t, const uint8_t *data, size_t size) {
+    header h;
+    TN_TRY(check(t, data, size, &h));
+    return apply(t, data, &h);
+}
+
 tn_status tn_trainer_load(tn_trainer *t, const char *path) {
     FILE *file = fopen(path, "rb");
     if (!file) return tn_fail(TN_E_IO, "cannot open '%s': %s", path, strerror(errno));
@@ -139,9 +154,7 @@ tn_status tn_trainer_load(tn_trainer *t, const char *path) {
     if (data) size = fread(data, 1, most, file);
     if (data && ferror(file)) status = tn_fail(TN_E_IO, "cannot be read: %s", strerror(errno));
     fclose(file);
-    header h;
-    if (status == TN_OK) status = check(t, data, size, &h);
-    if (status == TN_OK) status = apply(t, data, &h);
+    if (status == TN_OK) status = tn_trainer_read(t, data, size);
     tn_free(t->allocator, data, most);
     return status == TN_OK ? TN_OK : tn_fail_context(status, "checkpoint '%s'", path);
 }

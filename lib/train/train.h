@@ -9,6 +9,7 @@
 #define TN_TRAIN_H
 
 #include <tenon/train.h>
+#include "base/output.h"
 #include "graph/graph.h"
 
 /* In this order in tn_states. */
@@ -70,5 +71,10 @@ struct tn_trainer {
     double plateau_best;
     bool has_best;
 };
+
+/* A checkpoint as a part of another file, and back (checkpoint.c). */
+void tn_trainer_write(const tn_trainer *trainer, tn_output *out);
+tn_status tn_trainer_read(tn_trainer *trainer, const uint8_t *data, size_t size);
+size_t tn_trainer_most_bytes(const tn_trainer *trainer);
 
 #endif

@@ -5,3 +5,4 @@ cd "$(dirname "$0")/../.."
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 build/venv/bin/python tests/train/digits.py build/examples/train_digits "$work"
+tests/train/plans.sh

@@ -1,0 +1,125 @@
+/* Plans: from a file of data to a model file that says how good it is, by one YAML file.
+ *
+ *     name: digits                       # of the model: tenon/manifest.h
+ *     version: 1.0.0                     # 0.1.0 without it
+ *     licence: Apache-2.0                # and title, description: into the manifest as they are
+ *     data:
+ *       train: digits.csv                # CSV, gzip or not (tenon/data.h); beside the plan, or an absolute path
+ *       test: digits-test.csv            # else the pipeline's split says which rows are for testing
+ *       separator: ","
+ *       decimal: "."
+ *       header: true
+ *     pipeline:                          # tenon/pipeline.h: features, target, split
+ *       features:
+ *         - column: "pixel_*"            # all columns that begin so and are not named elsewhere here; "*": all others
+ *           scale: standard
+ *       target:                          # without it the model reproduces its input: an autoencoder
+ *         column: digit
+ *         encode: ordinal              # classes; without encode: a number
+ *     model:
+ *       shape: [1, 8, 8]                 # of one sample: channels first; without it a row of numbers
+ *       layers:                          # see below; behind them stands a dense layer that gives the answer
+ *         - conv: 16
+ *           kernel: 3
+ *           activation: relu
+ *         - pool: max
+ *         - dense: 32
+ *           activation: relu
+ *     train:
+ *       loss: cross-entropy              # mse, mae, huber, cross-entropy, binary-cross-entropy; by the target without it
+ *       epochs: 30                       # 50 without it
+ *       batch: 32                        # 32 without it
+ *       optimizer:                       # kind: sgd, adam (without it), adamw, adagrad, rmsprop, lion; all of
+ *         kind: adamw                    # tn_optimizer_options by their names
+ *         rate: 0.004
+ *       schedule:                        # kind: constant, step, exponential, cosine, one-cycle, plateau; all of
+ *         kind: one-cycle                # tn_schedule by their names, but period, total and warm_up in epochs (period and
+ *                                        # total: all of them without it) and exponential's factor an epoch
+ *       validation: 0.1                  # part of the training rows that only says when to stop; 0 without it
+ *       patience: 10                     # epochs without a better validation loss until it stops; the best comes back
+ *       seed: 7                          # of first weights, order, dropout and validation; 0 without it
+ *     output: digits.tenon               # beside the plan; NAME.tenon without it
+ *
+ * Layers, in order; each but the last four may have `activation`: relu, leaky-relu, elu, gelu, silu, tanh, sigmoid, softplus
+ *   dense: UNITS                         what has more axes is laid flat before it
+ *   conv: CHANNELS                       over one axis [C, L] or two [C, H, W]; kernel (3), stride (1), dilation (1): a
+ *                                        number or a list; groups (1); padding: same (without it) or valid
+ *   norm: batch or layer                 over the batch for each channel; over all but the batch
+ *   residual: LAYERS                     what they give is added to what they took; where the shapes differ, through a
+ *                                        convolution of one point, or a dense layer
+ *   pool: max, average or global         kernel (2), stride (the kernel); global: the mean of each channel
+ *   dropout: PART                        dropped in training alone
+ *   embedding: SIZE                      of codes (encode: ordinal), `of` different ones: [N] to [N, SIZE]
+ *   activation: WORD                     alone
+ * First weights are He's (2015) before relu and its kin, Glorot's (2010) elsewhere.
+ *
+ * Instead, or before the layers, a model that is there (fine-tuning):
+ *     model:
+ *       file: press.onnx                 # .onnx or .tenon, of one input, whose batch has no fixed size
+ *       until: features                  # the value that the layers and the answer begin at; without it the model's output
+ *       freeze: "conv1.*, conv2.*"       # constants that stay as they are (tenon/train.h)
+ *
+ * The model file's output are probabilities [N, C] (of binary-cross-entropy [N, 1], of class 1), or numbers [N, 1] in the
+ * target's own unit, or what the pipeline made of the columns. Its manifest has the metrics on rows for training and for
+ * testing (data: NAME-train, NAME-test), digests of the files, and under extra the fitted pipeline and the losses, so that
+ * tenon/evaluate.h takes it and raw columns. It has a self-test of some rows. The same plan and data give the same bytes at
+ * any number of threads, and so does a run that was stopped or killed and resumed.
+ *
+ * While it trains, OUTPUT.checkpoint is written at the end of an epoch, at most each second, and when it is stopped. It goes
+ * when the model file is there. A plan whose text or data changed does not resume.
+ *
+ * Thread-safety: a plan may be trained by one thread at a time. A library built without libyaml answers TN_E_UNSUPPORTED. */
+#ifndef TENON_PLAN_H
+#define TENON_PLAN_H
+
+#include <tenon/train.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct tn_plan tn_plan;
+
+/* Checks all that can be without the data: a key that is not above is refused with its line. */
+TN_API tn_status tn_plan_load(const char *path, tn_plan **out_plan);
+/* Paths in it are beside `folder` (NULL: where the process is). */
+TN_API tn_status tn_plan_parse(const char *text, size_t size, const char *folder, tn_plan **out_plan);
+TN_API void tn_plan_destroy(tn_plan *plan); /* accepts NULL */
+TN_API const char *tn_plan_output(const tn_plan *plan);
+
+typedef struct tn_plan_progress {
+    size_t struct_size;
+    int64_t epoch, epochs, step, steps; /* epoch from 1 on; step of the epoch's steps, done */
+    double loss, validation;            /* of the epoch so far; of the last epoch, NaN: none */
+    bool epoch_ends;
+} tn_plan_progress;
+
+/* All zero but struct_size is the default. */
+typedef struct tn_plan_options {
+    size_t struct_size;
+    bool resume; /* from the checkpoint, if there is one */
+    int threads; /* as tn_session_options has it */
+    const char *cpu;
+    /* After each step; false stops with a checkpoint and TN_E_INTERRUPTED. */
+    bool (*progress)(void *context, const tn_plan_progress *progress);
+    /* Something to know: columns that are constant. */
+    void (*note)(void *context, const char *sentence);
+    void *context;
+} tn_plan_options;
+
+typedef struct tn_plan_result {
+    size_t struct_size;                             /* set by the caller */
+    int64_t train_rows, validation_rows, test_rows; /* that took part */
+    int64_t epochs, best_epoch;                     /* done; whose weights were kept */
+    int64_t steps, parameters;                      /* numbers in all parameters */
+    bool resumed, stopped_early;
+    double loss, validation; /* of the best epoch; NaN: none */
+} tn_plan_result;
+
+/* Reads the data, fits pipeline and model, measures it, writes the model file. options and out_result may be NULL. */
+TN_API tn_status tn_plan_train(tn_plan *plan, const tn_plan_options *options, tn_plan_result *out_result);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

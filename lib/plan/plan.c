@@ -1,0 +1,196 @@
+/* Plans: from YAML to what is to be done. See tenon/plan.h. */
+#include "plan/plan.h"
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+#include "plan/keys.h"
+
+#define MOST_BYTES (1 << 20)
+
+static const char *const loss_words[] = {"", "mse", "mae", "huber", "cross-entropy", "binary-cross-entropy", NULL};
+static const char *const optimizer_words[] = {"sgd", "adam", "adamw", "adagrad", "rmsprop", "lion", NULL};
+static const char *const schedule_words[] = {"constant", "step", "exponential", "cosine", "one-cycle", "plateau", NULL};
+
+#define AT(field) offsetof(tn_plan, field)
+static const tn_key root_keys[] = {
+    {"name", TN_KEY_TEXT, AT(name), 0, 0, NULL},
+    {"version", TN_KEY_TEXT, AT(version), 0, 0, NULL},
+    {"title", TN_KEY_TEXT, AT(title), 0, 0, NULL},
+    {"description", TN_KEY_TEXT, AT(description), 0, 0, NULL},
+    {"licence", TN_KEY_TEXT, AT(licence), 0, 0, NULL},
+    {"data", TN_KEY_NODE, AT(data_node), 0, 0, NULL},
+    {"pipeline", TN_KEY_NODE, AT(pipeline_node), 0, 0, NULL},
+    {"model", TN_KEY_NODE, AT(model_node), 0, 0, NULL},
+    {"train", TN_KEY_NODE, AT(train_node), 0, 0, NULL},
+    {"output", TN_KEY_TEXT, AT(output), 0, 0, NULL},
+    {0},
+};
+static const tn_key data_keys[] = {
+    {"train", TN_KEY_TEXT, AT(train), 0, 0, NULL},         {"test", TN_KEY_TEXT, AT(test), 0, 0, NULL},
+    {"separator", TN_KEY_TEXT, AT(separator), 0, 0, NULL}, {"decimal", TN_KEY_TEXT, AT(decimal), 0, 0, NULL},
+    {"header", TN_KEY_SWITCH, AT(header), 0, 0, NULL},     {0},
+};
+static const tn_key model_keys[] = {
+    {"shape", TN_KEY_NODE, AT(shape_node), 0, 0, NULL}, {"layers", TN_KEY_NODE, AT(layers_node), 0, 0, NULL},
+    {"file", TN_KEY_TEXT, AT(file), 0, 0, NULL},        {"until", TN_KEY_TEXT, AT(until), 0, 0, NULL},
+    {"freeze", TN_KEY_TEXT, AT(freeze), 0, 0, NULL},    {0},
+};
+static const tn_key train_keys[] = {
+    {"loss", TN_KEY_WORD, AT(loss), 0, 0, loss_words},
+    {"epochs", TN_KEY_WHOLE, AT(epochs), 1, 1e6, NULL},
+    {"batch", TN_KEY_WHOLE, AT(batch), 1, 1e6, NULL},
+    {"optimizer", TN_KEY_NODE, AT(optimizer_node), 0, 0, NULL},
+    {"schedule", TN_KEY_NODE, AT(schedule_node), 0, 0, NULL},
+    {"validation", TN_KEY_NUMBER, AT(validation), 0, 0.9, NULL},
+    {"patience", TN_KEY_WHOLE, AT(patience), 1, 1e6, NULL},
+    {"seed", TN_KEY_WHOLE, AT(seed), 0, 0x1p53, NULL},
+    {0},
+};
+static const tn_key optimizer_keys[] = {
+    {"kind", TN_KEY_WORD, AT(optimizer.kind), 0, 0, optimizer_words},
+    {"rate", TN_KEY_NUMBER, AT(optimizer.rate), 1e-12, 1e3, NULL},
+    {"momentum", TN_KEY_NUMBER, AT(optimizer.momentum), 0, 0.9999, NULL},
+    {"nesterov", TN_KEY_SWITCH, AT(optimizer.nesterov), 0, 0, NULL},
+    {"beta1", TN_KEY_NUMBER, AT(optimizer.beta1), 1e-6, 0.999999, NULL},
+    {"beta2", TN_KEY_NUMBER, AT(optimizer.beta2), 1e-6, 0.999999, NULL},
+    {"alpha", TN_KEY_NUMBER, AT(optimizer.alpha), 1e-6, 0.999999, NULL},
+    {"epsilon", TN_KEY_NUMBER, AT(optimizer.epsilon), 1e-30, 1, NULL},
+    {"weight_decay", TN_KEY_NUMBER, AT(optimizer.weight_decay), 0, 1e3, NULL},
+    {"l1", TN_KEY_NUMBER, AT(optimizer.l1), 0, 1e3, NULL},
+    {"clip_norm", TN_KEY_NUMBER, AT(optimizer.clip_norm), 0, 1e9, NULL},
+    {0},
+};
+static const tn_key schedule_keys[] = {
+    {"kind", TN_KEY_WORD, AT(schedule.kind), 0, 0, schedule_words},
+    {"factor", TN_KEY_NUMBER, AT(schedule.factor), 1e-9, 1, NULL},
+    {"period", TN_KEY_NUMBER, AT(period), 1e-3, 1e6, NULL},
+    {"total", TN_KEY_NUMBER, AT(total), 1e-3, 1e6, NULL},
+    {"stretch", TN_KEY_NUMBER, AT(schedule.stretch), 1, 100, NULL},
+    {"floor", TN_KEY_NUMBER, AT(schedule.floor), 0, 1, NULL},
+    {"rise", TN_KEY_NUMBER, AT(schedule.rise), 1e-3, 0.999, NULL},
+    {"start", TN_KEY_NUMBER, AT(schedule.start), 1, 1e9, NULL},
+    {"end", TN_KEY_NUMBER, AT(schedule.end), 1, 1e9, NULL},
+    {"patience", TN_KEY_WHOLE, AT(schedule.patience), 1, 1e6, NULL},
+    {"warm_up", TN_KEY_NUMBER, AT(warm_up), 0, 1e6, NULL},
+    {0},
+};
+
+/* A path of the plan, from where the plan is. */
+static tn_status place(const tn_plan *p, const char **path) {
+    if (!*path || **path == '/' || !p->folder) return TN_OK;
+    *path = tn_region_printf(p->region, "%s/%s", p->folder, *path);
+    return *path ? TN_OK : TN_E_MEMORY;
+}
+
+static tn_status read_data(tn_plan *p) {
+    TN_TRY(tn_keys_read(p->data_node, data_keys, p));
+    if (!p->train) return tn_key_fail(p->data_node, "the key 'train' is missing: a CSV file");
+    if (p->separator && strlen(p->separator) != 1) return tn_key_fail(p->data_node, "'separator' is one character");
+    if (p->decimal && strlen(p->decimal) != 1) return tn_key_fail(p->data_node, "'decimal' is one character");
+    TN_TRY(place(p, &p->train));
+    return place(p, &p->test);
+}
+
+static tn_status read_model(tn_plan *p) {
+    TN_TRY(tn_keys_read(p->model_node, model_keys, p));
+    if (p->file ? p->shape_node != NULL : p->until || p->freeze)
+        return tn_key_fail(p->model_node, p->file ? "beside 'file' there is no 'shape': the file has one"
+                                                  : "'until' and 'freeze' are of a 'file'");
+    if (p->file && p->layers_node && !p->until)
+        return tn_key_fail(p->model_node, "beside 'file', 'layers' needs 'until': the value that they begin at");
+    if (p->shape_node) TN_TRY(tn_key_sizes(p->shape_node, "shape", 1, 1 << 20, 3, p->shape, &p->rank));
+    if (p->layers_node) TN_TRY(tn_layers_read(p->region, p->layers_node, 1, &p->layers, &p->layer_count));
+    return place(p, &p->file);
+}
+
+static tn_status read_train(tn_plan *p) {
+    if (p->train_node) TN_TRY(tn_keys_read(p->train_node, train_keys, p));
+    if (p->optimizer_node) TN_TRY(tn_keys_read(p->optimizer_node, optimizer_keys, p));
+    if (p->schedule_node) TN_TRY(tn_keys_read(p->schedule_node, schedule_keys, p));
+    if (p->patience && p->validation == 0)
+        return tn_key_fail(p->train_node, "'patience' looks at a validation loss: it needs 'validation', as 0.1");
+    return TN_OK;
+}
+
+/* What the manifest will want is wanted before hours of training. */
+static tn_status check_manifest(const tn_plan *p) {
+    tn_manifest *manifest;
+    const char *text = tn_region_printf(p->region, "name: \"%s\"\nversion: \"%s\"\n", p->name, p->version);
+    if (!text) return TN_E_MEMORY;
+    tn_status status = tn_manifest_parse(text, strlen(text), &manifest);
+    if (status != TN_OK) return tn_fail_context(status, "name or version, as the manifest will have them");
+    tn_manifest_destroy(manifest);
+    return TN_OK;
+}
+
+static tn_status read_root(tn_plan *p, const tn_manifest_node *root) {
+    p->header = true;
+    p->epochs = 50;
+    p->batch = 32;
+    p->version = "0.1.0";
+    p->optimizer.kind = TN_ADAM;
+    TN_TRY(tn_keys_read(root, root_keys, p));
+    if (!p->name) return tn_key_fail(root, "the key 'name' is missing");
+    if (!p->data_node) return tn_key_fail(root, "the key 'data' is missing");
+    if (!p->pipeline_node) return tn_key_fail(root, "the key 'pipeline' is missing");
+    if (!p->model_node) return tn_key_fail(root, "the key 'model' is missing");
+    TN_TRY(read_data(p));
+    TN_TRY(read_model(p));
+    TN_TRY(read_train(p));
+    TN_TRY(check_manifest(p));
+    if (!p->output) p->output = tn_region_printf(p->region, "%s.tenon", p->name);
+    return p->output ? place(p, &p->output) : TN_E_MEMORY;
+}
+
+tn_status tn_plan_parse(const char *text, size_t size, const char *folder, tn_plan **out_plan) {
+    tn_manifest_node *root;
+    *out_plan = NULL;
+    if (size > MOST_BYTES) return tn_fail(TN_E_LIMIT, "a plan of more than 1 MiB");
+    tn_region *region = tn_region_create(NULL);
+    tn_plan *p = region ? tn_region_alloc(region, sizeof *p) : NULL;
+    tn_status status = p ? TN_OK : TN_E_MEMORY;
+    if (p) {
+        p->region = region;
+        tn_sha256_of(text, size, p->digest);
+    }
+    if (p && folder && !(p->folder = tn_region_strdup(region, folder))) status = TN_E_MEMORY;
+    if (status == TN_OK) status = tn_manifest_read_yaml((tn_string){text, size}, region, &root);
+    if (status == TN_OK) status = read_root(p, root);
+    if (status == TN_OK)
+        *out_plan = p;
+    else
+        tn_region_destroy(region);
+    return status;
+}
+
+tn_status tn_plan_load(const char *path, tn_plan **out_plan) {
+    const char *slash = strrchr(path, '/');
+    char folder[4096];
+    *out_plan = NULL;
+    size_t length = slash ? TN_MAX((size_t)(slash - path), 1) : 0;
+    if (length >= sizeof folder) return tn_fail(TN_E_LIMIT, "a path of %zu characters", length);
+    memcpy(folder, path, length);
+    folder[length] = 0;
+    FILE *file = fopen(path, "rb");
+    if (!file) return tn_fail(TN_E_IO, "cannot open '%s': %s", path, strerror(errno));
+    char *text = tn_alloc(NULL, MOST_BYTES + 1);
+    size_t size = text ? fread(text, 1, MOST_BYTES + 1, file) : 0;
+    tn_status status = !text           ? TN_E_MEMORY
+                       : !ferror(file) ? TN_OK
+                                       : tn_fail(TN_E_IO, "cannot read '%s': %s", path, strerror(errno));
+    fclose(file);
+    if (status == TN_OK) {
+        status = tn_plan_parse(text, size, slash ? folder : NULL, out_plan);
+        if (status != TN_OK) tn_fail_context(status, "%s", path);
+    }
+    tn_free(NULL, text, MOST_BYTES + 1);
+    return status;
+}
+
+void tn_plan_destroy(tn_plan *plan) {
+    if (plan) tn_region_destroy(plan->region);
+}
+
+const char *tn_plan_output(const tn_plan *plan) {
+    return plan->output;
+}

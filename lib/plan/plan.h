@@ -1,0 +1,138 @@
+/* Plans inside the library: what the YAML says, and the stages of a training by it.
+ *
+ *     text -> tn_plan (plan.c, layers.c) -> data (data.c) -> graph (network.c, base.c) -> fit (fit.c, checkpoint.c)
+ *          -> model file (result.c) */
+#ifndef TN_PLAN_H
+#define TN_PLAN_H
+
+#include <tenon/evaluate.h>
+#include <tenon/plan.h>
+#include "graph/graph.h"
+#include "kernels/sha256.h"
+#include "model/manifest.h"
+
+typedef enum tn_layer_kind {
+    TN_LAYER_DENSE,
+    TN_LAYER_CONV,
+    TN_LAYER_NORM,
+    TN_LAYER_RESIDUAL,
+    TN_LAYER_POOL,
+    TN_LAYER_DROPOUT,
+    TN_LAYER_EMBEDDING,
+    TN_LAYER_ACTIVATION
+} tn_layer_kind;
+
+enum { TN_POOL_MAX, TN_POOL_AVERAGE, TN_POOL_GLOBAL };
+enum { TN_NORM_BATCH, TN_NORM_LAYER };
+
+typedef struct tn_layer {
+    tn_layer_kind kind;
+    const tn_manifest_node *node; /* for sentences */
+    int64_t size, of, groups;     /* units, channels, embedding; codes; of a convolution */
+    double part;                  /* dropout */
+    int word, activation;         /* of pool or norm; 0: none */
+    int valid;                    /* padding */
+    int64_t kernel[2], stride[2], dilation[2];
+    struct tn_layer *inside; /* of residual */
+    int count;
+} tn_layer;
+
+#define TN_LAYER_DEPTH 4
+extern const char *const tn_activation_words[];
+/* A list of layers. */
+tn_status tn_layers_read(tn_region *region, const tn_manifest_node *list, int depth, tn_layer **out, int *out_count);
+
+struct tn_plan {
+    tn_region *region;
+    const char *folder;
+    uint8_t digest[TN_SHA256_BYTES]; /* of its text */
+    const char *name, *version, *title, *description, *licence, *output;
+    const tn_manifest_node *data_node, *pipeline_node, *model_node, *train_node, *layers_node, *shape_node;
+    const tn_manifest_node *optimizer_node, *schedule_node;
+    /* data */
+    const char *train, *test, *separator, *decimal;
+    bool header;
+    /* model */
+    const char *file, *until, *freeze;
+    int rank;
+    int64_t shape[3];
+    tn_layer *layers;
+    int layer_count;
+    /* train */
+    int loss; /* tn_loss + 1; 0: by the target */
+    int64_t epochs, batch, patience, seed;
+    double validation;
+    tn_optimizer_options optimizer;
+    tn_schedule schedule; /* but its steps, which are in epochs: */
+    double period, total, warm_up;
+};
+
+/* ---- data.c ---- */
+
+enum { TN_PART_TRAIN, TN_PART_TEST, TN_PART_VALIDATION, TN_PARTS };
+
+typedef struct tn_plan_data {
+    tn_pipeline *pipeline; /* fitted */
+    tn_tensor *x[TN_PARTS], *y[TN_PARTS];
+    int64_t rows[TN_PARTS];
+    char digests[2][7 + 2 * TN_SHA256_BYTES + 1]; /* of train and test; "" if there is no file */
+    tn_task task;
+    int64_t width, outputs; /* columns of x; of the answer */
+} tn_plan_data;
+
+tn_status tn_plan_data_read(tn_plan *plan, const tn_plan_options *options, tn_plan_data *out);
+void tn_plan_data_free(tn_plan_data *data);
+
+/* ---- network.c, base.c ---- */
+
+/* The graph to train: one input, whose output 0 the loss is of. *out_rank and dims: of a sample of its input. */
+tn_status tn_plan_network(const tn_plan *plan, const tn_plan_data *data, tn_graph **out_graph);
+/* Layers and the answer behind a value of the graph. */
+tn_status tn_plan_layers(const tn_plan *plan, tn_graph *graph, int value, int64_t outputs);
+/* The model to fine-tune. */
+tn_status tn_plan_base(const tn_plan *plan, const tn_plan_data *data, tn_graph **out_graph);
+/* What the trained model gives: probabilities, or numbers in the target's unit. */
+tn_status tn_plan_answer(const tn_plan_data *data, tn_loss loss, tn_graph *graph);
+
+/* ---- fit.c, checkpoint.c ---- */
+
+typedef struct tn_epoch {
+    double loss, validation, rate;
+} tn_epoch;
+
+typedef struct tn_fit {
+    const tn_plan *plan;
+    const tn_plan_data *data;
+    const tn_plan_options *options;
+    tn_trainer *trainer;
+    tn_loss loss;
+    int input_rank; /* of the graph's input, and its dims but the batch */
+    int64_t input_dims[TN_MAX_RANK];
+    int64_t steps; /* an epoch */
+    tn_epoch *history;
+    int64_t epochs; /* done */
+    double sum;     /* of the epoch under way: loss times rows */
+    int64_t best;   /* epoch, from 0 on */
+    bool stop, resumed;
+    char *checkpoint;
+} tn_fit;
+
+tn_status tn_fit_run(tn_fit *fit);
+tn_status tn_fit_save(const tn_fit *fit);
+/* Nothing happens if there is no file. */
+tn_status tn_fit_load(tn_fit *fit);
+
+/* ---- result.c ---- */
+
+tn_status tn_plan_save(const tn_plan *plan, const tn_plan_data *data, const tn_fit *fit);
+
+/* ---- evaluate.c ---- */
+
+/* Where a manifest has the pipeline. */
+#define TN_PIPELINE_PATH "extra/pipeline"
+/* y as it was before the target was scaled, in place. */
+void tn_unscale(const tn_pipeline *pipeline, tn_tensor *y);
+tn_status tn_metrics_of(tn_task task, const tn_tensor *x, const tn_tensor *y, const tn_tensor *predicted, int classes,
+                        bool logits, tn_metrics **out);
+
+#endif

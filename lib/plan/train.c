@@ -1,0 +1,108 @@
+/* Training by a plan: data, graph, fit, model file, one after the other. */
+#include <math.h>
+#include <stdio.h>
+#include <unistd.h>
+#include "plan/keys.h"
+#include "plan/plan.h"
+#include "train/train.h"
+
+static tn_status choose_loss(const tn_plan *plan, tn_plan_data *data, tn_loss *out) {
+    static const tn_loss by_task[] = {TN_LOSS_CROSS_ENTROPY, TN_LOSS_MSE, TN_LOSS_MSE};
+    *out = plan->loss ? (tn_loss)(plan->loss - 1) : by_task[data->task];
+    bool classes = *out == TN_LOSS_CROSS_ENTROPY || *out == TN_LOSS_BINARY_CROSS_ENTROPY;
+    if (classes != (data->task == TN_TASK_CLASSIFICATION))
+        return tn_key_fail(plan->train_node, "the loss does not fit the target: %s",
+                           classes ? "a target of classes has encode: ordinal" : "classes take a cross-entropy");
+    if (*out != TN_LOSS_BINARY_CROSS_ENTROPY) return TN_OK;
+    if (data->outputs != 2)
+        return tn_key_fail(plan->train_node, "binary-cross-entropy tells 2 classes apart, and there are %lld",
+                           (long long)data->outputs);
+    data->outputs = 1;
+    return TN_OK;
+}
+
+/* From epochs to steps. */
+static tn_schedule schedule_of(const tn_plan *plan, int64_t steps) {
+    tn_schedule s = plan->schedule;
+    double all = (double)plan->epochs, each = (double)steps;
+    s.warm_up = (int64_t)floor(plan->warm_up * each + 0.5);
+    s.period = TN_MAX((int64_t)floor((plan->period > 0 ? plan->period : all) * each + 0.5), 1);
+    s.total = TN_MAX((int64_t)floor((plan->total > 0 ? plan->total : all) * each + 0.5) - s.warm_up, 2);
+    if (s.kind == TN_SCHEDULE_EXPONENTIAL) s.factor = pow(s.factor > 0 ? s.factor : 0.9, 1 / each);
+    return s;
+}
+
+static int64_t parameters_of(const tn_trainer *trainer) {
+    const tn_tensor *t;
+    int64_t count = 0;
+    for (int i = 0; tn_trainer_parameter(trainer, i, NULL, &t) == TN_OK; i++) {
+        count += tn_count(t);
+        if (i + 1 == tn_trainer_parameter_count(trainer)) break;
+    }
+    return count;
+}
+
+static tn_status make_trainer(const tn_plan *plan, tn_plan_data *data, tn_fit *fit) {
+    tn_graph *graph;
+    int64_t rows = data->rows[TN_PART_TRAIN];
+    TN_TRY(choose_loss(plan, data, &fit->loss));
+    fit->steps = (rows + plan->batch - 1) / plan->batch;
+    TN_TRY(tn_plan_network(plan, data, &graph));
+    const tn_type *input = &graph->values[graph->inputs[0]].type;
+    fit->input_rank = input->rank;
+    memcpy(fit->input_dims, input->dims, sizeof fit->input_dims);
+    const tn_trainer_options options = {.struct_size = sizeof options,
+                                        .loss = fit->loss,
+                                        .optimizer = plan->optimizer,
+                                        .schedule = schedule_of(plan, fit->steps),
+                                        .freeze = plan->freeze,
+                                        .threads = fit->options->threads,
+                                        .seed = (uint64_t)plan->seed,
+                                        .cpu = fit->options->cpu,
+                                        .patience = plan->patience};
+    return tn_trainer_create(graph, &options, &fit->trainer);
+}
+
+static tn_status train(tn_plan *plan, tn_plan_data *data, tn_fit *fit) {
+    TN_TRY(tn_plan_data_read(plan, fit->options, data));
+    TN_TRY(make_trainer(plan, data, fit));
+    if (fit->options->resume) TN_TRY(tn_fit_load(fit));
+    TN_TRY(tn_fit_run(fit));
+    TN_TRY(tn_plan_save(plan, data, fit));
+    unlink(fit->checkpoint);
+    return TN_OK;
+}
+
+static void tell_result(const tn_plan_data *data, const tn_fit *fit, tn_plan_result *out) {
+    tn_plan_result r = {.struct_size = out->struct_size,
+                        .train_rows = data->rows[TN_PART_TRAIN],
+                        .validation_rows = data->rows[TN_PART_VALIDATION],
+                        .test_rows = data->rows[TN_PART_TEST],
+                        .epochs = fit->epochs,
+                        .best_epoch = fit->best + 1,
+                        .steps = tn_trainer_steps(fit->trainer),
+                        .parameters = parameters_of(fit->trainer),
+                        .resumed = fit->resumed,
+                        .stopped_early = fit->stop,
+                        .loss = fit->history[fit->best].loss,
+                        .validation = fit->history[fit->best].validation};
+    memcpy(out, &r, TN_MIN(out->struct_size, sizeof r));
+}
+
+tn_status tn_plan_train(tn_plan *plan, const tn_plan_options *options, tn_plan_result *out_result) {
+    tn_plan_options o = {.struct_size = sizeof o};
+    if (options) memcpy(&o, options, TN_MIN(options->struct_size, sizeof o));
+    tn_plan_data data = {0};
+    tn_fit fit = {.plan = plan, .data = &data, .options = &o, .best = -1};
+    size_t bytes = (size_t)plan->epochs * sizeof *fit.history, path = strlen(plan->output) + 16;
+    fit.history = tn_alloc_zero(NULL, bytes);
+    fit.checkpoint = tn_alloc(NULL, path);
+    if (fit.checkpoint) snprintf(fit.checkpoint, path, "%s.checkpoint", plan->output);
+    tn_status status = fit.history && fit.checkpoint ? train(plan, &data, &fit) : TN_E_MEMORY;
+    if (status == TN_OK && out_result) tell_result(&data, &fit, out_result);
+    tn_trainer_destroy(fit.trainer);
+    tn_plan_data_free(&data);
+    tn_free(NULL, fit.history, bytes);
+    tn_free(NULL, fit.checkpoint, path);
+    return status;
+}

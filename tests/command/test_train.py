@@ -1,0 +1,148 @@
+"""Tests of tenon train and tenon eval. TENON_COMMAND names another build of the command."""
+import json
+import os
+import resource
+import signal
+import subprocess
+import tempfile
+import time
+import unittest
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from sklearn import metrics
+from sklearn.datasets import load_wine
+from sklearn.model_selection import train_test_split
+
+ROOT = Path(__file__).resolve().parents[2]
+COMMAND = str(ROOT / os.environ.get("TENON_COMMAND", "build/tenon"))
+
+PLAN = """\
+name: wine
+licence: Apache-2.0
+data: {train: train.csv, test: test.csv}
+pipeline:
+  features: [{column: "*", scale: standard}]
+  target: {column: kind, encode: ordinal}
+model: {layers: [{dense: 32, activation: relu}]}
+train: {epochs: EPOCHS, batch: 16, optimizer: {kind: adamw, rate: 0.01}}
+"""
+
+
+class Train(unittest.TestCase):
+    def setUp(self):
+        holder = tempfile.TemporaryDirectory()
+        self.addCleanup(holder.cleanup)
+        self.folder = Path(holder.name)
+        data = load_wine()
+        self.parts = train_test_split(data.data, data.target, test_size=0.4, stratify=data.target, random_state=0)
+        for name, x, y in (("train", *self.parts[::2]), ("test", *self.parts[1::2])):
+            header = ",".join([f"c{i}" for i in range(x.shape[1])] + ["kind"])
+            rows = [",".join([*(f"{v:.9g}" for v in row), f"class {kind}"]) for row, kind in zip(x, y)]
+            (self.folder / f"{name}.csv").write_text("\n".join([header, *rows]) + "\n")
+        self.plan = self.folder / "wine.yaml"
+        self.model = self.folder / "wine.tenon"
+        self.checkpoint = self.folder / "wine.tenon.checkpoint"
+        self.test = self.folder / "test.csv"
+
+    def write_plan(self, epochs=30):
+        self.plan.write_text(PLAN.replace("EPOCHS", str(epochs)))
+
+    def tenon(self, *words, code=0, **options):
+        done = subprocess.run([COMMAND, *map(str, words)], capture_output=True, text=True, errors="replace", **options)
+        self.assertEqual(done.returncode, code, (words, done.stdout, done.stderr))
+        return done.stdout if code == 0 else done.stderr
+
+    def test_what_is_trained_is_measured_as_scikit_learn_measures_it(self):
+        self.write_plan()
+        told = json.loads(self.tenon("train", self.plan, "--json"))
+        self.assertEqual((told["train_rows"], told["test_rows"], told["epochs"]), (106, 72, 30))
+        found = json.loads(self.tenon("eval", self.model, self.test, "--json"))
+        self.assertEqual(found["classes"], ["class 0", "class 1", "class 2"])
+        # The same rows through scikit-learn's own arithmetic and ONNX Runtime.
+        train, test, truth = self.parts[0], self.parts[1], self.parts[3]
+        self.tenon("convert", self.model, self.folder / "wine.onnx")
+        session = onnxruntime.InferenceSession(self.folder / "wine.onnx")
+        x = ((test - train.mean(0)) / train.std(0)).astype(np.float32)
+        p = session.run(None, {"x": x})[0]
+        expected = {
+            "accuracy": metrics.accuracy_score(truth, p.argmax(1)),
+            "f1_macro": metrics.f1_score(truth, p.argmax(1), average="macro"),
+            "log_loss": metrics.log_loss(truth, p),
+            "roc_auc_macro": metrics.roc_auc_score(truth, p, multi_class="ovr"),
+        }
+        for name, value in expected.items():
+            figure = found["metrics"][name]
+            self.assertAlmostEqual(figure["value"], value, places=5, msg=name)
+            self.assertTrue(figure["low"] <= figure["value"] <= figure["high"])
+            self.assertAlmostEqual(figure["gap"], figure["value"] - figure["training"], places=6)
+            self.assertAlmostEqual(next(m["value"] for m in told["metrics"] if m["name"] == name), value, places=5)
+        self.assertGreater(found["metrics"]["accuracy"]["value"], 0.95)
+        self.assertEqual(found["confusion"], metrics.confusion_matrix(truth, p.argmax(1)).tolist())
+        text = self.tenon("eval", self.model, self.test)
+        self.assertIn("confusion: a row a true class", text)
+        self.assertIn("its self-test passes", self.tenon("check", self.model))
+
+    def test_a_run_that_is_stopped_or_killed_is_resumed_to_the_same_file(self):
+        self.write_plan(epochs=2000)
+        self.tenon("train", self.plan)
+        whole = self.model.read_bytes()
+        self.model.unlink()
+        run = subprocess.Popen([COMMAND, "train", str(self.plan)], stderr=subprocess.PIPE, text=True)
+        time.sleep(0.15)
+        run.send_signal(signal.SIGINT)
+        self.assertIn("can be resumed from", run.communicate()[1])
+        self.assertEqual(run.returncode, 130)
+        self.assertTrue(self.checkpoint.exists())
+        stopped = self.checkpoint.read_bytes()
+        run = subprocess.Popen([COMMAND, "train", str(self.plan), "--resume"])
+        time.sleep(0.15)
+        run.kill()
+        run.wait()
+        self.assertTrue(self.model.exists() or self.checkpoint.read_bytes()[:8] == stopped[:8])
+        self.assertTrue(json.loads(self.tenon("train", self.plan, "--resume", "--threads", 2, "--json"))["resumed"])
+        self.assertEqual(self.model.read_bytes(), whole)
+        self.assertFalse(self.checkpoint.exists())
+
+    def test_a_full_disk_leaves_what_was_there(self):
+        self.write_plan()
+        self.tenon("train", self.plan)
+        before = self.model.read_bytes()
+
+        def limit():
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+
+        error = self.tenon("train", self.plan, code=1, preexec_fn=limit)
+        self.assertIn("File too large", error)
+        self.assertEqual(self.model.read_bytes(), before)
+        self.assertEqual([p.name for p in self.folder.iterdir() if "tmp" in p.name], [])
+
+    def test_what_is_wrong_is_said(self):
+        self.write_plan()
+        self.tenon("train", self.plan)
+        self.plan.write_text(self.plan.read_text().replace("epochs", "epoch"))
+        self.assertIn("wine.yaml: line 8, column 9: there is no key 'epoch' here; there are loss, epochs",
+                      self.tenon("train", self.plan, code=1))
+        self.assertIn("tenon train PLAN.yaml", self.tenon("train", code=2))
+        self.assertIn("tenon eval MODEL DATA.csv", self.tenon("eval", self.model, code=2))
+        self.assertIn("cannot open", self.tenon("train", self.folder / "no.yaml", code=1))
+        self.assertIn("--rows is all, training or testing", self.tenon("eval", self.model, self.test, "--rows", "x", code=1))
+        self.assertIn("has no split", self.tenon("eval", self.model, self.test, "--rows", "testing", code=1))
+        rows = self.test.read_text().replace("kind", "sort")
+        self.test.write_text(rows)
+        self.assertIn("no column 'kind', the target", self.tenon("eval", self.model, self.test, code=1))
+        self.test.write_text(rows.replace("c3,", "d3,"))
+        self.assertIn("no column 'c3'", self.tenon("eval", self.model, self.test, code=1))
+        self.tenon("convert", self.model, self.folder / "wine.onnx", "--manifest", self.manifest())
+        self.assertIn("has no pipeline in its file", self.tenon("eval", self.folder / "wine.onnx", self.test, code=1))
+
+    def manifest(self):
+        path = self.folder / "manifest.yaml"
+        path.write_text("name: wine\nversion: 1.0.0\n")
+        return path
+
+
+if __name__ == "__main__":
+    unittest.main()

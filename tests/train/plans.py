@@ -1,0 +1,76 @@
+#!/usr/bin/env python3
+"""The plans of examples/plans on their data, beside models of scikit-learn that are fitted to the same rows: each must be at
+least as good.
+
+    plans.py COMMAND FOLDER NAME...      the folder has the data, as examples/plans/prepare.py makes them"""
+import json
+import shutil
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import accuracy_score, r2_score
+from sklearn.neural_network import MLPClassifier, MLPRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
+
+warnings.filterwarnings("ignore")  # of rounds that a baseline would have liked to go on for
+command, folder = sys.argv[1], Path(sys.argv[2])
+plans = Path(__file__).resolve().parents[2] / "examples/plans"
+
+
+def classes(scaler, model):
+    def score(name):
+        parts = [np.loadtxt(folder / f"{name}-{part}.csv", delimiter=",", skiprows=1) for part in ("train", "test")]
+        fitted = make_pipeline(*([scaler()] if scaler else []), model).fit(parts[0][:, :-1], parts[0][:, -1])
+        return accuracy_score(parts[1][:, -1], fitted.predict(parts[1][:, :-1]))
+    return "accuracy", score
+
+
+def power(name):
+    """The rows that the plan has: those before and after a moment, without what is missing."""
+    text = np.genfromtxt(folder / f"{name}.csv", delimiter=",", names=True, dtype=None, encoding="utf-8")
+    order = np.argsort(text["time"], kind="stable")
+    cut = len(order) - int(np.floor(0.25 * len(order) + 0.5))
+    inputs = ["wind_speed", "air_temperature", "pitch", "wind_direction", "nacelle_direction"]
+    table = np.column_stack([text[c] for c in [*inputs, "power"]])[order]
+    whole = ~np.isnan(table).any(axis=1)
+    train, test = table[:cut][whole[:cut]], table[cut:][whole[cut:]]
+    model = make_pipeline(StandardScaler(), MLPRegressor((64, 64), early_stopping=True, random_state=0))
+    scale = train[:, -1].std()
+    model.fit(train[:, :-1], train[:, -1] / scale)
+    return r2_score(test[:, -1], model.predict(test[:, :-1]) * scale)
+
+
+BASELINES = {
+    "digits": classes(MinMaxScaler, MLPClassifier(random_state=0, max_iter=500)),
+    "cancer": classes(StandardScaler, MLPClassifier(random_state=0, max_iter=500)),
+    "wine": classes(StandardScaler, LogisticRegression()),
+    "shuttle": classes(RobustScaler, MLPClassifier((32, 16), random_state=0, max_iter=30)),
+    "wind": ("r2", power),
+    "italy-power": classes(None, MLPClassifier(random_state=0, max_iter=1000)),
+    "trace": classes(None, MLPClassifier(random_state=0, max_iter=1000)),
+    "mnist": classes(None, make_pipeline(MinMaxScaler(), MLPClassifier(random_state=0))),
+}
+
+failed = []
+for name in sys.argv[3:]:
+    metric, baseline = BASELINES[name]
+    shutil.copy(plans / f"{name}.yaml", folder)
+    started = time.monotonic()
+    done = subprocess.run([command, "train", folder / f"{name}.yaml", "--json", "--quiet"], capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(done.stderr)
+    seconds = time.monotonic() - started
+    ours = next(m["value"] for m in json.loads(done.stdout)["metrics"]
+                if m["name"] == metric and not m["data"].endswith("-train"))
+    theirs = baseline(name)
+    print(f"{name:12} {metric:9} {ours:.4f} in {seconds:.1f} s; scikit-learn {theirs:.4f}", flush=True)
+    if ours < theirs - 1e-8:  # as printed
+        failed.append(name)
+if failed:
+    sys.exit(f"less than scikit-learn: {', '.join(failed)}")
