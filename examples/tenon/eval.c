@@ -80,6 +80,7 @@ static void print_text(const evaluation *e) {
         puts("");
     }
     print_confusion(e);
+    print_hardship(e);
     print_gate(e);
     if (e->settings->page) printf("\nreport: %s\n", e->settings->page);
 }
@@ -117,6 +118,7 @@ static void print_json(const evaluation *e) {
         }
         emit_end(j);
     }
+    emit_hardship(e, j);
     if (e->gate_count) {
         emit_array(j, "gate");
         for (int i = 0; i < e->gate_count; i++) {
@@ -218,6 +220,7 @@ static bool evaluate(evaluation *e, int *out_code) {
     }
     if (status != TN_OK) return complain_status(s->operands.items[1], status);
     measure(e);
+    if (!measure_hardship(e)) return false;
     return pass_gate(e, &options, out_code) && (!s->page || report_write(e, s->page));
 }
 
@@ -236,6 +239,7 @@ int eval_command(const settings *s) {
     if (good && code == EXIT_REFUSED) complain("%s: %s", s->gate, tn_last_error());
     free(e.confusion);
     free(e.gate_lines);
+    free(e.weights);
     tn_evaluation_destroy(e.result);
     tn_manifest_destroy(e.manifest);
     tn_pipeline_destroy(e.pipeline);

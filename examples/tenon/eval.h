@@ -16,6 +16,19 @@ typedef struct gate_line {
     bool passed;
 } gate_line;
 
+/* The metric under one kind of trouble, at growing strengths. */
+enum { STRENGTHS = 6, TROUBLES = 4 };
+typedef struct trouble {
+    const char *name, *unit;
+    double strengths[STRENGTHS], values[STRENGTHS]; /* NaN: not measured */
+} trouble;
+
+typedef struct weight {
+    const char *column;
+    double mean, deviation; /* of permutation importance */
+    double attribution;     /* mean of |integrated gradients|; NaN: none */
+} weight;
+
 typedef struct evaluation {
     const settings *settings;
     tn_model *model;
@@ -28,9 +41,19 @@ typedef struct evaluation {
     int64_t *confusion;
     figure figures[MOST_FIGURES];
     int figure_count;
+    const char *metric; /* that troubles and weights are measured by */
+    trouble troubles[TROUBLES];
+    int trouble_count;
+    weight *weights; /* the weightiest first */
+    int weight_count;
     gate_line *gate_lines;
     int gate_count;
 } evaluation;
+
+/* hardship.c: what --robustness and --importance ask for. */
+bool measure_hardship(evaluation *e);
+void print_hardship(const evaluation *e);
+void emit_hardship(const evaluation *e, json *j);
 
 /* report.c */
 bool report_write(const evaluation *e, const char *path);

@@ -27,6 +27,8 @@ static const row rows[] = {
      "what must be kept, as YAML (tenon/gate.h); the exit code is 3 if it is not", 0},
     {"--against", "MODEL", TEXT, AT(against), EVAL, "what the gate's drop and rise are relative to, on the same rows",
      0},
+    {"--robustness", NULL, FLAG, AT(robustness), EVAL, "under noise, missing values and attacks as well", 0},
+    {"--importance", NULL, FLAG, AT(importance), EVAL, "of each column, by permutation and by integrated gradients", 0},
     {"--report", "FILE.html", TEXT, AT(page), EVAL, "all of it in one page with pictures", 0},
     {"--separator", "C", TEXT, AT(separator), EVAL, "between the fields of the CSV file (default ,); tab for tabs", 0},
     {"--decimal", "C", TEXT, AT(decimal), EVAL, "between a number's whole and its fraction (default .)", 0},

@@ -275,6 +275,40 @@ static void write_training(const evaluation *e, FILE *f) {
     chart_close(&c);
 }
 
+static void write_hardship(const evaluation *e, FILE *f) {
+    chart c;
+    if (e->trouble_count) fprintf(f, "<h2>Robustness</h2>\n<p>%s as trouble grows.</p>\n", e->metric);
+    for (int t = 0; t < e->trouble_count; t++) {
+        const trouble *k = &e->troubles[t];
+        place points[STRENGTHS];
+        double least = 0, most = 1;
+        for (int i = 0; i < STRENGTHS; i++) {
+            points[i] = (place){k->strengths[i], k->values[i]};
+            least = fmin(least, k->values[i]);
+            most = fmax(most, k->values[i]);
+        }
+        chart_open(&c, f, k->name, k->unit, e->metric, 0, k->strengths[STRENGTHS - 1], fmax(least, -1), most);
+        chart_line(&c, points, STRENGTHS, chart_colour(t), false);
+        chart_points(&c, points, STRENGTHS, chart_colour(t));
+        chart_close(&c);
+    }
+    if (!e->weight_count) return;
+    fprintf(f,
+            "<h2>Importance</h2>\n<table><tr><th>column</th><th>fall of %s when it is permuted</th><th>deviation</th>"
+            "<th>mean |integrated gradients|</th></tr>\n",
+            e->metric);
+    for (int i = 0; i < e->weight_count && i < 50; i++) {
+        fputs("<tr><td>", f);
+        html_text(f, e->weights[i].column, 60);
+        fputs("</td>", f);
+        cell(f, e->weights[i].mean);
+        cell(f, e->weights[i].deviation);
+        cell(f, e->weights[i].attribution);
+        fputs("</tr>\n", f);
+    }
+    fputs("</table>\n", f);
+}
+
 bool report_write(const evaluation *e, const char *path) {
     FILE *f = file_create(path);
     if (!f) return false;
@@ -285,6 +319,7 @@ bool report_write(const evaluation *e, const char *path) {
         write_classes(e, f);
     else
         write_numbers(e, f);
+    write_hardship(e, f);
     write_training(e, f);
     fputs("</body></html>\n", f);
     return file_commit(f, path);

@@ -19,7 +19,7 @@ typedef struct words {
 /* What the command line says; a row of the table in options.c fills each. */
 typedef struct settings {
     const char *rows, *pipeline, *page, *against; /* of eval */
-    bool resume, logits;
+    bool resume, logits, robustness, importance;
 
     const char *model, *target, *output, *cpu, *precision, *skip_passes, *svg, *trace, *manifest, *parent, *licence,
         *description, *clock, *gate, *since, *parameters, *structure, *module, *version, *backup, *user, *ca,

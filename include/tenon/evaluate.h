@@ -64,6 +64,18 @@ TN_API const tn_tensor *tn_evaluation_predicted(const tn_evaluation *evaluation)
 /* The name of a class: its text or number in the target's column; NULL: there is no such class. */
 TN_API const char *tn_evaluation_class(const tn_evaluation *evaluation, int index);
 
+/* Feature number `index` of the pipeline: its column, and which columns of the inputs it is; false past the last. */
+TN_API bool tn_evaluation_feature(const tn_evaluation *evaluation, int index, const char **out_column,
+                                  int64_t *out_first, int64_t *out_width);
+/* What a metric is for the same rows with other inputs, of the shape of tn_evaluation_inputs. */
+TN_API tn_status tn_evaluation_value(tn_evaluation *evaluation, const tn_model *model, const tn_tensor *inputs,
+                                     const char *metric, double *out_value);
+/* By how much a metric falls when a feature's values change places among the rows, drawn `repeats` times: mean and deviation
+ * (Breiman, "Random Forests", 2001; sklearn.inspection.permutation_importance). Codes of one column move together. */
+TN_API tn_status tn_evaluation_importance(tn_evaluation *evaluation, const tn_model *model, int feature,
+                                          const char *metric, int repeats, uint64_t seed, double *out_mean,
+                                          double *out_deviation);
+
 /* Looks at the bounds of a gate (tenon/gate.h) on what was measured here, whatever `data` a bound names; drop and rise are
  * relative to another evaluation, as of the model in use on the same rows (NULL: there is none yet, and they hold).
  * self_test is the model's; signed is for stores alone, and fails here. TN_E_CHECK if a bound is not kept. */

@@ -125,15 +125,6 @@ tn_status tn_predict(const tn_model *model, const tn_tensor *x, int threads, tn_
 
 /* ---- evaluating ---- */
 
-struct tn_evaluation {
-    tn_task task;
-    tn_metrics *metrics;
-    tn_tensor *x, *truth, *predicted;
-    tn_region *region;
-    const char **classes;
-    int class_count;
-};
-
 void tn_unscale(const tn_pipeline *p, tn_tensor *y) {
     float *data = y->data;
     for (int64_t i = 0; i < tn_count(y); i++) data[i] = (float)((double)data[i] * p->target.spread + p->target.centre);
@@ -169,6 +160,22 @@ static tn_status name_classes(tn_evaluation *e, const tn_feature *target) {
     return TN_OK;
 }
 
+/* Which columns of x are of which feature. */
+static tn_status name_features(tn_evaluation *e, const tn_pipeline *p) {
+    int64_t first = 0;
+    e->features = tn_region_array(e->region, (size_t)p->count, sizeof *e->features);
+    if (!e->features) return TN_E_MEMORY;
+    for (int i = 0; i < p->count; i++) {
+        const tn_feature *f = &p->features[i];
+        int64_t width = f->encode == TN_ENCODE_ONE_HOT ? f->category_count : 1;
+        e->features[i] = (tn_columns){tn_region_strdup(e->region, f->column), first, width};
+        if (!e->features[i].name) return TN_E_MEMORY;
+        first += width;
+    }
+    e->feature_count = p->count;
+    return TN_OK;
+}
+
 static tn_status apply(tn_evaluation *e, const tn_pipeline *p, const tn_table *table, tn_rows rows) {
     uint8_t *part = NULL;
     size_t count = (size_t)tn_table_rows(table);
@@ -193,6 +200,9 @@ static tn_status evaluate(tn_evaluation *e, const tn_model *model, const tn_pipe
     bool classes = p->has_target && p->target.encode != TN_ENCODE_NONE;
     e->task = classes ? TN_TASK_CLASSIFICATION : p->has_target ? TN_TASK_REGRESSION : TN_TASK_RECONSTRUCTION;
     if (classes) TN_TRY(name_classes(e, &p->target));
+    TN_TRY(name_features(e, p));
+    e->threads = o->threads;
+    e->logits = o->logits;
     TN_TRY(apply(e, p, table, o->rows));
     if (e->task == TN_TASK_REGRESSION) tn_unscale(p, e->truth);
     TN_TRY(tn_predict(model, e->x, o->threads, &e->predicted));

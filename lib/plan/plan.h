@@ -128,6 +128,22 @@ tn_status tn_plan_save(const tn_plan *plan, const tn_plan_data *data, const tn_f
 
 /* ---- evaluate.c ---- */
 
+typedef struct tn_columns {
+    const char *name;
+    int64_t first, width;
+} tn_columns;
+
+struct tn_evaluation {
+    tn_task task;
+    tn_metrics *metrics;
+    tn_tensor *x, *truth, *predicted;
+    tn_region *region;
+    const char **classes;
+    int class_count, feature_count, threads;
+    tn_columns *features;
+    bool logits;
+};
+
 /* Where a manifest has the pipeline. */
 #define TN_PIPELINE_PATH "extra/pipeline"
 /* y as it was before the target was scaled, in place. */

@@ -1,6 +1,7 @@
 """Tests of tenon train and tenon eval. TENON_COMMAND names another build of the command."""
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -8,11 +9,16 @@ import tempfile
 import time
 import unittest
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
+import onnx
 import onnxruntime
+from onnx import numpy_helper
 from sklearn import metrics
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.datasets import load_wine
+from sklearn.inspection import permutation_importance
 from sklearn.model_selection import train_test_split
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -83,6 +89,70 @@ class Train(unittest.TestCase):
         text = self.tenon("eval", self.model, self.test)
         self.assertIn("confusion: a row a true class", text)
         self.assertIn("its self-test passes", self.tenon("check", self.model))
+
+    def test_hardship_is_what_numpy_and_scikit_learn_make_of_the_same_weights(self):
+        self.write_plan()
+        self.tenon("train", self.plan, "--quiet")
+        self.tenon("convert", self.model, self.folder / "wine.onnx")
+        page = self.folder / "wine.html"
+        found = json.loads(self.tenon("eval", self.model, self.test, "--robustness", "--importance", "--json",
+                                      "--report", page))
+        tensors = {t.name: numpy_helper.to_array(t) for t in onnx.load(self.folder / "wine.onnx").graph.initializer}
+        w1, b1, w2, b2 = (tensors[n].astype(float) for n in ("layer1.weight", "layer1.bias", "answer.weight", "answer.bias"))
+        train, test, truth = self.parts[0], self.parts[1], self.parts[3]
+        clean = ((test - train.mean(0)) / train.std(0)).astype(np.float32).astype(float)
+
+        def scores(x):
+            return np.maximum(x @ w1.T + b1, 0) @ w2.T + b2
+
+        def gradient(x):
+            p = np.exp(scores(x) - scores(x).max(1, keepdims=True))
+            p = p / p.sum(1, keepdims=True) - np.eye(3)[truth]
+            return ((p @ w2) * (x @ w1.T + b1 > 0)) @ w1
+
+        for name, steps in (("FGSM", 1), ("PGD, 10 steps", 10)):
+            told = found["robustness"][name]
+            for epsilon, value in zip(told["strengths"], told["values"]):
+                x = clean
+                for _ in range(steps):
+                    step = epsilon if steps == 1 else 2.5 * epsilon / steps
+                    x = np.clip(x + step * np.sign(gradient(x)), clean - epsilon, clean + epsilon)
+                self.assertAlmostEqual(value, float((scores(x).argmax(1) == truth).mean()), delta=1.01 / len(truth))
+        self.assertEqual(found["robustness"]["noise"]["values"][0], found["metrics"]["accuracy"]["value"])
+
+        class Model(ClassifierMixin, BaseEstimator):
+            classes_ = np.arange(3)
+
+            def fit(self, x, y):
+                return self
+
+            def predict(self, x):
+                return scores((x - train.mean(0)) / train.std(0)).argmax(1)
+
+        theirs = permutation_importance(Model(), test, truth, n_repeats=50, random_state=0)
+        self.assertEqual(len(found["importance"]), 13)
+        for row in found["importance"]:
+            column = int(row["column"][1:])
+            spread = theirs.importances_std[column]
+            self.assertAlmostEqual(row["mean"], theirs.importances_mean[column], delta=4 * spread / 5**0.5 + 1e-9)
+        text = page.read_text()
+        self.assertEqual(text.count("<svg"), 9)
+        for picture in re.findall("<svg.*?</svg>", text, re.S):
+            ElementTree.fromstring(picture)
+        self.assertNotIn("http", text)
+
+    def test_a_gate_that_is_not_passed_exits_with_3(self):
+        self.write_plan()
+        self.tenon("train", self.plan, "--quiet")
+        gate = self.folder / "gate.yaml"
+        gate.write_text("self_test: true\nmetrics:\n  - {name: accuracy, at_least: 0.9, drop: 0}\n")
+        self.assertIn(": kept", self.tenon("eval", self.model, self.test, "--gate", gate, "--against", self.model))
+        gate.write_text("metrics:\n  - {name: accuracy, at_least: 1.1}\n  - {name: speed, at_most: 2}\n")
+        error = self.tenon("eval", self.model, self.test, "--gate", gate, code=3)
+        self.assertIn("accuracy at_least: expected at least 1.1, found", error)
+        self.assertIn("speed at_most: expected at most 2, found none", error)
+        gate.write_text("metric: 3\n")
+        self.assertIn("there is no key 'metric'", self.tenon("eval", self.model, self.test, "--gate", gate, code=1))
 
     def test_a_run_that_is_stopped_or_killed_is_resumed_to_the_same_file(self):
         self.write_plan(epochs=2000)
