@@ -62,11 +62,12 @@ OTHER_KERNELS := $(foreach l,$(ALL_LEVELS),$(wildcard lib/kernels/*_$(l).c))
 OPS := $(sort $(shell grep -ls 'tn_op tn_ops_' lib/ops/*.c lib/train/ops/*.c))
 # Gradients likewise.
 GRADIENTS := $(sort $(wildcard lib/train/grad/*.c))
-# Without their libraries stores, trust and registries have one file each, whose functions say so.
+# Without their libraries stores, trust, registries and signatures have one file each, whose functions say so.
 # $(call without,1 if they are there,FOLDERS): what of the folders is left out
 without = $(foreach f,$(2),$(if $(1),lib/$(f)/absent.c,$(filter-out lib/$(f)/absent.c,$(wildcard lib/$(f)/*.c))))
 LEFT_OUT := $(call without,$(filter 11,$(WITH_SODIUM)$(WITH_JANSSON)),store trust) \
-            $(call without,$(filter 111,$(WITH_SODIUM)$(WITH_JANSSON)$(WITH_CURL)),registry)
+            $(call without,$(filter 111,$(WITH_SODIUM)$(WITH_JANSSON)$(WITH_CURL)),registry) \
+            $(call without,$(filter 1,$(WITH_SODIUM)),sign)
 SOURCES := $(filter-out $(OTHER_KERNELS) $(LEFT_OUT),$(sort $(wildcard lib/*/*.c lib/train/*/*.c))) $(KERNELS)
 GENERATED := $(BUILD)/gen/ops.c $(BUILD)/gen/gradients.c $(BUILD)/gen/kernels.c
 OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o) $(GENERATED:.c=.o)

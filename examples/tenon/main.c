@@ -70,6 +70,12 @@ const command commands[] = {
      "tenon store channel FOLDER [NAME@CHANNEL]  what channels point at\n\n"
      "A REFERENCE is NAME (the newest that is no pre-release), NAME:1.2.0, a range NAME:^1.2 or NAME:~1.2, a signed "
      "channel\nNAME@stable, or sha256:HEX. KEYS are folders with colons between.\n"},
+    {"keygen", KEYGEN, keygen_command, "NAME", "make keys to sign files with",
+     "The secret key is NAME.key, which nobody else may read, the public one NAME.pub; both are minisign's too.\n"},
+    {"sign", SIGN, sign_command, "FILE", "sign a file of any kind",
+     "minisign -V verifies the signature, and secret keys that minisign made can be used.\n"},
+    {"verify", VERIFY, verify_command, "FILE", "say whether a file is what the owner of a key signed",
+     "The exit code is 0 if it is. Signatures that minisign made are verified as well.\n"},
     {"data", DATA, data_command, "VERB FILE ...", "look at raw data",
      "tenon data describe FILE.csv  types, missing values and ranges of the columns; .csv.gz too\n"},
     {0},

@@ -119,6 +119,12 @@ static const row rows[] = {
     {"--separator", "C", TEXT, AT(separator), DATA, "between the fields of a CSV file (default ,); tab for tabs", 0},
     {"--decimal", "C", TEXT, AT(decimal), DATA, "between a number's whole and its fraction (default .)", 0},
     {"--no-header", NULL, FLAG, AT(no_header), DATA, "the first record of a CSV file is data", 0},
+    {"--key", "FILE", TEXT, AT(key), SIGN, "the secret key", 0},
+    {"--public", "KEY", TEXT, AT(public_key), VERIFY, "the public key: a file, or the line of it that begins with RW",
+     0},
+    {"--signature", "FILE", TEXT, AT(signature), SIGN | VERIFY, "(default: FILE.minisig)", 0},
+    {"--comment", "TEXT", TEXT, AT(comment), SIGN, "is signed too (default: time and file name)", 0},
+    {"--password", "FILE", TEXT, AT(password), SIGN | KEYGEN, "whose first line is the secret key's password", 0},
     {"--json", NULL, FLAG, AT(json), ALL, "the result as JSON", 0},
     {"--quiet", NULL, FLAG, AT(quiet), ALL, "no progress on the terminal", 0},
     {"--help", NULL, FLAG, AT(help), ALL, "this text", 0},
@@ -185,7 +191,7 @@ bool options_parse(const command *c, int count, char **arguments, settings *out)
         if (word[0] != '-' || !word[1]) {
             const char **place = out->model && c->bit & (CONVERT | COMPRESS) ? &out->target : &out->model;
             good = !*place;
-            if (!good) complain("one model at a time: '%s' after '%s'", word, *place);
+            if (!good) complain("one %s at a time: '%s' after '%s'", c->bit & FILES ? "file" : "model", word, *place);
             *place = word;
             continue;
         }
@@ -204,7 +210,7 @@ bool options_parse(const command *c, int count, char **arguments, settings *out)
         good = out->operands.count > 0;
         if (!good) complain("tenon %s %s; tenon %s --help lists the verbs", c->name, c->arguments, c->name);
     } else if (good && !out->help && (!out->model || (c->bit == CONVERT && !out->target))) {
-        complain("which model? tenon %s %s", c->name, c->arguments);
+        complain("which %s? tenon %s %s", c->bit & FILES ? "file" : "model", c->name, c->arguments);
         good = false;
     }
     if (!good) free(items);

@@ -23,7 +23,7 @@ typedef struct settings {
 
     const char *model, *target, *output, *cpu, *precision, *skip_passes, *svg, *trace, *manifest, *parent, *licence,
         *description, *clock, *gate, *since, *parameters, *structure, *module, *version, *backup, *user, *ca,
-        *separator, *decimal;
+        *separator, *decimal, *key, *public_key, *signature, *comment, *password;
     words inputs, values, dims, shapes, compares, operands, self_tests;
     double threads, seed, runs, warmup, rtol, atol, low, high, limit_rate;
     bool help, json, quiet, nodes, passes, profile, compress, external, no_header, plain_http;
@@ -55,8 +55,12 @@ enum {
     CONVERT = 16,
     STORE = 32,
     DATA = 64,
-    ALL = 127,
-    VERBS = STORE | DATA
+    SIGN = 128,
+    VERIFY = 256,
+    KEYGEN = 512,
+    ALL = 1023,
+    VERBS = STORE | DATA,
+    FILES = SIGN | VERIFY | KEYGEN /* of any file, not of a model */
 };
 
 /* Words without a dash are operands. */
@@ -183,5 +187,8 @@ int bench_command(const settings *s);
 int check_command(const settings *s);
 int store_command(const settings *s);
 int data_command(const settings *s);
+int sign_command(const settings *s);
+int verify_command(const settings *s);
+int keygen_command(const settings *s);
 
 #endif

@@ -22,6 +22,7 @@
 #include <tenon/registry.h>
 #include <tenon/self_test.h>
 #include <tenon/session.h>
+#include <tenon/sign.h>
 #include <tenon/store.h>
 #include <tenon/subscription.h>
 #include <tenon/train.h>
