@@ -22,7 +22,7 @@ CFLAGS_ALL = -std=c11 -D_GNU_SOURCE -DTN_BUILD_SHARED -DTN_VERSION=\"$(VERSION)\
 HOST_FLAGS = -std=c11 -D_GNU_SOURCE $(WARN) $(OPT) $(SANITIZE) -Iinclude $(CFLAGS)
 LIBS := -lm -lpthread
 # Libraries that are used where pkg-config finds them; WITH_<NAME>=0 leaves one out.
-OPTIONAL := OPENBLAS:openblas ZLIB:zlib YAML:yaml-0.1 JPEG:libjpeg JPEG2000:libopenjp2 WEBP:libwebp SODIUM:libsodium JANSSON:jansson CURL:libcurl
+OPTIONAL := OPENBLAS:openblas ZLIB:zlib YAML:yaml-0.1 JPEG:libjpeg JPEG2000:libopenjp2 WEBP:libwebp SODIUM:libsodium JANSSON:jansson CURL:libcurl OPENSSL:libcrypto
 define optional
 WITH_$(1) ?= $$(shell pkg-config --exists $(2) 2>/dev/null && echo 1 || echo 0)
 CFLAGS_ALL += -DTN_WITH_$(1)=$$(WITH_$(1))
@@ -67,7 +67,7 @@ GRADIENTS := $(sort $(wildcard lib/train/grad/*.c))
 without = $(foreach f,$(2),$(if $(1),lib/$(f)/absent.c,$(filter-out lib/$(f)/absent.c,$(wildcard lib/$(f)/*.c))))
 LEFT_OUT := $(call without,$(filter 11,$(WITH_SODIUM)$(WITH_JANSSON)),store trust) \
             $(call without,$(filter 111,$(WITH_SODIUM)$(WITH_JANSSON)$(WITH_CURL)),registry) \
-            $(call without,$(filter 1,$(WITH_SODIUM)),sign)
+            $(filter-out lib/sign/bundle.c,$(call without,$(filter 1,$(WITH_SODIUM)),sign))
 SOURCES := $(filter-out $(OTHER_KERNELS) $(LEFT_OUT),$(sort $(wildcard lib/*/*.c lib/train/*/*.c))) $(KERNELS)
 GENERATED := $(BUILD)/gen/ops.c $(BUILD)/gen/gradients.c $(BUILD)/gen/kernels.c
 OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o) $(GENERATED:.c=.o)

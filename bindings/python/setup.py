@@ -30,7 +30,7 @@ def make(folder):
     """The library in that folder of the source tree, brought up to date."""
     options = [f"-j{os.cpu_count() or 1}", f"BUILD={folder}"]
     if folder == "build/python":  # so that the package needs nothing of the system
-        options += [f"WITH_{name}=0" for name in ("OPENBLAS", "JPEG", "JPEG2000", "WEBP")]
+        options += [f"WITH_{name}=0" for name in ("OPENBLAS", "JPEG", "JPEG2000", "WEBP", "OPENSSL")]
     if shutil.which("make"):
         subprocess.check_call(["make", "--no-print-directory", "-C", str(ROOT), *options, "lib"])
     return ROOT / folder / "libtenon.so"

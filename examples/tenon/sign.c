@@ -61,10 +61,11 @@ int sign_command(const settings *s) {
         complain("sign with which key? --key FILE; tenon keygen makes one");
         return EXIT_USAGE;
     }
-    if (!join(path, s->signature ? s->signature : s->model, s->signature ? "" : ".minisig")) return EXIT_USAGE;
+    const char *ending = s->signature ? "" : s->bundle ? ".sigstore.json" : ".minisig";
+    if (!join(path, s->signature ? s->signature : s->model, ending)) return EXIT_USAGE;
     if (!read_password(s, &password)) return EXIT_FAILED;
     tn_sign_options o = {.struct_size = sizeof o, .password = password, .signature = path, .comment = s->comment};
-    tn_status status = tn_sign_file(s->model, s->key, &o);
+    tn_status status = s->bundle ? tn_sign_bundle(s->model, s->key, &o) : tn_sign_file(s->model, s->key, &o);
     free(password);
     if (status == TN_OK && !s->json) printf("%s signs %s\n", path, s->model);
     return finish(s, s->model, status, NULL);

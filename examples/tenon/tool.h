@@ -26,7 +26,7 @@ typedef struct settings {
         *separator, *decimal, *key, *public_key, *signature, *comment, *password;
     words inputs, values, dims, shapes, compares, operands, self_tests;
     double threads, seed, runs, warmup, rtol, atol, low, high, limit_rate;
-    bool help, json, quiet, nodes, passes, profile, compress, external, no_header, plain_http;
+    bool help, json, quiet, nodes, passes, profile, compress, external, no_header, plain_http, bundle;
     bool verify; /* every byte of a model file */
     /* of compress */
     const char *calibration, *activations, *exclude, *loss_report, *labels;

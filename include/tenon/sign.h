@@ -73,6 +73,16 @@ typedef struct tn_signature {
 TN_API tn_status tn_sign_verify(const char *file, const char *public_key, const char *signature,
                                 tn_signature *out_signature);
 
+/* Signs a file for verifiers of the OpenSSF Model Signing specification 1.0, such as PyPI's model-signing:
+ *
+ *     openssl ecparam -name prime256v1 -genkey -noout -out press.pem     and:  openssl ec -in press.pem -pubout
+ *     tn_sign_bundle("press.tenon", "press.pem", NULL);              // writes press.tenon.sigstore.json
+ *     model_signing verify key press.tenon --signature press.tenon.sigstore.json --public_key press.pub.pem
+ *
+ * The key is a private one on the curve P-256 in PEM, as OpenSSL writes it. Options may be NULL; they have no comment. A
+ * library built without OpenSSL answers TN_E_UNSUPPORTED. */
+TN_API tn_status tn_sign_bundle(const char *file, const char *secret_file, const tn_sign_options *options);
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,7 +1,9 @@
-"""tenon keygen, sign and verify beside minisign, both ways. TENON_COMMAND names another command."""
+"""tenon keygen, sign and verify beside minisign, both ways, and bundles before PyPI's model-signing. TENON_COMMAND names
+another command."""
 import json
 import os
 import subprocess
+import sys
 import tempfile
 import unittest
 from pathlib import Path
@@ -70,6 +72,39 @@ class Signatures(unittest.TestCase):
         self.tenon("keygen", "ours", "--password", "password")
         self.minisign("-S", "-s", "ours.key", "-m", "press.onnx", typed=PASSWORD + "\n")
         self.tenon("verify", "press.onnx", "--public", "ours.pub")
+
+    def verify_bundle(self, public_key, code=0):
+        return self.run_one(sys.executable, "-m", "model_signing", "verify", "key", "press.onnx", "--signature",
+                            "press.onnx.sigstore.json", "--public_key", public_key, code=code)
+
+    def test_model_signing_takes_our_bundles_and_refuses_what_was_changed(self):
+        for name in ("k", "other"):
+            self.run_one("openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", f"{name}.pem")
+            self.run_one("openssl", "ec", "-in", f"{name}.pem", "-pubout", "-out", f"{name}.pub")
+        self.tenon("sign", "press.onnx", "--bundle", "--key", "k.pem")
+        self.assertIn("succeeded", self.verify_bundle("k.pub"))
+        self.assertIn("mismatch", self.verify_bundle("other.pub", code=1))
+        self.run_one("openssl", "ec", "-aes128", "-in", "k.pem", "-passout", f"pass:{PASSWORD}", "-out", "locked.pem")
+        (self.folder / "locked.pem").chmod(0o600)
+        self.assertIn("password", self.tenon("sign", "press.onnx", "--bundle", "--key", "locked.pem", code=1))
+        name = 'a "name" of \xfc'
+        (self.folder / "press.onnx").rename(self.folder / name)
+        self.tenon("sign", name, "--bundle", "--key", "locked.pem", "--password", "password", "--signature",
+                   "press.onnx.sigstore.json")
+        (self.folder / name).rename(self.folder / "press.onnx")
+        self.assertIn("succeeded", self.verify_bundle("k.pub"))
+        (self.folder / "press.onnx").write_bytes(b"another")
+        self.assertIn("failed", self.verify_bundle("k.pub", code=1).lower())
+
+    def test_bundles_want_a_key_on_p256(self):
+        self.run_one("openssl", "ecparam", "-name", "secp384r1", "-genkey", "-noout", "-out", "long.pem")
+        self.assertIn("P-256", self.tenon("sign", "press.onnx", "--bundle", "--key", "long.pem", code=1))
+        self.tenon("keygen", "k")
+        self.assertIn("PEM", self.tenon("sign", "press.onnx", "--bundle", "--key", "k.key", code=1))
+        self.run_one("openssl", "genrsa", "-out", "rsa.pem")
+        self.assertIn("P-256", self.tenon("sign", "press.onnx", "--bundle", "--key", "rsa.pem", code=1))
+        (self.folder / "rsa.pem").chmod(0o644)
+        self.assertIn("chmod 600", self.tenon("sign", "press.onnx", "--bundle", "--key", "rsa.pem", code=1))
 
     def test_wrong_usage_says_what_to_do(self):
         self.assertIn("--key", self.tenon("sign", "press.onnx", code=2))
