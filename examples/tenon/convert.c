@@ -35,10 +35,15 @@ static bool save_tenon(const settings *s, const tn_graph *graph) {
     return good && (status == TN_OK || complain_status(s->manifest ? s->manifest : s->target, status));
 }
 
+static bool save_weights(const settings *s, const tn_graph *graph) {
+    tn_status status = tn_graph_save_safetensors(graph, s->target);
+    return status == TN_OK || complain_status(s->target, status);
+}
+
 static const struct form {
     const char *ending;
     bool (*save)(const settings *s, const tn_graph *graph);
-} forms[] = {{".onnx", save_onnx}, {".tenon", save_tenon}};
+} forms[] = {{".onnx", save_onnx}, {".tenon", save_tenon}, {".safetensors", save_weights}};
 
 int convert_command(const settings *s) {
     tn_graph *graph;
@@ -50,7 +55,7 @@ int convert_command(const settings *s) {
         return EXIT_USAGE;
     }
     if (form == end) {
-        complain("%s: models are written as .onnx or .tenon", s->target);
+        complain("%s: models are written as .onnx or .tenon, their weights alone as .safetensors", s->target);
         return EXIT_USAGE;
     }
     progress(s, "loading %s", s->model);

@@ -29,7 +29,9 @@ const command commands[] = {
      "The model is loaded, prepared and run on random input, and its self-test is run if it has one; the exit code is "
      "0 if\nall of that works.\n"},
     {"convert", CONVERT, convert_command, "IN OUT", "write a model in another form",
-     "The form is that of OUT's name: .onnx or .tenon. What is there is replaced by the complete new file, or stays.\n"
+     "The form is that of OUT's name: .onnx or .tenon, or .safetensors for the weights alone. What is there is "
+     "replaced by\nthe "
+     "complete new file, or stays.\n"
      "A manifest goes along from .tenon to .tenon, and through .onnx, as metadata; --manifest gives another.\n"},
     {"compress", COMPRESS, compress_command, "MODEL OUT --data PATH | RECIPE.yaml", "make a model smaller and faster",
      "OUT is an .onnx or .tenon, for Tenon and for ONNX Runtime. The data are real inputs, some tens or hundreds of "

@@ -20,6 +20,7 @@
 #include <tenon/quantize.h>
 #include <tenon/recipe.h>
 #include <tenon/registry.h>
+#include <tenon/safetensors.h>
 #include <tenon/self_test.h>
 #include <tenon/session.h>
 #include <tenon/sign.h>

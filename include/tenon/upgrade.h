@@ -39,7 +39,7 @@ extern "C" {
 /* All zero but struct_size is the default; one of parameters, structure and module must be there. */
 typedef struct tn_upgrade_options {
     size_t struct_size;
-    const char *parameters, *structure, *module; /* a model file, .onnx or .tenon */
+    const char *parameters, *structure, *module; /* a model file, .onnx or .tenon; of parameters .safetensors as well */
     const char
         *version;       /* of the new one, higher than the old one's; NULL: the next, 1.2.4 after 1.2.3 with parameters,
                             1.3.0 with a structure or a module */

@@ -9,6 +9,7 @@
 #include "base/tensor.h"
 #include "graph/graph.h"
 #include "model/manifest.h"
+#include "model/safetensors.h"
 #include "store/module.h"
 #include "store/store.h"
 
@@ -189,7 +190,11 @@ static tn_status load(upgrade *u, const char *reference) {
     if (status == TN_OK) status = tn_graph_load(opened.path, NULL, &u->old);
     TN_TRY(tn_version_close(s, &opened, status));
     const char *file = u->options.structure ? u->options.structure : u->options.parameters;
-    TN_TRY(tn_graph_load(file ? file : u->options.module, NULL, &u->file));
+    size_t length = u->options.parameters ? strlen(u->options.parameters) : 0;
+    if (length > 12 && strcmp(u->options.parameters + length - 12, ".safetensors") == 0)
+        TN_TRY(tn_safetensors_load_graph(u->options.parameters, &u->file));
+    else
+        TN_TRY(tn_graph_load(file ? file : u->options.module, NULL, &u->file));
     u->into = u->options.structure ? u->file : u->old;
     u->from = u->options.structure ? u->old : u->file;
     int n = snprintf(u->path, sizeof u->path, "%s/journal/%ld-%s-%s.tenon", s->path, (long)getpid(),
