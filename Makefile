@@ -32,8 +32,8 @@ LIBS += $$(shell pkg-config --libs $(2))
 endif
 endef
 $(foreach o,$(OPTIONAL),$(eval $(call optional,$(word 1,$(subst :, ,$(o))),$(word 2,$(subst :, ,$(o))))))
-# libcurl is loaded when a registry is first talked to, not linked: see lib/registry/curl.h.
-LIBS := $(filter-out -lcurl,$(LIBS)) $(if $(filter 1,$(WITH_CURL)),-ldl)
+# libcurl and libcrypto are loaded when they are first needed, not linked: see lib/registry/curl.h, lib/sign/crypto.h.
+LIBS := $(filter-out -lcurl -lcrypto,$(LIBS)) $(if $(filter 1,$(WITH_CURL) $(WITH_OPENSSL)),-ldl)
 TOOL_CFLAGS := -DTN_WITH_ZLIB=$(WITH_ZLIB)
 
 # Kernel files end in the instruction set that they need: lib/kernels/<family>_<level>.c
@@ -67,7 +67,7 @@ GRADIENTS := $(sort $(wildcard lib/train/grad/*.c))
 without = $(foreach f,$(2),$(if $(1),lib/$(f)/absent.c,$(filter-out lib/$(f)/absent.c,$(wildcard lib/$(f)/*.c))))
 LEFT_OUT := $(call without,$(filter 11,$(WITH_SODIUM)$(WITH_JANSSON)),store trust) \
             $(call without,$(filter 111,$(WITH_SODIUM)$(WITH_JANSSON)$(WITH_CURL)),registry) \
-            $(filter-out lib/sign/bundle.c,$(call without,$(filter 1,$(WITH_SODIUM)),sign))
+            $(filter-out lib/sign/bundle.c lib/sign/crypto.c,$(call without,$(filter 1,$(WITH_SODIUM)),sign))
 SOURCES := $(filter-out $(OTHER_KERNELS) $(LEFT_OUT),$(sort $(wildcard lib/*/*.c lib/train/*/*.c))) $(KERNELS)
 GENERATED := $(BUILD)/gen/ops.c $(BUILD)/gen/gradients.c $(BUILD)/gen/kernels.c
 OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o) $(GENERATED:.c=.o)

@@ -10,40 +10,40 @@
 #if TN_WITH_OPENSSL
 #include <errno.h>
 #include <fcntl.h>
-#include <openssl/evp.h>
-#include <openssl/pem.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "base/output.h"
 #include "base/unicode.h"
+#include "sign/crypto.h"
 
 #define PAYLOAD_TYPE "application/vnd.in-toto+json"
 #define KEY_BYTES 16384
 
 enum { HEX = 65, NAME = 6 * 256, STATEMENT = 4096, SIGNATURE = 128 };
 
-/* A handle of OpenSSL frees itself where it goes out of use; these are all that a bundle takes. */
+/* OpenSSL, and what a bundle takes of it. */
 typedef struct work {
+    const tn_crypto *c;
     EVP_PKEY *key;
     EVP_MD_CTX *hash;
     BIO *bio;
 } work;
 
 static void work_end(work *w) {
-    EVP_PKEY_free(w->key);
-    EVP_MD_CTX_free(w->hash);
-    BIO_free(w->bio);
-    *w = (work){0};
+    w->c->EVP_PKEY_free(w->key);
+    w->c->EVP_MD_CTX_free(w->hash);
+    w->c->BIO_free(w->bio);
 }
 
 static void to_hex(const uint8_t hash[32], char hex[HEX]) {
     for (int i = 0; i < 32; i++) snprintf(hex + 2 * i, 3, "%02x", hash[i]);
 }
 
-static tn_status sha256(const void *data, size_t size, char hex[HEX]) {
+static tn_status sha256(const work *w, const void *data, size_t size, char hex[HEX]) {
     uint8_t hash[32];
-    if (EVP_Digest(data, size, hash, NULL, EVP_sha256(), NULL) != 1) return tn_fail(TN_E_INTERNAL, "no SHA-256");
+    if (w->c->EVP_Digest(data, size, hash, NULL, w->c->EVP_sha256(), NULL) != 1)
+        return tn_fail(TN_E_INTERNAL, "no SHA-256");
     to_hex(hash, hex);
     return TN_OK;
 }
@@ -54,18 +54,19 @@ static tn_status hash_file(work *w, const char *path, char hex[HEX], char root[H
     int file = open(path, O_RDONLY | O_CLOEXEC);
     if (file < 0)
         return tn_fail(errno == ENOENT ? TN_E_NOT_FOUND : TN_E_IO, "cannot open '%s': %s", path, strerror(errno));
-    w->hash = EVP_MD_CTX_new();
-    tn_status status = w->hash && EVP_DigestInit_ex(w->hash, EVP_sha256(), NULL) == 1 ? TN_OK : TN_E_MEMORY;
+    w->hash = w->c->EVP_MD_CTX_new();
+    tn_status status = w->hash && w->c->EVP_DigestInit_ex(w->hash, w->c->EVP_sha256(), NULL) == 1 ? TN_OK : TN_E_MEMORY;
     for (ssize_t n = 1; status == TN_OK && n != 0;) {
         n = read(file, piece, sizeof piece);
-        if (n > 0 && EVP_DigestUpdate(w->hash, piece, (size_t)n) != 1) status = tn_fail(TN_E_INTERNAL, "no SHA-256");
+        if (n > 0 && w->c->EVP_DigestUpdate(w->hash, piece, (size_t)n) != 1)
+            status = tn_fail(TN_E_INTERNAL, "no SHA-256");
         if (n < 0 && errno != EINTR) status = tn_fail(TN_E_IO, "cannot read '%s': %s", path, strerror(errno));
     }
     close(file);
     TN_TRY(status);
-    if (EVP_DigestFinal_ex(w->hash, hash, NULL) != 1) return tn_fail(TN_E_INTERNAL, "no SHA-256");
+    if (w->c->EVP_DigestFinal_ex(w->hash, hash, NULL) != 1) return tn_fail(TN_E_INTERNAL, "no SHA-256");
     to_hex(hash, hex);
-    return sha256(hash, sizeof hash, root);
+    return sha256(w, hash, sizeof hash, root);
 }
 
 /* Without a password OpenSSL would ask on the terminal. */
@@ -91,15 +92,15 @@ static tn_status load_key(work *w, const char *path, const char *password) {
     ssize_t n = status == TN_OK ? read(file, text, sizeof text) : 0;
     close(file);
     TN_TRY(status);
-    w->bio = BIO_new_mem_buf(text, n > 0 ? (int)n : 0);
-    if (w->bio) w->key = PEM_read_bio_PrivateKey(w->bio, NULL, give_password, (void *)(uintptr_t)password);
-    OPENSSL_cleanse(text, sizeof text);
-    BIO_free(w->bio);
+    w->bio = w->c->BIO_new_mem_buf(text, n > 0 ? (int)n : 0);
+    if (w->bio) w->key = w->c->PEM_read_bio_PrivateKey(w->bio, NULL, give_password, (void *)(uintptr_t)password);
+    w->c->OPENSSL_cleanse(text, sizeof text);
+    w->c->BIO_free(w->bio);
     w->bio = NULL;
     if (!w->key)
         return tn_fail(TN_E_FORMAT, "'%s' is no private key in PEM%s", path,
                        password ? ", or the password is wrong" : ", or it is encrypted; give its password");
-    if (!EVP_PKEY_is_a(w->key, "EC") || EVP_PKEY_get_group_name(w->key, curve, sizeof curve, NULL) != 1 ||
+    if (!w->c->EVP_PKEY_is_a(w->key, "EC") || w->c->EVP_PKEY_get_group_name(w->key, curve, sizeof curve, NULL) != 1 ||
         strcmp(curve, "prime256v1") != 0)
         return tn_fail(TN_E_UNSUPPORTED,
                        "'%s' is no key on the curve P-256; `openssl ecparam -name prime256v1 -genkey "
@@ -111,10 +112,10 @@ static tn_status load_key(work *w, const char *path, const char *password) {
 /* The SHA-256 of the public key's PEM text. */
 static tn_status key_hint(work *w, char hint[HEX]) {
     char *text;
-    w->bio = BIO_new(BIO_s_mem());
-    if (!w->bio || PEM_write_bio_PUBKEY(w->bio, w->key) != 1) return tn_fail(TN_E_INTERNAL, "no public key");
-    long size = BIO_get_mem_data(w->bio, &text);
-    return sha256(text, (size_t)size, hint);
+    w->bio = w->c->BIO_new(w->c->BIO_s_mem());
+    if (!w->bio || w->c->PEM_write_bio_PUBKEY(w->bio, w->key) != 1) return tn_fail(TN_E_INTERNAL, "no public key");
+    long size = w->c->BIO_ctrl(w->bio, BIO_CTRL_INFO, 0, &text); /* BIO_get_mem_data */
+    return sha256(w, text, (size_t)size, hint);
 }
 
 /* A file's name as a string of JSON; what is no UTF-8 becomes a question mark. */
@@ -154,19 +155,19 @@ static size_t make_statement(const char *path, const char *digest, const char *r
 
 static tn_status sign(work *w, const char *message, size_t size, uint8_t signature[SIGNATURE], size_t *out_size) {
     *out_size = SIGNATURE;
-    EVP_MD_CTX_reset(w->hash);
-    if (EVP_DigestSignInit(w->hash, NULL, EVP_sha256(), NULL, w->key) != 1 ||
-        EVP_DigestSign(w->hash, signature, out_size, (const uint8_t *)message, size) != 1)
+    w->c->EVP_MD_CTX_reset(w->hash);
+    if (w->c->EVP_DigestSignInit(w->hash, NULL, w->c->EVP_sha256(), NULL, w->key) != 1 ||
+        w->c->EVP_DigestSign(w->hash, signature, out_size, (const uint8_t *)message, size) != 1)
         return tn_fail(TN_E_INTERNAL, "OpenSSL does not sign with this key");
     return TN_OK;
 }
 
-static tn_status write_bundle(const char *path, const char *hint, const char *statement, size_t statement_size,
-                              const uint8_t *signature, size_t signature_size) {
+static tn_status write_bundle(const work *w, const char *path, const char *hint, const char *statement,
+                              size_t statement_size, const uint8_t *signature, size_t signature_size) {
     uint8_t payload[STATEMENT * 4 / 3 + 8], sig[SIGNATURE * 4 / 3 + 8];
     tn_output o;
-    EVP_EncodeBlock(payload, (const uint8_t *)statement, (int)statement_size);
-    EVP_EncodeBlock(sig, signature, (int)signature_size);
+    w->c->EVP_EncodeBlock(payload, (const uint8_t *)statement, (int)statement_size);
+    w->c->EVP_EncodeBlock(sig, signature, (int)signature_size);
     const char *const parts[] = {
         "{\"mediaType\":\"application/vnd.dev.sigstore.bundle.v0.3+json\",\"verificationMaterial\":{\"publicKey\":{"
         "\"hint\":\"",
@@ -192,6 +193,7 @@ tn_status tn_sign_bundle(const char *file, const char *secret_file, const tn_sig
     if (snprintf(path, sizeof path, "%s%s", o.signature ? o.signature : file, o.signature ? "" : ".sigstore.json") >=
         (int)sizeof path)
         return tn_fail(TN_E_LIMIT, "the path of the signature is longer than 4095 bytes");
+    TN_TRY(tn_crypto_load(&w.c));
     tn_status status = load_key(&w, secret_file, o.password);
     if (status == TN_OK) status = key_hint(&w, hint);
     if (status == TN_OK) status = hash_file(&w, file, digest, root);
@@ -199,7 +201,7 @@ tn_status tn_sign_bundle(const char *file, const char *secret_file, const tn_sig
         size = make_statement(file, digest, root, message, &at);
         status = sign(&w, message, size, signature, &signature_size);
     }
-    if (status == TN_OK) status = write_bundle(path, hint, message + at, size - at, signature, signature_size);
+    if (status == TN_OK) status = write_bundle(&w, path, hint, message + at, size - at, signature, signature_size);
     work_end(&w);
     return status;
 }
