@@ -43,7 +43,8 @@ typedef void tn_gate_report(void *context, const tn_gate_row *row);
  * such, with what was expected and found. */
 TN_API tn_status tn_store_gate(tn_store *store, const char *reference, const char *channel, const char *gate,
                                size_t gate_size, tn_gate_report *report, void *context);
-/* tn_store_promote (tenon/trust.h), if the gate lets the version through. */
+/* tn_store_promote (tenon/trust.h), if the gate lets the version through. Where others change channels of the store
+ * meanwhile, it looks again, and report is told again; TN_E_STATE if they do so every time. */
 TN_API tn_status tn_store_promote_through(tn_store *store, const char *reference, const char *channel, const char *keys,
                                           const char *gate, size_t gate_size, tn_gate_report *report, void *context);
 

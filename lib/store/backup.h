@@ -14,12 +14,15 @@ extern const uint8_t tn_backup_magic[8];
 typedef struct tn_backup {
     const char *path;
     tn_string contents;
+    bool mapped; /* contents are the backup's own */
     json_t *catalogue;
     json_t *parts; /* by name; borrows from the catalogue */
     char digest[TN_STORE_DIGEST];
 } tn_backup;
 
 tn_status tn_backup_open(const char *path, tn_backup *out);
+/* From memory, which must outlive it; `path` for sentences. */
+tn_status tn_backup_parse(tn_string contents, const char *path, tn_backup *out);
 void tn_backup_close(tn_backup *b); /* of zeros too */
 /* Index in a list of digests of the catalogue; NULL past the last. */
 const char *tn_backup_digest_at(const tn_backup *b, const char *list, size_t index);

@@ -98,17 +98,28 @@ static tn_status read_header(tn_backup *b) {
     return check_catalogue(b, length - size);
 }
 
-tn_status tn_backup_open(const char *path, tn_backup *out) {
-    *out = (tn_backup){.path = path};
-    TN_TRY(tn_map_file(path, &out->contents));
+tn_status tn_backup_parse(tn_string contents, const char *path, tn_backup *out) {
+    *out = (tn_backup){.path = path, .contents = contents};
     tn_status status = read_header(out);
     if (status == TN_OK) return TN_OK;
     tn_backup_close(out);
     return tn_fail_context(status, "%s", path);
 }
 
+tn_status tn_backup_open(const char *path, tn_backup *out) {
+    tn_string contents;
+    *out = (tn_backup){0};
+    TN_TRY(tn_map_file(path, &contents));
+    tn_status status = tn_backup_parse(contents, path, out);
+    if (status == TN_OK)
+        out->mapped = true;
+    else
+        tn_unmap_contents(contents);
+    return status;
+}
+
 void tn_backup_close(tn_backup *b) {
-    if (b->contents.data) tn_unmap_contents(b->contents);
+    if (b->mapped) tn_unmap_contents(b->contents);
     json_decref(b->parts);
     json_decref(b->catalogue);
     *b = (tn_backup){0};

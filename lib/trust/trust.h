@@ -111,6 +111,10 @@ tn_status tn_trusted_renew(const tn_store *s, tn_trusted *t, json_t *targets, co
                            const tn_signers *k);
 void tn_trusted_versions(const tn_trusted *t, int64_t versions[TN_ROLES]);
 json_t *tn_metadata_body(tn_role role, int64_t version, const char *now, int days);
+/* tn_store_promote, if targets are still of this version once the lock is held; if not, *out_stale and TN_E_STATE. 0: of
+ * any. */
+tn_status tn_trust_promote(tn_store *s, const char *reference, const char *channel, const char *keys, int64_t targets,
+                           bool *out_stale);
 /* Begins a change of what is trusted and signed here: keys, lock, state. */
 tn_status tn_trust_write_begin(tn_store *s, const char *keys, tn_trusted *t, tn_signers *k);
 void tn_trust_write_end(tn_store *s, tn_trusted *t, tn_signers *k);

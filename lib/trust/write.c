@@ -210,11 +210,21 @@ static tn_status promote(tn_store *s, tn_trusted *t, const char *reference, cons
     return tn_trusted_commit(s, t, "promote", &v);
 }
 
-tn_status tn_store_promote(tn_store *s, const char *reference, const char *channel, const char *keys) {
+tn_status tn_trust_promote(tn_store *s, const char *reference, const char *channel, const char *keys, int64_t targets,
+                           bool *out_stale) {
     tn_trusted t;
     tn_signers k;
+    *out_stale = false;
     TN_TRY(tn_trust_write_begin(s, keys, &t, &k));
-    tn_status status = promote(s, &t, reference, channel, &k);
+    *out_stale = targets && t.part[TN_TARGETS].version != targets;
+    tn_status status = *out_stale
+                           ? tn_fail(TN_E_STATE, "the channels of '%s' changed while the gate was looked at", s->path)
+                           : promote(s, &t, reference, channel, &k);
     tn_trust_write_end(s, &t, &k);
     return status;
+}
+
+tn_status tn_store_promote(tn_store *s, const char *reference, const char *channel, const char *keys) {
+    bool stale;
+    return tn_trust_promote(s, reference, channel, keys, 0, &stale);
 }

@@ -142,6 +142,45 @@ static void a_refused_version_is_not_promoted(void **state) {
     assert_string_equal(c.version, "1.0.0");
 }
 
+/* While the gate is looked at, somebody else promotes: the first of these, or each in turn for ever. */
+typedef struct race {
+    const char *versions[2];
+    bool once;
+    int looks;
+} race;
+static void promote_meanwhile(void *context, const tn_gate_row *row) {
+    race *r = context;
+    tn_store *other;
+    (void)row;
+    if (r->looks++ && r->once) return;
+    assert_ok(tn_store_open(at("s"), &other));
+    assert_ok(tn_store_promote(other, r->versions[r->looks % 2], "stable", at("keys")));
+    tn_store_close(other);
+}
+
+static void what_others_promote_meanwhile_is_looked_at(void **state) {
+    (void)state;
+    static const char gate[] = "metrics: [{name: recall, drop: 0.001}]\n",
+                      any[] = "metrics: [{name: recall, drop: 1}]\n";
+    tn_store_channel_info c;
+    race once = {{"press:1.0.0", "press:1.0.0"}, true, 0}, always = {{"press:1.0.0", "press:1.1.0"}, false, 0};
+    assert_ok(tn_store_promote(store, "press:1.2.0", "stable", at("keys")));
+    check("press:1.1.0", gate, 0, ""); /* it is better than 1.2.0, which has 0.5, but not than 1.0.0 */
+    assert_int_equal(tn_store_promote_through(store, "press:1.1.0", "stable", at("keys"), gate, strlen(gate),
+                                              promote_meanwhile, &once),
+                     TN_E_CHECK);
+    assert_int_equal(once.looks, 2);
+    assert_ok(tn_store_channel(store, "press", "stable", &c));
+    assert_string_equal(c.version, "1.0.0");
+    assert_int_equal(tn_store_promote_through(store, "press:1.1.0", "stable", at("keys"), any, strlen(any),
+                                              promote_meanwhile, &always),
+                     TN_E_STATE);
+    assert_true(always.looks > 2 && strstr(tn_last_error(), "changed while"));
+    once.looks = 0; /* a change that does not matter */
+    assert_ok(tn_store_promote_through(store, "press:1.1.0", "stable", at("keys"), any, strlen(any), promote_meanwhile,
+                                       &once));
+}
+
 static void gates_with_slips_are_refused(void **state) {
     (void)state;
     static const struct {
@@ -167,9 +206,8 @@ static void gates_with_slips_are_refused(void **state) {
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(bounds_are_kept_or_named),
-        TEST(bounds_may_be_relative_to_what_the_channel_points_at),
-        TEST(a_refused_version_is_not_promoted),
+        TEST(bounds_are_kept_or_named),          TEST(bounds_may_be_relative_to_what_the_channel_points_at),
+        TEST(a_refused_version_is_not_promoted), TEST(what_others_promote_meanwhile_is_looked_at),
         TEST(gates_with_slips_are_refused),
     };
     tn_manifest *manifest = NULL;
