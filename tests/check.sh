@@ -23,6 +23,8 @@ step "ONNX files written"
 tests/export/check.sh
 step "model files"
 tests/model_file/check.sh
+step deltas
+tests/delta/check.sh
 step installation
 tests/install.sh
 step training

@@ -78,6 +78,10 @@ const command commands[] = {
      "minisign -V verifies the signature, and secret keys that minisign made can be used.\n"},
     {"verify", VERIFY, verify_command, "FILE", "say whether a file is what the owner of a key signed",
      "The exit code is 0 if it is. Signatures that minisign made are verified as well.\n"},
+    {"delta", DELTA, delta_command, "VERB FILE ...", "send what changed in a model instead of all of it",
+     "tenon delta make OLD NEW DELTA   what makes NEW of OLD, tensor by tensor\n"
+     "tenon delta apply OLD DELTA NEW  make it, checked; goes on where it was cut off, in NEW.part\n"
+     "tenon delta show DELTA           what it makes of what, and how much of it is there\n"},
     {"data", DATA, data_command, "VERB FILE ...", "look at raw data",
      "tenon data describe FILE.csv  types, missing values and ranges of the columns; .csv.gz too\n"},
     {0},

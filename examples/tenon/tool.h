@@ -61,6 +61,9 @@ enum {
     ALL = 1023,
     VERBS = STORE | DATA,
     FILES = SIGN | VERIFY | KEYGEN /* of any file, not of a model */
+    DELTA = 128,
+    ALL = 255,
+    VERBS = STORE | DATA | DELTA
 };
 
 /* Words without a dash are operands. */
@@ -190,5 +193,6 @@ int data_command(const settings *s);
 int sign_command(const settings *s);
 int verify_command(const settings *s);
 int keygen_command(const settings *s);
+int delta_command(const settings *s);
 
 #endif

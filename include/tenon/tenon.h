@@ -8,6 +8,7 @@
 
 #include <tenon/backup.h>
 #include <tenon/data.h>
+#include <tenon/delta.h>
 #include <tenon/diff.h>
 #include <tenon/gate.h>
 #include <tenon/manifest.h>

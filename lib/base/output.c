@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -15,7 +16,7 @@ static void fail(tn_output *o, const char *what) {
 
 static void close_all(tn_output *o) {
     if (o->file >= 0) close(o->file);
-    if (o->file >= 0 && o->temporary) unlink(o->temporary);
+    if (o->file >= 0 && o->temporary && !o->stays) unlink(o->temporary);
     size_t length = o->path ? strlen(o->path) : 0;
     tn_free(NULL, o->buffer, BUFFER_BYTES);
     tn_free(NULL, o->temporary, length + 32);
@@ -33,24 +34,62 @@ static tn_status mode_of(const char *path, mode_t *mode) {
     return TN_OK;
 }
 
-tn_status tn_output_open(tn_output *o, const char *path) {
-    static atomic_uint number;
-    mode_t mode;
+/* Everything but the file. */
+static tn_status begin(tn_output *o, const char *path, mode_t *mode) {
     size_t length = strlen(path);
     *o = (tn_output){.file = -1};
-    TN_TRY(mode_of(path, &mode));
+    TN_TRY(mode_of(path, mode));
     o->path = tn_alloc(NULL, length + 1);
     o->temporary = o->path ? tn_alloc(NULL, length + 32) : NULL;
     o->buffer = o->temporary ? tn_alloc(NULL, BUFFER_BYTES) : NULL;
     if (o->path) memcpy(o->path, path, length + 1);
     if (!o->buffer) o->status = TN_E_MEMORY;
+    return TN_OK;
+}
+
+tn_status tn_output_open(tn_output *o, const char *path) {
+    static atomic_uint number;
+    mode_t mode;
+    TN_TRY(begin(o, path, &mode));
     for (int tries = 0; o->status == TN_OK && o->file < 0; tries++) {
-        snprintf(o->temporary, length + 32, "%s.%ld-%u.tmp", path, (long)getpid(), atomic_fetch_add(&number, 1));
+        snprintf(o->temporary, strlen(path) + 32, "%s.%ld-%u.tmp", path, (long)getpid(), atomic_fetch_add(&number, 1));
         o->file = open(o->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
         if (o->file < 0 && (errno != EEXIST || tries == 100)) fail(o, "write");
     }
     if (o->status != TN_OK) close_all(o);
     return o->status;
+}
+
+/* Opened, ours alone, and still under its name. */
+static void open_part(tn_output *o, mode_t mode) {
+    struct stat opened, named;
+    o->file = open(o->temporary, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, mode);
+    if (o->file < 0 || fstat(o->file, &opened) != 0)
+        fail(o, "write");
+    else if (!S_ISREG(opened.st_mode))
+        o->status = tn_fail(TN_E_IO, "cannot write '%s': it is no regular file", o->temporary);
+    else if (flock(o->file, LOCK_EX | LOCK_NB) != 0 || stat(o->temporary, &named) != 0 ||
+             named.st_ino != opened.st_ino || named.st_dev != opened.st_dev)
+        o->status = tn_fail(TN_E_STATE, "another process writes '%s'", o->temporary);
+}
+
+tn_status tn_output_resume(tn_output *o, const char *path) {
+    mode_t mode;
+    TN_TRY(begin(o, path, &mode));
+    o->stays = true;
+    if (o->status == TN_OK) {
+        snprintf(o->temporary, strlen(path) + 32, "%s.part", path);
+        open_part(o, mode);
+    }
+    if (o->status != TN_OK) close_all(o);
+    return o->status;
+}
+
+void tn_output_keep(tn_output *o, uint64_t size) {
+    if (o->status != TN_OK) return;
+    if (ftruncate(o->file, (off_t)size) != 0 || lseek(o->file, (off_t)size, SEEK_SET) < 0) fail(o, "write");
+    o->position = size;
+    o->used = 0;
 }
 
 static void write_all(tn_output *o, const uint8_t *data, size_t size) {

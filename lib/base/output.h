@@ -21,9 +21,16 @@ typedef struct tn_output {
     size_t used;
     char *path, *temporary;
     uint8_t *buffer;
+    bool stays; /* the temporary file, when the output is aborted */
 } tn_output;
 
 tn_status tn_output_open(tn_output *o, const char *path);
+/* Goes on with what an output of the same path left in PATH.part, or begins it; it stays when the output is aborted or fails.
+ * TN_E_STATE while another process does the same. Read o->file to see what is there, then say with tn_output_keep how much of
+ * it is right. After a power cut any of its bytes may be wrong. */
+tn_status tn_output_resume(tn_output *o, const char *path);
+/* Of what was there, the first `size` bytes stay; writing goes on behind them. */
+void tn_output_keep(tn_output *o, uint64_t size);
 void tn_output_write(tn_output *o, const void *data, size_t size);
 /* Zeros up to the next multiple of `alignment`. */
 void tn_output_align(tn_output *o, size_t alignment);
