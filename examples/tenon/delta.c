@@ -1,6 +1,6 @@
 /* tenon delta: what changed from one file to another, as a file that makes the one of the other. */
 #include <string.h>
-#include "tool.h"
+#include "store.h"
 
 static int report(const settings *s, const tn_delta_info *info) {
     double share = info->result_bytes ? 100.0 * (double)info->delta_bytes / (double)info->result_bytes : 100;
@@ -67,6 +67,34 @@ static int show(const settings *s) {
     tn_delta_info info = {.struct_size = sizeof info};
     tn_status status = tn_delta_inspect(file, &info);
     return status == TN_OK ? report(s, &info) : failed(file, status);
+}
+
+tn_status put_delta(call *c) {
+    uint64_t bytes;
+    tn_status status = tn_store_put_delta(c->store, c->first, c->second, &bytes);
+    if (status != TN_OK) return status;
+    if (c->j)
+        emit_int(c->j, "bytes", (int64_t)bytes);
+    else
+        printf("%s to %s takes %llu bytes\n", c->first, c->second, (unsigned long long)bytes);
+    return TN_OK;
+}
+
+tn_status fetch(call *c) {
+    tn_store_version v;
+    tn_fetch_result r = {.struct_size = sizeof r};
+    tn_fetch_options o = {.struct_size = sizeof o, .most_bytes = (uint64_t)c->s->most};
+    tn_status status = tn_store_fetch(c->store, c->first, c->second, &o, &v, &r);
+    if (status != TN_OK) return status;
+    show_version(c, &v);
+    if (c->j) {
+        emit_int(c->j, "fetched_bytes", (int64_t)r.bytes);
+        emit_int(c->j, "resumed_bytes", (int64_t)r.resumed);
+        emit_int(c->j, "deltas", r.deltas);
+    } else {
+        printf("%llu bytes came%s\n", (unsigned long long)r.bytes, r.deltas ? ": what changed" : "");
+    }
+    return TN_OK;
 }
 
 static const struct verb {

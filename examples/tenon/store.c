@@ -149,6 +149,7 @@ static const struct verb {
     {"channel", 0, 1, true, channel}, {"gate", 2, 2, true, gate},       {"backup", 1, 1, true, backup},
     {"upgrade", 1, 1, true, upgrade}, {"diff", 2, 2, true, diff},       {"restore", 1, 1000, false, restore},
     {"push", 2, 2, true, push},       {"pull", 1, 1, true, pull},       {"follow", 3, 3, true, follow},
+    {"delta", 2, 2, true, put_delta}, {"fetch", 2, 2, true, fetch},
 };
 
 static int run_verb(const struct verb *verb, call *c) {

@@ -26,6 +26,10 @@ tn_status pull(call *c);
 tn_status follow(call *c);
 tn_status fetch_trust(call *c); /* an update from a URL */
 
+/* delta.c: verbs */
+tn_status put_delta(call *c);
+tn_status fetch(call *c);
+
 /* trust.c: verbs */
 tn_status trust(call *c);
 tn_status promote(call *c);

@@ -25,7 +25,7 @@ typedef struct settings {
         *description, *clock, *gate, *since, *parameters, *structure, *module, *version, *backup, *user, *ca,
         *separator, *decimal, *key, *public_key, *signature, *comment, *password;
     words inputs, values, dims, shapes, compares, operands, self_tests;
-    double threads, seed, runs, warmup, rtol, atol, low, high, limit_rate;
+    double threads, seed, runs, warmup, rtol, atol, low, high, limit_rate, most;
     bool help, json, quiet, nodes, passes, profile, compress, external, no_header, plain_http, bundle;
     bool verify; /* every byte of a model file */
     /* of compress */
@@ -60,8 +60,9 @@ enum {
     KEYGEN = 512,
     ALL = 1023,
     VERBS = STORE | DATA,
-    FILES = SIGN | VERIFY | KEYGEN /* of any file, not of a model */
-    DELTA = 128,
+    FILES = SIGN | VERIFY |
+            KEYGEN /* of any file, not of a model */
+                DELTA = 128,
     ALL = 255,
     VERBS = STORE | DATA | DELTA
 };

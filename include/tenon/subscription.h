@@ -57,6 +57,11 @@ typedef struct tn_subscription_options {
      * before comes back. The first version that is opened has none before it, and no trial. */
     int trial_requests, most_failures;
     bool require_self_test; /* refuse versions that have none */
+    /* Another store's folder, such as a USB stick's, that open and each poll look into first: what the reference names there
+     * is fetched (tenon/fetch.h), by what changed where that is there, and never more than most_fetched bytes (0: no limit)
+     * at a time. For a channel, what is trusted is brought up to date from its folder trust/ before. The text must stay. */
+    const char *from;
+    uint64_t most_fetched;
 } tn_subscription_options;
 
 typedef struct tn_lease {
@@ -72,8 +77,8 @@ TN_API tn_status tn_subscription_open(const char *store, const char *reference, 
 TN_API void tn_subscription_close(tn_subscription *subscription);
 
 /* Looks whether the reference names another version now, and changes over to it. Fails, and goes on with the version that
- * serves, if the store cannot be read or the new version is refused; a refused one is not tried again. *out_changed may
- * be NULL. */
+ * serves, if the store cannot be read or the new version is refused; a refused one is not tried again.
+ * Where options.from cannot be followed, it does the rest and fails then. *out_changed may be NULL. */
 TN_API tn_status tn_subscription_poll(tn_subscription *subscription, bool *out_changed);
 /* Follows another reference from the next poll on: a pinned version "press:1.2.0", a range, a channel, another name. Forgets what is
  * blocked. */

@@ -10,6 +10,7 @@
 #include <tenon/data.h>
 #include <tenon/delta.h>
 #include <tenon/diff.h>
+#include <tenon/fetch.h>
 #include <tenon/gate.h>
 #include <tenon/manifest.h>
 #include <tenon/metrics.h>

@@ -2,6 +2,7 @@
 #include "base/base.h"
 #include <tenon/backup.h>
 #include <tenon/diff.h>
+#include <tenon/fetch.h>
 #include <tenon/gate.h>
 #include <tenon/subscription.h>
 #include <tenon/upgrade.h>
@@ -41,6 +42,10 @@ ABSENT(tn_upgrade, tn_store *store, const char *reference, const tn_upgrade_opti
        tn_upgrade_result *out_result)
 ABSENT(tn_store_diff, tn_store *store, const char *before, const char *after,
        void (*report)(void *context, const tn_diff_row *row), void *context, int *out_count)
+
+ABSENT(tn_store_put_delta, tn_store *store, const char *base, const char *reference, uint64_t *out_bytes)
+ABSENT(tn_store_fetch, tn_store *store, const char *from, const char *reference, const tn_fetch_options *options,
+       tn_store_version *out_version, tn_fetch_result *out_result)
 
 ABSENT(tn_subscription_open, const char *store, const char *reference, const tn_subscription_options *options,
        tn_subscription **out_subscription)

@@ -147,6 +147,7 @@ void tn_index_drop(tn_store *s, const char *digest) {
     json_t *entries = json_object_get(s->index, "manifests");
     for (size_t i = json_array_size(entries); i-- > 0;) {
         const char *text = json_string_value(json_object_get(json_array_get(entries, i), "digest"));
-        if (text && strcmp(text, digest) == 0) json_array_remove(entries, i);
+        bool beside = strcmp(tn_json_annotation(json_array_get(entries, i), TN_STORE_SUBJECT), digest) == 0;
+        if (beside || (text && strcmp(text, digest) == 0)) json_array_remove(entries, i);
     }
 }

@@ -164,7 +164,8 @@ json_t *tn_index_entry(const tn_store_version *v, uint64_t manifest_size);
 tn_status tn_index_expect(const tn_store *s, const json_t *entry, json_t **out_expected);
 /* Adds a version's entry, or takes it out, in s->index alone. */
 tn_status tn_index_add(tn_store *s, const tn_store_version *v, uint64_t manifest_size);
-void tn_index_drop(tn_store *s, const char *digest);
+void tn_index_drop(tn_store *s, const char *digest); /* and what lies beside it: entries whose subject it is */
+#define TN_STORE_SUBJECT "org.tenon.subject"         /* of such an entry: the version's digest */
 
 /* change.c. Who reads more than the index, as verify does, holds the lock shared. */
 tn_status tn_store_lock(const tn_store *s, bool shared);

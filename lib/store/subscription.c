@@ -6,6 +6,9 @@
  * it without any, destroys it. */
 #include "store/deployment.h"
 #include <pthread.h>
+#include <stdio.h>
+#include <tenon/fetch.h>
+#include <tenon/trust.h>
 
 enum { MOST_BLOCKED = 64, TRIAL = 100 };
 
@@ -65,6 +68,30 @@ static void copy_options(tn_subscription *s, const tn_subscription_options *opti
     if (s->options.trial_requests <= 0) s->options.trial_requests = TRIAL;
 }
 
+/* What the reference names in the folder that is followed, if there is one, comes into the store. */
+static tn_status fetch(tn_subscription *s, const char *reference) {
+    char trust[4200];
+    const char *from = s->options.from;
+    tn_fetch_options o = {.struct_size = sizeof o, .most_bytes = s->options.most_fetched};
+    if (!from) return TN_OK;
+    if (strlen(from) + sizeof "/trust" > sizeof trust)
+        return tn_fail(TN_E_LIMIT, "'%.200s...' is too long a path", from);
+    snprintf(trust, sizeof trust, "%s/trust", from);
+    if (strchr(reference, '@')) TN_TRY(tn_trust_update(s->store, trust));
+    return tn_store_fetch(s->store, from, reference, &o, NULL, NULL);
+}
+
+/* Finds the reference after a fetch. What is in the store serves also where nothing can be fetched; *out_fetched tells. */
+static tn_status fetch_and_find(tn_subscription *s, const char *reference, tn_store_version *v,
+                                tn_status *out_fetched) {
+    char why[1024];
+    *out_fetched = fetch(s, reference);
+    if (*out_fetched != TN_OK) snprintf(why, sizeof why, "%s", tn_last_error());
+    tn_status status = tn_store_find(s->store, reference, v);
+    if (*out_fetched != TN_OK) tn_fail(*out_fetched, "%s", why);
+    return status == TN_OK || *out_fetched == TN_OK ? status : *out_fetched;
+}
+
 tn_status tn_subscription_open(const char *store, const char *reference, const tn_subscription_options *options,
                                tn_subscription **out_subscription) {
     *out_subscription = NULL;
@@ -74,9 +101,9 @@ tn_status tn_subscription_open(const char *store, const char *reference, const t
     pthread_mutex_init(&s->mutex, NULL);
     copy_options(s, options);
     tn_store_version v;
-    tn_status status = tn_store_open(store, &s->store);
+    tn_status fetched, status = tn_store_open(store, &s->store);
     if (status == TN_OK) status = copy_reference(s, reference);
-    if (status == TN_OK) status = tn_store_find(s->store, reference, &v);
+    if (status == TN_OK) status = fetch_and_find(s, reference, &v, &fetched);
     if (status == TN_OK) status = tn_deployment_create(s->store, v.digest, &s->options, &s->current);
     if (status == TN_OK)
         *out_subscription = s;
@@ -138,7 +165,7 @@ tn_status tn_subscription_poll(tn_subscription *s, bool *out_changed) {
     tn_store_version v;
     bool changed = false;
     pthread_mutex_lock(&s->change);
-    tn_status status = tn_store_find(s->store, s->reference, &v);
+    tn_status fetched, status = fetch_and_find(s, s->reference, &v, &fetched);
     if (status == TN_OK) {
         pthread_mutex_lock(&s->mutex);
         bool same = strcmp(v.digest, s->current->version.digest) == 0 || is_blocked(s, v.digest);
@@ -147,13 +174,13 @@ tn_status tn_subscription_poll(tn_subscription *s, bool *out_changed) {
     }
     pthread_mutex_unlock(&s->change);
     if (out_changed) *out_changed = changed;
-    return status;
+    return status == TN_OK ? fetched : status;
 }
 
 tn_status tn_subscription_follow(tn_subscription *s, const char *reference) {
     tn_store_version v;
     pthread_mutex_lock(&s->change);
-    tn_status status = tn_store_find(s->store, reference, &v);
+    tn_status fetched, status = fetch_and_find(s, reference, &v, &fetched);
     if (status == TN_OK) status = copy_reference(s, reference);
     if (status == TN_OK) {
         pthread_mutex_lock(&s->mutex);

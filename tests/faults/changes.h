@@ -203,6 +203,29 @@ static tn_status repair(const char *path) {
     return tn_store_repair(path, at("mirror"), NULL);
 }
 
+static tn_status put_delta(const char *path) {
+    tn_store *s;
+    TN_TRY(tn_store_open(path, &s));
+    tn_status status = tn_store_put_delta(s, "press:1.0.0", "press:1.1.0", NULL);
+    tn_store_close(s);
+    return status;
+}
+/* The mirror has the next version, and what changed. */
+static void store_before_a_fetch(const char *path) {
+    store_of_one(path);
+    if (access(at("mirror"), F_OK) == 0) return;
+    store_of_two(at("mirror"));
+    assert_ok(put_delta(at("mirror")));
+}
+static tn_status fetch(const char *path) {
+    tn_store *s;
+    tn_fetch_options o = {.struct_size = sizeof o, .most_bytes = 2000}; /* less than the file and its manifest */
+    TN_TRY(tn_store_open(path, &s));
+    tn_status status = tn_store_fetch(s, at("mirror"), "press:1.1.0", &o, NULL, NULL);
+    tn_store_close(s);
+    return status;
+}
+
 static const struct change {
     const char *name;
     void (*before)(const char *path);
@@ -224,6 +247,8 @@ static const struct change {
     {"update of trust", store_that_lags_behind, update_trust, true, false, FEWER},
     {"update of trust by roots", store_that_lags_by_roots, update_trust, true, true, FEWER},
     {"upgrade", store_of_a_model, upgrade, true, false, FEWER},
+    {"delta", store_of_two, put_delta, true, false, FEWER},
+    {"fetch by a delta", store_before_a_fetch, fetch, true, false, FEWER},
     {"restore into a store", backed_up_store, restore, true, false, FEWER},
     {"restore into a folder", backup_of_another, restore, false, false, FEWER},
 };
