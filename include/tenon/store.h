@@ -103,7 +103,7 @@ TN_API tn_status tn_store_repair(const char *path, const char *mirror, int *out_
 typedef struct tn_store_event {
     uint64_t number; /* from 1 on */
     char time[32];   /* "2026-03-01T12:00:00Z" */
-    char action[16]; /* "create", "put", "remove", "collect", "repair", "restore", "delta"; of trust: "trust", "promote"... */
+    char action[16]; /* "create", "put", "remove", "collect", "repair", "restore", "delta"; of trust: "trust"... */
     char name[TN_STORE_NAME], version[TN_STORE_NAME];
     char digest[TN_STORE_DIGEST]; /* "" where the action is about no version */
     char user[64];                /* of the process: name or number */

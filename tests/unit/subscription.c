@@ -351,6 +351,49 @@ static void a_signed_channel_is_followed_forth_and_back(void **state) {
     tn_tensor_destroy(x);
 }
 
+/* What comes is never more than the host allows, and where nothing can come, what is here goes on. */
+static void another_stores_folder_is_followed(void **state) {
+    (void)state;
+    tn_subscription *sub;
+    tn_tensor *x = ones();
+    tn_store *from;
+    bool changed;
+    tn_subscription_options o = {.struct_size = sizeof o, .from = at("from"), .most_fetched = 100000};
+    assert_ok(tn_store_create(at("from")));
+    assert_ok(tn_store_open(at("from"), &from));
+    put_model(from, "1.0.0", 1);
+    put_model(from, "2.0.0", 2);
+    assert_ok(tn_store_put_delta(from, "press:1.0.0", "press:2.0.0", NULL));
+    assert_ok(tn_subscription_open(at("s"), "press", &o, &sub));
+    assert_float_equal(ask(sub, x, false), 2, 0);
+    put_model(from, "3.0.0", 3);
+    assert_ok(tn_subscription_poll(sub, &changed));
+    assert_true(changed);
+    assert_float_equal(ask(sub, x, false), 3, 0);
+    tn_store_close(from);
+    assert_int_equal(rename(at("from"), at("gone")), 0);
+    assert_int_equal(tn_subscription_poll(sub, &changed), TN_E_NOT_FOUND);
+    assert_non_null(strstr(tn_last_error(), "/from'"));
+    assert_false(changed);
+    put_model(store, "4.0.0", 4);
+    assert_int_equal(tn_subscription_poll(sub, &changed), TN_E_NOT_FOUND);
+    assert_true(changed);
+    assert_float_equal(ask(sub, x, false), 4, 0);
+    assert_int_equal(rename(at("gone"), at("from")), 0);
+    tn_subscription_close(sub);
+
+    o.most_fetched = 10;
+    assert_ok(tn_store_open(at("from"), &from));
+    put_model(from, "5.0.0", 5);
+    tn_store_close(from);
+    assert_ok(tn_subscription_open(at("s"), "press", &o, &sub));
+    assert_float_equal(ask(sub, x, false), 4, 0);
+    assert_int_equal(tn_subscription_poll(sub, &changed), TN_E_LIMIT);
+    assert_float_equal(ask(sub, x, false), 4, 0);
+    tn_subscription_close(sub);
+    tn_tensor_destroy(x);
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
@@ -358,6 +401,7 @@ int main(void) {
         TEST(a_version_that_fails_its_self_test_never_serves),
         TEST(a_withdrawn_version_is_left),
         TEST(a_signed_channel_is_followed_forth_and_back),
+        TEST(another_stores_folder_is_followed),
         TEST(too_many_failures_on_trial_bring_the_old_version_back),
         TEST(a_version_that_the_host_or_the_loader_refuses_never_serves),
         TEST(no_more_requests_run_at_once_than_there_are_sessions),
