@@ -38,7 +38,7 @@ from ._library import (
 )
 from ._files import convert, parse_manifest
 from ._registry import Transfer
-from ._store import Backup, Channel, Restored, Store, Version
+from ._store import Backup, Channel, Difference, Restored, Store, Upgraded, Version
 from ._model import Memory, Model, NodeTime, Session, ValueInfo, cpu_levels, load, load_bytes
 
 __version__ = _lib.tn_version().decode()
@@ -48,6 +48,7 @@ __all__ = [
     "Channel",
     "CheckFailed",
     "DataTypeError",
+    "Difference",
     "Error",
     "FormatError",
     "IOFailure",
@@ -67,6 +68,7 @@ __all__ = [
     "Store",
     "Transfer",
     "Unsupported",
+    "Upgraded",
     "ValueInfo",
     "Version",
     "compress",

@@ -342,8 +342,28 @@ def load(
     verify_weights: compare the weights of a .tenon file with their SHA-256.
     threads, max_shapes, seed, profile: of the model's sessions, see Session.
     """
+    sessions = dict(threads=threads, max_shapes=max_shapes, seed=seed, profile=profile)
+    options = dict(cpu=cpu, memory_limit=memory_limit, skip_passes=skip_passes, precision=precision)
+    return load_by(lib.tn_model_load, os.fsencode(path), verify_weights=verify_weights, **options, **sessions)
+
+
+def load_by(
+    function: Any,
+    place: bytes,
+    *,
+    threads: int = 1,
+    cpu: Optional[str] = None,
+    memory_limit: int = 0,
+    skip_passes: Union[str, Sequence[str]] = (),
+    precision: str = "full",
+    max_shapes: int = 0,
+    seed: int = 0,
+    profile: bool = False,
+    verify_weights: bool = False,
+) -> Model:
+    """What load does, by a function of the library that takes a place, options and where the model's handle goes."""
     options = _model_options(cpu, memory_limit, skip_passes, precision, verify_weights)
-    handle = create(lib.tn_model_load, lib.tn_model_destroy, os.fsencode(path), byref(options))
+    handle = create(function, lib.tn_model_destroy, place, byref(options))
     return Model(handle, dict(threads=threads, max_shapes=max_shapes, seed=seed, profile=profile))
 
 

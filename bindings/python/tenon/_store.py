@@ -20,6 +20,7 @@ from typing import Any, Iterator, List, Optional, Sequence, Union
 from . import _registry
 from ._files import Path
 from ._library import NotFound, StateError, create, declare, lib
+from ._model import Model, load_by
 
 _NAME, _DIGEST = 128, 72
 
@@ -74,6 +75,30 @@ class RestoreStruct(ctypes.Structure):
     _fields_ = [("struct_size", c_size_t), ("blobs", c_int), ("versions", c_int), ("trust", c_bool)]
 
 
+class UpgradeOptions(ctypes.Structure):
+    _fields_ = [("struct_size", c_size_t)] + [
+        (name, c_char_p) for name in ("parameters", "structure", "module", "version", "backup")
+    ]
+
+
+class UpgradeStruct(ctypes.Structure):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("before", VersionStruct),
+        ("after", VersionStruct),
+        ("carried", c_int),
+        ("own", c_int),
+        ("test_cases", c_int),
+        ("nodes_added", c_int),
+        ("nodes_gone", c_int),
+    ]
+
+
+class DiffStruct(ctypes.Structure):
+    _fields_ = [(name, c_char_p) for name in ("what", "name", "before", "after")]
+
+
+_ROW = ctypes.CFUNCTYPE(None, c_void_p, POINTER(DiffStruct))
 _FAULT = ctypes.CFUNCTYPE(None, c_void_p, c_char_p)
 _HANDLE, _OUT, _VERSION = c_void_p, POINTER(c_void_p), POINTER(VersionStruct)
 declare(
@@ -96,6 +121,9 @@ declare(
         "tn_store_channel": (None, (_HANDLE, c_char_p, c_char_p, POINTER(ChannelStruct))),
         "tn_store_backup": (None, (_HANDLE, c_char_p, POINTER(BackupOptions), POINTER(BackupStruct))),
         "tn_store_restore": (None, (c_char_p, POINTER(c_char_p), c_size_t, POINTER(RestoreStruct))),
+        "tn_store_load": (None, (_HANDLE, c_char_p, c_void_p, _OUT)),
+        "tn_store_diff": (None, (_HANDLE, c_char_p, c_char_p, _ROW, c_void_p, POINTER(c_int))),
+        "tn_upgrade": (None, (_HANDLE, c_char_p, POINTER(UpgradeOptions), POINTER(UpgradeStruct))),
         "tn_trust_init": (None, (_HANDLE, c_char_p, c_void_p)),
         "tn_trust_accept": (None, (_HANDLE, c_char_p, c_int)),
         "tn_trust_update": (None, (_HANDLE, c_char_p)),
@@ -146,6 +174,27 @@ class Restored:
     versions: int
     blobs: int
     trust: bool
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One thing that two versions differ in. None: it is not there."""
+
+    what: str
+    name: str
+    before: Optional[str]
+    after: Optional[str]
+
+
+@dataclass(frozen=True)
+class Upgraded:
+    """What an upgrade made. carried: weights that came over; own: those that the new structure had itself."""
+
+    before: Version
+    after: Version
+    carried: int
+    own: int
+    test_cases: int
 
 
 def _text(value: Optional[str]) -> Optional[bytes]:
@@ -200,6 +249,49 @@ class Store:
     def get(self, reference: str, path: Path) -> None:
         """Writes a version's file to `path`, checked against its digest, whole or not at all."""
         lib.tn_store_get(self._handle.pointer, reference.encode(), os.fsencode(path))
+
+    def load(self, reference: str, **options: Any) -> Model:
+        """A version as a model, read where it lies in the store after its digest was checked. The options are those of
+        tenon.load."""
+        def load_version(name, options, out):
+            lib.tn_store_load(self._handle.pointer, name, options, out)
+
+        return load_by(load_version, reference.encode(), **options)
+
+    def diff(self, before: str, after: str) -> List[Difference]:
+        """What changed between two versions in structure, parameters and metrics."""
+        rows: List[Difference] = []
+
+        def tell(context, row):
+            texts = [getattr(row.contents, name) for name in ("what", "name", "before", "after")]
+            rows.append(Difference(*(t if t is None else t.decode("utf-8", "replace") for t in texts)))
+
+        lib.tn_store_diff(self._handle.pointer, before.encode(), after.encode(), _ROW(tell), None, None)
+        return rows
+
+    def upgrade(
+        self,
+        reference: str,
+        *,
+        parameters: Optional[Path] = None,
+        structure: Optional[Path] = None,
+        module: Optional[Path] = None,
+        version: Optional[str] = None,
+        backup: Optional[Path] = None,
+    ) -> Upgraded:
+        """Makes the next version of a model: with the weights of `parameters` (a model or .safetensors), with the graph of
+        `structure` and the weights that both have, or with `module` in the place of what is between the values of its
+        inputs' and outputs' names. One of the three.
+
+        version: of the new one; None: the next.  backup: a file that the store is backed up into first.
+        """
+        paths = [None if p is None else os.fsencode(p) for p in (parameters, structure, module)]
+        options = UpgradeOptions(
+            ctypes.sizeof(UpgradeOptions), *paths, _text(version), None if backup is None else os.fsencode(backup)
+        )
+        raw = UpgradeStruct(ctypes.sizeof(UpgradeStruct))
+        lib.tn_upgrade(self._handle.pointer, reference.encode(), byref(options), byref(raw))
+        return Upgraded(_version(raw.before), _version(raw.after), raw.carried, raw.own, raw.test_cases)
 
     def list(self) -> List[Version]:
         """All versions, in order of name, then of version."""

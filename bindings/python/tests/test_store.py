@@ -3,7 +3,20 @@ import tempfile
 import unittest
 from pathlib import Path
 
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
 import tenon
+
+
+def scale(factor: float, path: Path) -> Path:
+    """The model y = factor x, of two elements."""
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [2]) for name in "xy")
+    weight = numpy_helper.from_array(np.full(2, factor, np.float32), "w")
+    graph = helper.make_graph([helper.make_node("Mul", ["x", "w"], ["y"])], "scale", [x], [y], [weight])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10), path)
+    return path
 
 
 class Stores(unittest.TestCase):
@@ -40,6 +53,24 @@ class Stores(unittest.TestCase):
         faults = self.store.verify()
         self.assertEqual(len(faults), 1)
         self.assertIn("is damaged", faults[0])
+
+    def test_versions_are_loaded_compared_and_upgraded(self):
+        first = self.store.put(scale(2, self.folder / "two.onnx"), "scale", "1.0.0")
+        made = self.store.upgrade("scale", parameters=scale(3, self.folder / "three.onnx"), backup=self.folder / "b.tnb")
+        self.assertEqual((made.before, made.after.version, made.after.parent), (first, "1.0.1", first.digest))
+        self.assertEqual((made.carried, made.own), (1, 0))
+        self.assertTrue((self.folder / "b.tnb").exists())
+        x = np.array([1, -2], np.float32)
+        for reference, factor in (("scale:1.0.0", 2), ("scale", 3)):
+            model = self.store.load(reference, threads=1)
+            np.testing.assert_array_equal(model.run({"x": x})["y"], factor * x)
+        rows = self.store.diff("scale:1.0.0", "scale:1.0.1")
+        self.assertEqual([(r.what, r.name) for r in rows if r.what == "parameter"], [("parameter", "w")])
+        self.assertEqual(self.store.diff("scale", "scale"), [])
+        with self.assertRaises(tenon.NotFound):
+            self.store.load("scale:7.0.0")
+        with self.assertRaises(tenon.InvalidArgument):
+            self.store.upgrade("scale")
 
     def test_channels_are_promoted_and_rolled_back(self):
         keys = self.folder / "keys"
