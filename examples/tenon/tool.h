@@ -43,32 +43,27 @@ typedef struct command {
     const char *notes; /* the end of its help */
 } command;
 
+/* Each command's own bit; rows of options name the commands that take them. */
 enum {
-    RUN = 1,
-    COMPRESS = 1 << 16,
-    INSPECT = 2,
-    BENCH = 4,
-    CHECK = 8,
-    LOADERS = 15,
-    TRAIN = 1 << 20,
-    EVAL = 1 << 21,
-    CONVERT = 16,
-    STORE = 32,
-    DATA = 64,
-    SIGN = 128,
-    VERIFY = 256,
-    KEYGEN = 512,
-    ALL = 1023,
-    VERBS = STORE | DATA,
-    FILES = SIGN | VERIFY |
-            KEYGEN /* of any file, not of a model */
-                DELTA = 128,
-    ALL = 255,
-    VERBS = STORE | DATA | DELTA
+    RUN = 1 << 0,
+    INSPECT = 1 << 1,
+    BENCH = 1 << 2,
+    CHECK = 1 << 3,
+    CONVERT = 1 << 4,
+    STORE = 1 << 5,
+    DATA = 1 << 6,
+    SIGN = 1 << 7,
+    VERIFY = 1 << 8,
+    KEYGEN = 1 << 9,
+    DELTA = 1 << 10,
+    COMPRESS = 1 << 11,
+    TRAIN = 1 << 12,
+    EVAL = 1 << 13,
+    ALL = (1 << 14) - 1,
+    LOADERS = RUN | INSPECT | BENCH | CHECK,
+    FILES = SIGN | VERIFY | KEYGEN,                 /* of any file, not of a model */
+    OPERANDS = STORE | DATA | DELTA | TRAIN | EVAL, /* words without a dash are operands */
 };
-
-/* Words without a dash are operands. */
-enum { OPERANDS = VERBS | TRAIN | EVAL };
 
 /* options.c: false if the words do not make sense. */
 bool options_parse(const command *c, int count, char **words, settings *out);

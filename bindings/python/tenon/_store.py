@@ -121,6 +121,7 @@ declare(
         "tn_store_channel": (None, (_HANDLE, c_char_p, c_char_p, POINTER(ChannelStruct))),
         "tn_store_backup": (None, (_HANDLE, c_char_p, POINTER(BackupOptions), POINTER(BackupStruct))),
         "tn_store_restore": (None, (c_char_p, POINTER(c_char_p), c_size_t, POINTER(RestoreStruct))),
+        "tn_store_copy": (None, (_HANDLE, c_char_p, _HANDLE, _VERSION)),
         "tn_store_load": (None, (_HANDLE, c_char_p, c_void_p, _OUT)),
         "tn_store_diff": (None, (_HANDLE, c_char_p, c_char_p, _ROW, c_void_p, POINTER(c_int))),
         "tn_upgrade": (None, (_HANDLE, c_char_p, POINTER(UpgradeOptions), POINTER(UpgradeStruct))),
@@ -249,6 +250,12 @@ class Store:
     def get(self, reference: str, path: Path) -> None:
         """Writes a version's file to `path`, checked against its digest, whole or not at all."""
         lib.tn_store_get(self._handle.pointer, reference.encode(), os.fsencode(path))
+
+    def copy(self, reference: str, to: "Store") -> Version:
+        """Copies a version into another store as it is, so that its digest stays and signed channels lead to it."""
+        raw = VersionStruct()
+        lib.tn_store_copy(self._handle.pointer, reference.encode(), to._handle.pointer, byref(raw))
+        return _version(raw)
 
     def load(self, reference: str, **options: Any) -> Model:
         """A version as a model, read where it lies in the store after its digest was checked. The options are those of

@@ -90,6 +90,7 @@ class Stores(unittest.TestCase):
         edge.accept_trust(self.folder / "models/trust/1.root.json")
         edge.update_trust(self.folder / "models/trust")
         self.assertEqual(edge.channel("press", "stable").version, "1.0.0")
+        self.assertEqual(self.store.copy("press@stable", edge), edge.find("press@stable"))
 
     def test_backups_are_restored_to_any_point(self):
         full, later = self.folder / "full.tnb", self.folder / "later.tnb"
