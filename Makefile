@@ -204,6 +204,8 @@ demo: # real models on real input, beside ONNX Runtime
 	tests/setup/packages.sh demo
 	BUILD=$(BUILD) tests/models/real_inputs.sh
 	@$(BUILD)/demo --compare build/models/cases/recorded
+	@$(MAKE) --no-print-directory $(BUILD)/tenon $(BUILD)/examples/follow_model
+	@BUILD=$(BUILD) examples/demo/life.sh # from data to a machine that runs it
 check:
 	tests/check.sh
 format:
