@@ -11,7 +11,13 @@
  *       max_bytes: 300000           # of all constants in the end
  *       max_ms: 2.5                 # a run on set 0 on this machine in the end
  *     steps:
+ *       - channels: {sparsity: 0.3, multiple: 8, global: false, keep: "head*"}
+ *       - prune: {sparsity: 0.8, pattern: blocks, block_rows: 4, block_columns: 1, criterion: magnitude, keep: "head*"}
+ *       - prune: {pattern: n-of-m, kept: 2, of: 4, criterion: sparsegpt, samples: 64}   # or anywhere; wanda
+ *       - low_rank: {energy: 0.95}    # or rank: 16
+ *       - share: {bits: 4, linear: false}
  *       - weights: {bits: 4, block: 32, method: hqq, symmetric: false, embeddings: false, keep: "head*"}
+ *       - weights: {bits: 4, method: gptq, awq: true, embedding_bits: 8, samples: 64}
  *       - quantize:
  *           calibration: best       # min-max, moving-average, percentile, entropy, mse or best
  *           percentile: 99.999
@@ -27,7 +33,7 @@
  *           samples: 100
  *       - half: {type: float16, keep: "norm*"}   # or bfloat16
  *
- * weights and half are the passes of tenon/weights.h, quantize is tn_quantize, which leaves layers in float32 until max_drop
+ * weights, half, share and low_rank are the passes of tenon/weights.h, prune and channels those of tenon/prune.h, quantize is tn_quantize, which leaves layers in float32 until max_drop
  * and min_sqnr hold; it makes float32 again of what is half, so half comes last. After each step the graph is compared with the one that came, on the samples; a step that leaves these
  * bounds is undone, and the next begins where it began. max_bytes and max_ms are looked at in the end: if they are not kept
  * the recipe fails with TN_E_CHECK and makes nothing. But for never_slower and max_ms the same recipe, model and data give

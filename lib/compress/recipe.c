@@ -21,7 +21,9 @@ typedef struct field {
 
 static const char *const methods[] = {"min-max", "moving-average", "percentile", "entropy", "mse", "best", NULL};
 static const char *const kinds[] = {"uint8", "int8", NULL};
-static const char *const rounding[] = {"nearest", "hqq", NULL};
+static const char *const rounding[] = {"nearest", "hqq", "gptq", NULL};
+static const char *const patterns[] = {"anywhere", "n-of-m", "blocks", NULL};
+static const char *const criteria[] = {"magnitude", "wanda", "sparsegpt", NULL};
 static const char *const halves[] = {"float16", "bfloat16", NULL};
 
 #define AT(name) offsetof(tn_recipe_step, name)
@@ -43,10 +45,37 @@ static const field weights_fields[] = {{"bits", COUNT, AT(count), NULL, 2, 8},
                                        {"method", WORD, AT(word), rounding, 0, 0},
                                        {"symmetric", FLAG, AT(weights.symmetric), NULL, 0, 0},
                                        {"embeddings", FLAG, AT(weights.embeddings), NULL, 0, 0},
+                                       {"embedding_bits", COUNT, AT(rows), NULL, 4, 8},
+                                       {"awq", FLAG, AT(weights.awq), NULL, 0, 0},
+                                       {"samples", COUNT, AT(samples), NULL, 1, 100000},
                                        {"keep", TEXT, AT(weights.keep), NULL, 0, 0},
                                        {0}};
 static const field half_fields[] = {
     {"type", WORD, AT(type), halves, 0, 0}, {"keep", TEXT, AT(half.keep), NULL, 0, 0}, {0}};
+static const field prune_fields[] = {{"sparsity", NUMBER, AT(prune.sparsity), NULL, 0, 0.999999},
+                                     {"pattern", WORD, AT(word), patterns, 0, 0},
+                                     {"criterion", WORD, AT(type), criteria, 0, 0},
+                                     {"global", FLAG, AT(prune.global), NULL, 0, 0},
+                                     {"kept", COUNT, AT(count), NULL, 1, 63},
+                                     {"of", COUNT, AT(block), NULL, 2, 64},
+                                     {"block_rows", COUNT, AT(rows), NULL, 1, 65536},
+                                     {"block_columns", COUNT, AT(columns), NULL, 1, 65536},
+                                     {"keep", TEXT, AT(prune.keep), NULL, 0, 0},
+                                     {"samples", COUNT, AT(samples), NULL, 1, 100000},
+                                     {0}};
+static const field channel_fields[] = {{"sparsity", NUMBER, AT(channels.sparsity), NULL, 0, 0.999999},
+                                       {"multiple", COUNT, AT(count), NULL, 1, 65536},
+                                       {"global", FLAG, AT(channels.global), NULL, 0, 0},
+                                       {"keep", TEXT, AT(channels.keep), NULL, 0, 0},
+                                       {0}};
+static const field share_fields[] = {{"bits", COUNT, AT(count), NULL, 2, 8},
+                                     {"linear", FLAG, AT(share.linear), NULL, 0, 0},
+                                     {"keep", TEXT, AT(share.keep), NULL, 0, 0},
+                                     {0}};
+static const field rank_fields[] = {{"energy", NUMBER, AT(low_rank.energy), NULL, 1e-9, 1},
+                                    {"rank", COUNT, AT(count), NULL, 1, 65536},
+                                    {"keep", TEXT, AT(low_rank.keep), NULL, 0, 0},
+                                    {0}};
 
 #define IN(name) offsetof(tn_recipe, name)
 static const field path_fields[] = {{"model", TEXT, IN(model), NULL, 0, 0},
@@ -65,7 +94,11 @@ static const struct {
     const field *fields;
 } steps[] = {[TN_STEP_QUANTIZE] = {"quantize", quantize_fields},
              [TN_STEP_WEIGHTS] = {"weights", weights_fields},
-             [TN_STEP_HALF] = {"half", half_fields}};
+             [TN_STEP_HALF] = {"half", half_fields},
+             [TN_STEP_PRUNE] = {"prune", prune_fields},
+             [TN_STEP_CHANNELS] = {"channels", channel_fields},
+             [TN_STEP_SHARE] = {"share", share_fields},
+             [TN_STEP_LOW_RANK] = {"low_rank", rank_fields}};
 
 const char *tn_recipe_step_name(tn_recipe_kind kind) {
     return steps[kind].name;
@@ -143,11 +176,21 @@ static tn_status read_step(const tn_manifest_node *entry, tn_recipe_step *out) {
         out->quantize.most_samples = (int64_t)out->count;
         out->weights.bits = (int)out->count;
         out->weights.block = (int)out->block;
-        out->weights.method = out->word ? TN_WEIGHT_HQQ : TN_WEIGHT_NEAREST;
+        out->weights.method = (tn_weight_method)out->word;
+        out->weights.embedding_bits = (int)out->rows;
+        out->prune.pattern = (tn_prune_pattern)out->word;
+        out->prune.criterion = (tn_prune_criterion)out->type;
+        out->prune.kept = (int)out->count;
+        out->prune.of = (int)out->block;
+        out->prune.block_rows = (int)out->rows;
+        out->prune.block_columns = (int)out->columns;
+        out->channels.multiple = (int)out->count;
+        out->share.bits = (int)out->count;
+        out->low_rank.rank = (int)out->count;
         out->half.dtype = out->type ? TN_BFLOAT16 : TN_FLOAT16;
         return TN_OK;
     }
-    return wrong(entry, "a step is a map of one key: quantize, weights or half");
+    return wrong(entry, "a step is a map of one key: quantize, weights, half, prune, channels, share or low_rank");
 }
 
 static tn_status read_data(const tn_manifest_node *list, tn_recipe *r) {

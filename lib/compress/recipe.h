@@ -3,18 +3,30 @@
 #define TN_COMPRESS_RECIPE_H
 
 #include <tenon/recipe.h>
-#include <tenon/weights.h>
+#include <tenon/prune.h>
 #include "base/base.h"
 
-typedef enum tn_recipe_kind { TN_STEP_QUANTIZE, TN_STEP_WEIGHTS, TN_STEP_HALF } tn_recipe_kind;
+typedef enum tn_recipe_kind {
+    TN_STEP_QUANTIZE,
+    TN_STEP_WEIGHTS,
+    TN_STEP_HALF,
+    TN_STEP_PRUNE,
+    TN_STEP_CHANNELS,
+    TN_STEP_SHARE,
+    TN_STEP_LOW_RANK
+} tn_recipe_kind;
 
 typedef struct tn_recipe_step {
     tn_recipe_kind kind;
     tn_quantize_options quantize; /* those of its kind hold */
     tn_weight_only_options weights;
     tn_half_options half;
+    tn_prune_options prune;
+    tn_prune_channels_options channels;
+    tn_cluster_options share;
+    tn_low_rank_options low_rank;
     int word, type; /* as read: what the options are made of */
-    double count, block;
+    double count, block, rows, columns, samples;
 } tn_recipe_step;
 
 struct tn_recipe {

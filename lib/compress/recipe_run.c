@@ -28,18 +28,70 @@ static tn_status quantize_step(run *r, const tn_recipe_step *step, tn_graph **ou
     return TN_OK;
 }
 
+/* Sets of the samples, at most `most`, as the passes of weights take them: all inputs of one run after the other. */
+static tn_status take_samples(const run *r, size_t most, tn_tensor ***out, size_t *out_count) {
+    const size_t inputs = (size_t)r->now->input_count;
+    const tn_tensor *set[64] = {NULL};
+    if (!r->samples) return tn_fail(TN_E_INVALID, "this method looks at data, and there are none");
+    if (inputs > TN_COUNT(set)) return tn_fail(TN_E_UNSUPPORTED, "a graph of %zu inputs; at most 64", inputs);
+    *out = tn_alloc_zero(NULL, (most * inputs + 1) * sizeof **out);
+    if (!*out) return TN_E_MEMORY;
+    for (*out_count = 0; *out_count < most; ++*out_count) {
+        tn_status status = r->samples->get(r->samples->context, (int64_t)*out_count, set);
+        if (status == TN_E_NOT_FOUND) break;
+        for (size_t i = 0; i < inputs && status == TN_OK; i++)
+            status = set[i] ? tn_tensor_clone(set[i], NULL, &(*out)[*out_count * inputs + i])
+                            : tn_fail(TN_E_INVALID, "set %zu has no input %zu", *out_count, i);
+        if (status != TN_OK) return status;
+    }
+    return TN_OK;
+}
+
+static void give_back(const run *r, size_t most, tn_tensor **all) {
+    const size_t count = most * (size_t)r->now->input_count;
+    for (size_t i = 0; all && i < count; i++) tn_tensor_destroy(all[i]);
+    if (all) tn_free(NULL, all, (count + 1) * sizeof *all);
+}
+
+/* The pass of a step on a graph. */
+static tn_status run_pass(const tn_recipe_step *step, tn_graph *graph, tn_tensor *const *samples, size_t count) {
+    tn_weight_only_options weights = step->weights;
+    tn_half_options half = step->half;
+    tn_prune_options prune = step->prune;
+    tn_prune_channels_options channels = step->channels;
+    tn_cluster_options share = step->share;
+    tn_low_rank_options low_rank = step->low_rank;
+    weights.struct_size = sizeof weights;
+    half.struct_size = sizeof half;
+    prune.struct_size = sizeof prune;
+    channels.struct_size = sizeof channels;
+    share.struct_size = sizeof share;
+    low_rank.struct_size = sizeof low_rank;
+    weights.samples = prune.samples = (const tn_tensor *const *)samples;
+    weights.sample_count = prune.sample_count = count;
+    switch (step->kind) {
+    case TN_STEP_HALF: return tn_graph_to_half(graph, &half, NULL);
+    case TN_STEP_PRUNE: return tn_graph_prune(graph, &prune, NULL);
+    case TN_STEP_CHANNELS: return tn_graph_prune_channels(graph, &channels, NULL);
+    case TN_STEP_SHARE: return tn_graph_cluster(graph, &share, NULL);
+    case TN_STEP_LOW_RANK: return tn_graph_low_rank(graph, &low_rank, NULL);
+    default: return tn_graph_quantize_weights(graph, &weights, NULL);
+    }
+}
+
 static tn_status pass_step(run *r, const tn_recipe_step *step, tn_graph **out) {
     TN_TRY(tn_graph_copy(r->now, false, out));
     TN_TRY(tn_graph_sort(*out));
     TN_TRY(tn_graph_infer(*out));
-    if (step->kind == TN_STEP_HALF) {
-        tn_half_options o = step->half;
-        o.struct_size = sizeof o;
-        return tn_graph_to_half(*out, &o, NULL);
-    }
-    tn_weight_only_options o = step->weights;
-    o.struct_size = sizeof o;
-    return tn_graph_quantize_weights(*out, &o, NULL);
+    const bool looks = step->kind == TN_STEP_WEIGHTS ? step->weights.awq || step->weights.method == TN_WEIGHT_GPTQ
+                                                     : step->kind == TN_STEP_PRUNE && step->prune.criterion;
+    const size_t most = looks ? (step->samples > 0 ? (size_t)step->samples : 64) : 0;
+    tn_tensor **samples = NULL;
+    size_t count = 0;
+    tn_status status = looks ? take_samples(r, most, &samples, &count) : TN_OK;
+    if (status == TN_OK) status = run_pass(step, *out, samples, count);
+    give_back(r, most, samples);
+    return status;
 }
 
 static tn_status do_step(run *r, int index, tn_recipe_progress *progress, void *context) {

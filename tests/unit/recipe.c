@@ -145,7 +145,7 @@ static void what_they_cannot_say_is_refused_with_its_place(void **state) {
         const char *text, *sentence;
     } cases[] = {{"model: x\n", "the key 'steps' is missing"},
                  {"steps: []\n", "1 to 64 steps"},
-                 {"steps: [{bake: {}}]\n", "quantize, weights or half"},
+                 {"steps: [{bake: {}}]\n", "quantize, weights, half, prune"},
                  {"steps:\n - quantize: {calibration: magic}\n", "line 2, column 15: 'calibration' is one of min-max"},
                  {"steps:\n - quantize: {percentile: 12}\n", "from 50 to 100"},
                  {"steps:\n - quantize: {percentile: nan}\n", "from 50 to 100"},
