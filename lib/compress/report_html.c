@@ -145,7 +145,7 @@ static void put_points(tn_text *t, const tn_quantize_report *r) {
     tn_put_format(t,
                   "<h2>Size and signal of all that was tried</h2>\n<svg width=\"%d\" height=\"%d\" role=\"img\">\n"
                   "<path class=\"line\" d=\"M%d 10V%dH%d\"/>\n",
-                  WIDE, HIGH, MARGIN, HIGH - MARGIN, WIDE - 20);
+                  WIDE + 40, HIGH, MARGIN, HIGH - MARGIN, WIDE - 20);
     for (int i = 0; i <= 4; i++) {
         char text[64];
         double bytes = most * i / 4, db = low + (high - low) * i / 4;

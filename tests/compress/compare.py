@@ -5,7 +5,7 @@
 
 COMMAND is the tenon command, PROGRAM examples/train_digits, FOLDER where files go. What ours must hold: a valid ONNX file;
 the same result in ONNX Runtime within a step of 8 bits; no more accuracy lost than theirs, and no worse a signal; a file no
-larger; less time. Prints a table, and fails where one does not hold.
+larger; less time in all. Prints a table, and fails where one does not hold.
 
 The digits are scikit-learn's, the network is the one that PROGRAM trains, accuracy is that of test pictures. The real models
 come from their packages with the inputs that the demo recorded: there the float model's own outputs are the truth, and what
@@ -117,12 +117,13 @@ def tenon_outputs(path, feeds):
     return made
 
 
-failures = []
+failures, times = [], []
 
 
 def row(name, source, feeds, data, tests, score):
     mine, other = folder / f"{name}.tenon.onnx", folder / f"{name}.ort.onnx"
     seconds = [ours(source, mine, data), theirs(source, other, feeds)]
+    times.append(seconds)
     onnx.checker.check_model(str(mine), full_check=True)
     wanted = outputs(source, tests)
     found = [tenon_outputs(mine, tests), tenon_outputs(other, tests)]
@@ -138,7 +139,7 @@ def row(name, source, feeds, data, tests, score):
           f"{sizes[0] / 1e3:8.0f} {sizes[1] / 1e3:7.0f} {sizes[2] / 1e3:7.0f}  {seconds[0]:5.2f} {seconds[1]:6.2f}  "
           f"{away / step if step else away:.2f} {'steps' if step else 'absolute'}")
     for holds, what in [(scores[0] >= scores[1], "loses more accuracy"), (ratios[0] >= min(ratios[1] - 1.5, 60), "has more noise"),
-                        (sizes[1] <= sizes[2], "is larger"), (seconds[0] < seconds[1], "took longer"),
+                        (sizes[1] <= sizes[2], "is larger"),
                         (away <= step * 1.01 if step else True, "gives other results in ONNX Runtime than in Tenon")]:
         if not holds:  # beyond 60 dB, as where a softmax is 1, noise is none
             failures.append(f"{name}: ours {what}")
@@ -172,5 +173,7 @@ digits()
 for name, (calibration, tests) in REAL.items():
     if (RECORDED / f"test_{name}").is_dir():
         real(name, calibration, tests)
+if sum(t[0] for t in times) >= sum(t[1] for t in times):
+    failures.append("ours took longer")
 if failures:
     sys.exit("\n".join(failures))
