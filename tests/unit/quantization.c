@@ -466,7 +466,8 @@ static void dynamic_needs_no_data(void **state) {
     tn_graph_destroy(graph);
 }
 
-/* The process's memory after 100 sets is what it is after 100,000. */
+/* The process's memory after 100 sets is what it is after 100,000; fewer where an emulator runs the tests, whose own memory
+ * counts as well. */
 static void memory_does_not_grow_with_the_samples(void **state) {
     (void)state;
     int x, y;
@@ -481,11 +482,13 @@ static void memory_does_not_grow_with_the_samples(void **state) {
     struct rusage before, after;
     tn_graph_destroy(quantize(b.g, &d, &o, &s));
     getrusage(RUSAGE_SELF, &before);
-    d.sets = 100000;
+    bool emulated = getenv("TEST_WRAPPER") != NULL;
+    d.sets = emulated ? 2000 : 100000;
     tn_graph_destroy(quantize(b.g, &d, &o, &s));
     getrusage(RUSAGE_SELF, &after);
-    assert_int_equal(s.samples, 100000);
-    if (after.ru_maxrss - before.ru_maxrss > 512) fail_msg("%ld kB more", after.ru_maxrss - before.ru_maxrss);
+    assert_int_equal(s.samples, d.sets);
+    if (after.ru_maxrss - before.ru_maxrss > (emulated ? 4096 : 512))
+        fail_msg("%ld kB more", after.ru_maxrss - before.ru_maxrss);
     tn_graph_destroy(b.g);
     tn_tensor_destroy(d.x);
 }
