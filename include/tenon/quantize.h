@@ -11,7 +11,8 @@
  * and a DequantizeLinear at their inputs and outputs, which Tenon and ONNX Runtime turn into operators on integers when
  * they load the model. Weights are int8, symmetric, a scale for each output channel; activations have one scale and a
  * zero point; biases are int32. Batch normalization goes into weights first. Nodes that cannot be integers, or whose
- * neighbours are not, stay float32. A graph that is quantized already comes out as it is.
+ * neighbours are not, stay float32. Graphs with If, Loop, Scan, or operators of the host are refused. A graph that is
+ * quantized already comes out as it is.
  *
  * Integer results are the same bits on every instruction set.
  *

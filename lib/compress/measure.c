@@ -1,4 +1,5 @@
 /* What quantization costs: the graph on 8 bits beside the float one, on the samples. */
+#include "base/element.h"
 #include "compress/quantize.h"
 #include <math.h>
 
@@ -11,15 +12,25 @@ typedef struct comparison {
 } comparison;
 
 double tn_decibels(double signal, double noise) {
-    if (signal == 0 && noise == 0) return NAN;
     return noise == 0 ? INFINITY : 10 * log10(signal / noise);
 }
 
-/* Dense elements; *copy is to be destroyed. */
-static const float *floats_of(const tn_tensor *t, tn_tensor **copy) {
-    *copy = NULL;
-    if (tn_tensor_is_dense(t)) return t->data;
-    return tn_tensor_clone(t, NULL, copy) == TN_OK ? (const float *)(*copy)->data : NULL;
+/* The elements as float32, whatever numbers they are; *made is to be destroyed. NULL for texts. */
+static const float *floats_of(const tn_tensor *t, tn_tensor **made) {
+    *made = NULL;
+    if (t->dtype == TN_STRING) return NULL;
+    if (t->dtype == TN_FLOAT32 && tn_tensor_is_dense(t)) return t->data;
+    tn_tensor *dense = NULL;
+    if (tn_tensor_clone(t, NULL, &dense) != TN_OK) return NULL;
+    if (t->dtype == TN_FLOAT32) {
+        *made = dense;
+        return dense->data;
+    }
+    if (tn_tensor_create(TN_FLOAT32, t->rank, t->dims, NULL, made) == TN_OK)
+        for (int64_t i = 0; i < tn_count(t); i++)
+            ((float *)(*made)->data)[i] = (float)tn_get_double(t->dtype, dense->data, i);
+    tn_tensor_destroy(dense);
+    return *made ? (const float *)(*made)->data : NULL;
 }
 
 static int64_t greatest(const float *row, int64_t width) {
@@ -52,10 +63,12 @@ static tn_status ask_metric(comparison *c, const tn_tensor *const *const *seen) 
 
 /* The pair of one watched value. */
 static void compare_pair(comparison *c, int k, const tn_tensor *a, const tn_tensor *b) {
-    tn_tensor *copies[2];
-    if (!a || !b || !tn_tensor_is_alike(a, b) || a->dtype != TN_FLOAT32) return;
-    const float *x = floats_of(a, &copies[0]), *y = floats_of(b, &copies[1]);
+    tn_tensor *copies[2] = {NULL, NULL};
+    if (!a || !b) return;
+    bool alike = tn_tensor_is_alike(a, b);
+    const float *x = floats_of(a, &copies[0]), *y = alike ? floats_of(b, &copies[1]) : NULL;
     double signal = 0, noise = 0;
+    if (!alike) c->noise[k] += 1; /* of another shape: nothing of it is right */
     for (int64_t i = 0; x && y && i < tn_count(a); i++) {
         double d = (double)x[i] - (double)y[i];
         signal += (double)x[i] * (double)x[i];

@@ -16,8 +16,8 @@ static void keep(tn_qjob *job, tn_attempt *attempt) {
 
 static bool holds(const tn_qjob *job, const tn_qscore *s) {
     const tn_quantize_options *o = &job->options;
-    if (o->min_sqnr > 0 && s->sqnr < o->min_sqnr) return false;
-    return !(o->max_drop > 0) || !(s->metric < s->whole - o->max_drop - 1e-12);
+    if (o->min_sqnr > 0 && !(s->sqnr >= o->min_sqnr)) return false;
+    return !(o->max_drop > 0) || s->metric >= s->whole - o->max_drop - 1e-12;
 }
 
 static bool bounded(const tn_qjob *job) {
