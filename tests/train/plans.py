@@ -40,7 +40,7 @@ def power(name):
     table = np.column_stack([text[c] for c in [*inputs, "power"]])[order]
     whole = ~np.isnan(table).any(axis=1)
     train, test = table[:cut][whole[:cut]], table[cut:][whole[cut:]]
-    model = make_pipeline(StandardScaler(), MLPRegressor((64, 64), early_stopping=True, random_state=0))
+    model = make_pipeline(StandardScaler(), MLPRegressor(hidden_layer_sizes=(64, 64), early_stopping=True, random_state=0))
     scale = train[:, -1].std()
     model.fit(train[:, :-1], train[:, -1] / scale)
     return r2_score(test[:, -1], model.predict(test[:, :-1]) * scale)
@@ -50,7 +50,7 @@ BASELINES = {
     "digits": classes(MinMaxScaler, MLPClassifier(random_state=0, max_iter=500)),
     "cancer": classes(StandardScaler, MLPClassifier(random_state=0, max_iter=500)),
     "wine": classes(StandardScaler, LogisticRegression()),
-    "shuttle": classes(RobustScaler, MLPClassifier((32, 16), random_state=0, max_iter=30)),
+    "shuttle": classes(RobustScaler, MLPClassifier(hidden_layer_sizes=(32, 16), random_state=0, max_iter=30)),
     "wind": ("r2", power),
     "italy-power": classes(None, MLPClassifier(random_state=0, max_iter=1000)),
     "trace": classes(None, MLPClassifier(random_state=0, max_iter=1000)),
