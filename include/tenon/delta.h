@@ -16,7 +16,7 @@
  * made again. The same holds for a power cut, a full disk, or an end of the program at any moment. RESULT appears once it
  * is whole. A RESULT.part that nobody goes on with may be deleted.
  *
- * Memory. Applying needs 7 MiB at most, whatever the sizes of the files. Making needs 13 MiB and 150 bytes for each tensor,
+ * Memory. Applying needs 7 MiB at most, whatever the sizes of the files. Making needs 8 MiB and 300 bytes for each tensor,
  * and maps both files, which take room in memory only as far as the system has it to spare.
  *
  * Thread-safety: everything may be called by many threads at once; of two that make the same result at once, the second
