@@ -10,7 +10,7 @@
 
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
 
-enum { MOST = 4 << 20 };
+enum { MOST = 256 << 10 };
 
 static int file_of(const void *data, size_t size, char path[32]) {
     int file = memfd_create("delta", MFD_CLOEXEC);
