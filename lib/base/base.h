@@ -36,6 +36,7 @@ void tn_free(const tn_allocator *allocator, void *pointer, size_t size);
 /* An allocator over another that has no more than `limit` bytes out at once. Not for use by two threads at once. */
 tn_allocator *tn_bounded_create(const tn_allocator *parent, size_t limit);
 void tn_bounded_destroy(const tn_allocator *bounded); /* accepts NULL */
+const tn_allocator *tn_bounded_parent(const tn_allocator *bounded);
 
 /* Checked arithmetic: false on overflow, and then *out is untouched. */
 static inline bool tn_mul_size(size_t a, size_t b, size_t *out) {

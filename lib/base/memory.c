@@ -61,6 +61,11 @@ void tn_bounded_destroy(const tn_allocator *allocator) {
     tn_free(b->parent, b, sizeof *b);
 }
 
+const tn_allocator *tn_bounded_parent(const tn_allocator *allocator) {
+    const bounded *b = allocator->context;
+    return b->parent;
+}
+
 void *tn_alloc(const tn_allocator *allocator, size_t size) {
     if (!allocator) allocator = &default_allocator;
     void *pointer = size <= PTRDIFF_MAX ? allocator->alloc(allocator->context, size ? size : 1, 64) : NULL;

@@ -173,8 +173,8 @@ tn_status tn_score_graphs(const tn_quantize_options *options, const tn_samples *
     tn_attempt attempt = {.region = tn_region_create(NULL)};
     tn_status status = job.region && attempt.region ? TN_OK : TN_E_MEMORY;
     job.replay = (tn_replay){samples, &job.options};
-    if (status == TN_OK) status = tn_graph_copy_free(a, true, &job.graph);
-    if (status == TN_OK) status = tn_graph_copy_free(b, true, &attempt.written);
+    if (status == TN_OK) status = tn_graph_copy(a, true, &job.graph);
+    if (status == TN_OK) status = tn_graph_copy(b, true, &attempt.written);
     if (status == TN_OK) attempt.plan.role = tn_region_array(job.region, (size_t)a->node_count + 1, sizeof(tn_qrole));
     if (status == TN_OK) status = attempt.plan.role ? measure(&job, options->most_samples, &attempt) : TN_E_MEMORY;
     *out = attempt.score;

@@ -81,16 +81,10 @@ static tn_status prepare(tn_graph *graph) {
     return name_layers(graph);
 }
 
-tn_status tn_graph_copy_free(const tn_graph *graph, bool borrow, tn_graph **out_graph) {
-    tn_graph plain = *graph;
-    if (graph->root->bounded) plain.allocator = tn_allocator_default();
-    return tn_graph_copy(&plain, borrow, out_graph);
-}
-
 tn_status tn_quantize_prepare(const tn_graph *graph, tn_graph **out_graph) {
     tn_graph *copy;
     *out_graph = NULL;
-    TN_TRY(tn_graph_copy_free(graph, false, &copy));
+    TN_TRY(tn_graph_copy(graph, false, &copy));
     tn_status status = prepare(copy);
     if (status == TN_OK)
         *out_graph = copy;

@@ -14,9 +14,6 @@
 #include "compress/histogram.h"
 #include "graph/op.h"
 
-/* tn_graph_copy of a host's graph. One that was loaded has an allocator with a limit, which goes with it and is for one thread
- * alone: a copy must not hang on that. */
-tn_status tn_graph_copy_free(const tn_graph *graph, bool borrow, tn_graph **out_graph);
 /* A copy in the form that a plan is made for; and what a plan became, on its own, without what nobody reads. */
 tn_status tn_quantize_prepare(const tn_graph *graph, tn_graph **out_graph);
 tn_status tn_quantize_finish(tn_graph *graph, tn_graph **out_graph);

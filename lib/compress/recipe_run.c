@@ -138,7 +138,7 @@ tn_status tn_recipe_run(const tn_recipe *recipe, const tn_graph *graph, const tn
     if (base) memcpy(&r.base, base, TN_MIN(base->struct_size, sizeof r.base));
     if (!samples && (recipe->max_drop > 0 || recipe->min_sqnr > 0 || recipe->max_ms > 0))
         return tn_fail(TN_E_INVALID, "the recipe's bounds need data to be measured on, and there are none");
-    tn_status status = tn_graph_copy_free(graph, false, &r.now);
+    tn_status status = tn_graph_copy(graph, false, &r.now);
     for (int i = 0; i < recipe->step_count && status == TN_OK; i++) status = do_step(&r, i, progress, context);
     if (status == TN_OK) status = check_end(&r);
     if (status == TN_OK)

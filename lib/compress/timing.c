@@ -73,7 +73,7 @@ tn_status tn_time_graph(const tn_quantize_options *options, const tn_samples *sa
     timing t = {0};
     if (!job.region) return TN_E_MEMORY;
     job.replay = (tn_replay){samples, &job.options};
-    tn_status status = tn_graph_copy_free(graph, true, &job.graph);
+    tn_status status = tn_graph_copy(graph, true, &job.graph);
     job.base = job.graph;
     job.plan.role = tn_region_array(job.region, (size_t)graph->node_count + 1, sizeof *job.plan.role);
     if (status == TN_OK) status = job.plan.role ? time_graph(&job, graph, &t) : TN_E_MEMORY;

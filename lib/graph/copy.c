@@ -71,7 +71,9 @@ static tn_status copy_all(const tn_graph *from, bool borrow, tn_graph *to) {
 tn_status tn_graph_copy(const tn_graph *from, bool borrow, tn_graph **out_graph) {
     tn_graph *to;
     *out_graph = NULL;
-    TN_TRY(tn_graph_create_root(from->allocator, 0, &to));
+    /* An allocator with a limit goes with the graph that was loaded, and is for one thread at a time. */
+    const tn_allocator *bounded = from->root->bounded;
+    TN_TRY(tn_graph_create_root(bounded ? tn_bounded_parent(bounded) : from->allocator, 0, &to));
     tn_status status = copy_all(from, borrow, to);
     if (status == TN_OK)
         *out_graph = to;

@@ -23,6 +23,22 @@ static void a_model_becomes_a_sorted_graph(void **state) {
     tn_graph_destroy(g);
 }
 
+/* Though what was loaded lives in memory that has a limit, and goes with it. */
+static void copies_outlive_what_they_were_made_of(void **state) {
+    (void)state;
+    pb_bytes graph, model;
+    tn_graph *g, *copy;
+    small_graph(&graph);
+    onnx_model(&model, 21, &graph, NULL);
+    assert_ok(import_bytes(model.data, model.size, NULL, 1 << 24, &g));
+    assert_ok(tn_graph_copy(g, false, &copy));
+    tn_graph_destroy(g);
+    assert_true(tn_graph_add_value(copy, "more", NULL) >= 0);
+    assert_int_equal(copy->node_count, 2);
+    assert_true(((const float *)constant(copy, "w")->data)[2] == 3);
+    tn_graph_destroy(copy);
+}
+
 static void models_cut_anywhere_do_no_harm(void **state) {
     (void)state;
     pb_bytes graph, model;
@@ -162,6 +178,7 @@ static void old_operators_become_new_ones(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_model_becomes_a_sorted_graph),
+        cmocka_unit_test(copies_outlive_what_they_were_made_of),
         cmocka_unit_test(models_cut_anywhere_do_no_harm),
         cmocka_unit_test(models_with_any_bit_wrong_do_no_harm),
         cmocka_unit_test(wrong_wire_types_are_refused),
