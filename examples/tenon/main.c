@@ -42,7 +42,6 @@ const command commands[] = {
      "tenon store create FOLDER              a new, empty store\n"
      "tenon store put FOLDER FILE NAME:1.2.0 a new version; --parent, --licence, --description say more of it\n"
      "tenon store get FOLDER REFERENCE FILE  a version's file, checked\n"
-     "tenon store copy FOLDER REFERENCE STORE  a version into another store, as it is: on a stick, or from it\n"
      "tenon store find FOLDER REFERENCE      which version that is\n"
      "tenon store list FOLDER                all versions\n"
      "tenon store log FOLDER                 who changed what, and when\n"

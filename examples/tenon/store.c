@@ -47,17 +47,6 @@ static tn_status get(call *c) {
     return status;
 }
 
-static tn_status copy(call *c) {
-    tn_store *to;
-    tn_store_version v;
-    tn_status status = tn_store_open(c->second, &to);
-    if (status != TN_OK) return status;
-    status = tn_store_copy(c->store, c->first, to, &v);
-    tn_store_close(to);
-    if (status == TN_OK) show_version(c, &v);
-    return status;
-}
-
 static tn_status find(call *c) {
     tn_store_version v;
     tn_status status = tn_store_find(c->store, c->first, &v);
@@ -160,7 +149,7 @@ static const struct verb {
     {"channel", 0, 1, true, channel}, {"gate", 2, 2, true, gate},       {"backup", 1, 1, true, backup},
     {"upgrade", 1, 1, true, upgrade}, {"diff", 2, 2, true, diff},       {"restore", 1, 1000, false, restore},
     {"push", 2, 2, true, push},       {"pull", 1, 1, true, pull},       {"follow", 3, 3, true, follow},
-    {"delta", 2, 2, true, put_delta}, {"fetch", 2, 2, true, fetch},     {"copy", 2, 2, true, copy},
+    {"delta", 2, 2, true, put_delta}, {"fetch", 2, 2, true, fetch},
 };
 
 static int run_verb(const struct verb *verb, call *c) {

@@ -82,10 +82,6 @@ TN_API tn_status tn_store_find(tn_store *store, const char *reference, tn_store_
 TN_API tn_status tn_store_at(tn_store *store, int index, tn_store_version *out_version);
 /* Writes the model file of a version to `path`, checked against its digest, whole or not at all. */
 TN_API tn_status tn_store_get(tn_store *store, const char *reference, const char *path);
-/* Takes a version from another store as it is, so that its digest stays, and signed channels (tenon/trust.h) lead to it
- * there too: how versions travel on a stick, which is a store then. Every byte is checked against its digest. TN_E_STATE if
- * the version is there with another manifest; no failure if it is there with the same. out_version may be NULL. */
-TN_API tn_status tn_store_copy(tn_store *from, const char *reference, tn_store *to, tn_store_version *out_version);
 /* Loads a model from where it lies in the store, after its digest was checked. */
 TN_API tn_status tn_store_load(tn_store *store, const char *reference, const tn_model_options *options,
                                tn_model **out_model);

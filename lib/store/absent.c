@@ -22,7 +22,6 @@ ABSENT(tn_store_find, tn_store *s, const char *reference, tn_store_version *out_
 ABSENT(tn_store_at, tn_store *s, int index, tn_store_version *out_version)
 ABSENT(tn_store_get, tn_store *s, const char *reference, const char *path)
 ABSENT(tn_store_load, tn_store *s, const char *reference, const tn_model_options *options, tn_model **out_model)
-ABSENT(tn_store_copy, tn_store *from, const char *reference, tn_store *to, tn_store_version *out_version)
 ABSENT(tn_store_remove, tn_store *s, const char *reference)
 ABSENT(tn_store_collect, tn_store *s, uint64_t *out_bytes)
 ABSENT(tn_store_verify, tn_store *s, void (*on_fault)(void *context, const char *sentence), void *context,

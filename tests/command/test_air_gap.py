@@ -37,13 +37,13 @@ class AirGap(unittest.TestCase):
         self.put("centre", version)
         self.store("promote", "centre", f"press:{version}", "stable", "keys")
 
-    def write_stick(self, stick):
+    def write_stick(self, stick, version):
         self.store("create", stick)
-        self.store("copy", "centre", "press@stable", stick)
+        self.store("fetch", stick, "centre", f"press:{version}")
         shutil.copytree(self.folder / "centre/trust", self.folder / stick / "trust", dirs_exist_ok=True)
 
     def read_stick(self, stick, version, code=0):
-        self.store("copy", stick, f"press:{version}", "plant")
+        self.store("fetch", "plant", stick, f"press:{version}")
         return self.store("trust", "plant", "update", f"{stick}/trust", code=code)
 
     def running(self):
@@ -51,12 +51,12 @@ class AirGap(unittest.TestCase):
         return (self.folder / "running").read_bytes()[:5].decode()
 
     def test_versions_and_channels_cross_the_gap(self):
-        self.write_stick("monday")
+        self.write_stick("monday", "1.0.0")
         self.read_stick("monday", "1.0.0")
         self.assertEqual(self.running(), "1.0.0")
         self.publish("1.1.0")
-        self.write_stick("tuesday")
-        self.store("copy", "tuesday", "press:1.1.0", "plant")
+        self.write_stick("tuesday", "1.1.0")
+        self.store("fetch", "plant", "tuesday", "press:1.1.0")
         self.assertEqual(self.running(), "1.0.0")  # it is there, and nobody said yet that it may run
         self.read_stick("tuesday", "1.1.0")
         self.assertEqual(self.running(), "1.1.0")
@@ -64,31 +64,31 @@ class AirGap(unittest.TestCase):
             self.store("verify", store)
 
     def test_an_old_stick_does_not_take_the_plant_back(self):
-        self.write_stick("monday")
+        self.write_stick("monday", "1.0.0")
         self.publish("1.1.0")
-        self.write_stick("tuesday")
+        self.write_stick("tuesday", "1.1.0")
         self.read_stick("tuesday", "1.1.0")
         self.assertIn("version", self.read_stick("monday", "1.0.0", code=1))
         self.assertEqual(self.running(), "1.1.0")
 
     def test_a_stick_of_others_changes_nothing_that_runs(self):
-        self.write_stick("monday")
+        self.write_stick("monday", "1.0.0")
         self.read_stick("monday", "1.0.0")
         self.store("create", "thief")
         self.put("thief", "1.0.0", b"other")
         self.put("thief", "9.0.0")
         self.store("trust", "thief", "init", "thiefs-keys")
         self.store("promote", "thief", "press:9.0.0", "stable", "thiefs-keys")
-        self.assertIn("another file", self.store("copy", "thief", "press:1.0.0", "plant", code=1))
+        self.assertIn("another file", self.store("fetch", "plant", "thief", "press:1.0.0", code=1))
         self.read_stick("thief", "9.0.0", code=1)
         self.assertEqual(self.running(), "1.0.0")
 
     def test_a_damaged_stick_is_refused(self):
-        self.write_stick("monday")
+        self.write_stick("monday", "1.0.0")
         blobs = sorted((self.folder / "monday/blobs/sha256").iterdir(), key=lambda f: f.stat().st_size)
         whole = blobs[-1].read_bytes()
         blobs[-1].write_bytes(whole[:100] + bytes([whole[100] ^ 1]) + whole[101:])
-        self.assertIn("is damaged", self.store("copy", "monday", "press:1.0.0", "plant", code=1))
+        self.assertIn("gives wrong bytes", self.store("fetch", "plant", "monday", "press:1.0.0", code=1))
         self.assertEqual(self.store("list", "plant"), "")
         blobs[-1].write_bytes(whole)
         self.read_stick("monday", "1.0.0")

@@ -173,39 +173,6 @@ static void one_file_in_two_versions_is_stored_once_and_collected_with_the_last(
     tn_store_close(s);
 }
 
-static void a_copied_version_is_the_same_to_its_digest(void **state) {
-    (void)state;
-    tn_store *a = make_store("from"), *b = make_store("to");
-    tn_store_version v = put(a, "press", "1.0.0", "weights"), other = put(b, "valve", "1.0.0", "weights"), copied,
-                     found;
-    int faults = -1;
-    size_t size;
-    assert_ok(tn_store_copy(a, "press:^1.0", b, &copied));
-    assert_ok(tn_store_find(b, "press", &found));
-    assert_memory_equal(&v, &copied, sizeof v);
-    assert_memory_equal(&v, &found, sizeof v);
-    assert_string_equal(v.file_digest, other.file_digest);
-    assert_ok(tn_store_get(b, v.digest, at("copy")));
-    assert_ok(tn_store_copy(a, v.digest, b, NULL)); /* again */
-    assert_ok(tn_store_verify(b, NULL, NULL, &faults));
-    assert_int_equal(faults, 0);
-    assert_int_equal(tn_store_copy(a, "press:2.0.0", b, NULL), TN_E_NOT_FOUND);
-    put(a, "valve", "1.0.0", "others");
-    assert_int_equal(tn_store_copy(a, "valve:1.0.0", b, NULL), TN_E_STATE);
-    /* What is damaged where it comes from goes nowhere. */
-    v = put(a, "press", "1.1.0", "new weights");
-    char *blob = at(strcat(strcpy((char[160]){0}, "from/blobs/sha256/"), v.file_digest + 7));
-    char *data = tree_read(blob, &size);
-    data[0] ^= 1;
-    tree_write(blob, data, size);
-    free(data);
-    assert_int_equal(tn_store_copy(a, "press:1.1.0", b, NULL), TN_E_FORMAT);
-    assert_non_null(strstr(tn_last_error(), "is damaged"));
-    assert_int_equal(tn_store_find(b, "press:1.1.0", &found), TN_E_NOT_FOUND);
-    tn_store_close(a);
-    tn_store_close(b);
-}
-
 static void the_parent_is_named_by_its_digest(void **state) {
     (void)state;
     tn_store *s = make_store("a");
@@ -342,15 +309,48 @@ static void a_lost_blob_is_named_where_no_mirror_has_it(void **state) {
     assert_non_null(strstr(tn_last_error(), v.file_digest + 7));
 }
 
+static void a_fetched_version_is_the_same_to_its_digest(void **state) {
+    (void)state;
+    tn_store *a = make_store("from"), *b = make_store("to");
+    tn_store_version v = put(a, "press", "1.0.0", "weights"), other = put(b, "valve", "1.0.0", "weights"), copied,
+                     found;
+    int faults = -1;
+    size_t size;
+    assert_ok(tn_store_fetch(b, at("from"), "press:^1.0", NULL, &copied, NULL));
+    assert_ok(tn_store_find(b, "press", &found));
+    assert_memory_equal(&v, &copied, sizeof v);
+    assert_memory_equal(&v, &found, sizeof v);
+    assert_string_equal(v.file_digest, other.file_digest);
+    assert_ok(tn_store_get(b, v.digest, at("copy")));
+    assert_ok(tn_store_fetch(b, at("from"), v.digest, NULL, NULL, NULL)); /* again */
+    assert_ok(tn_store_verify(b, NULL, NULL, &faults));
+    assert_int_equal(faults, 0);
+    assert_int_equal(tn_store_fetch(b, at("from"), "press:2.0.0", NULL, NULL, NULL), TN_E_NOT_FOUND);
+    put(a, "valve", "1.0.0", "others");
+    assert_int_equal(tn_store_fetch(b, at("from"), "valve:1.0.0", NULL, NULL, NULL), TN_E_STATE);
+    /* What is damaged where it comes from goes nowhere. */
+    v = put(a, "press", "1.1.0", "new weights");
+    char *blob = at(strcat(strcpy((char[160]){0}, "from/blobs/sha256/"), v.file_digest + 7));
+    char *data = tree_read(blob, &size);
+    data[0] ^= 1;
+    tree_write(blob, data, size);
+    free(data);
+    assert_int_equal(tn_store_fetch(b, at("from"), "press:1.1.0", NULL, NULL, NULL), TN_E_FORMAT);
+    assert_non_null(strstr(tn_last_error(), "gives wrong bytes"));
+    assert_int_equal(tn_store_find(b, "press:1.1.0", &found), TN_E_NOT_FOUND);
+    tn_store_close(a);
+    tn_store_close(b);
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
+        TEST(a_fetched_version_is_the_same_to_its_digest),
         TEST(a_file_comes_back_as_it_was),
         TEST(the_same_again_changes_nothing_and_another_file_is_refused),
         TEST(references_name_the_newest_that_fits),
         TEST(bad_names_versions_and_references_are_refused),
         TEST(one_file_in_two_versions_is_stored_once_and_collected_with_the_last),
-        TEST(a_copied_version_is_the_same_to_its_digest),
         TEST(the_parent_is_named_by_its_digest),
         TEST(the_log_tells_what_was_done),
         TEST(no_store_is_made_of_a_full_folder_nor_opened_of_an_empty_one),

@@ -58,6 +58,10 @@ class BackupOptions(ctypes.Structure):
     _fields_ = [("struct_size", c_size_t), ("since", c_char_p), ("compress", c_bool)]
 
 
+class FetchOptions(ctypes.Structure):
+    _fields_ = [("struct_size", c_size_t), ("most_bytes", c_uint64)]
+
+
 class BackupStruct(ctypes.Structure):
     _fields_ = [
         ("struct_size", c_size_t),
@@ -121,7 +125,7 @@ declare(
         "tn_store_channel": (None, (_HANDLE, c_char_p, c_char_p, POINTER(ChannelStruct))),
         "tn_store_backup": (None, (_HANDLE, c_char_p, POINTER(BackupOptions), POINTER(BackupStruct))),
         "tn_store_restore": (None, (c_char_p, POINTER(c_char_p), c_size_t, POINTER(RestoreStruct))),
-        "tn_store_copy": (None, (_HANDLE, c_char_p, _HANDLE, _VERSION)),
+        "tn_store_fetch": (None, (_HANDLE, c_char_p, c_char_p, POINTER(FetchOptions), _VERSION, c_void_p)),
         "tn_store_load": (None, (_HANDLE, c_char_p, c_void_p, _OUT)),
         "tn_store_diff": (None, (_HANDLE, c_char_p, c_char_p, _ROW, c_void_p, POINTER(c_int))),
         "tn_upgrade": (None, (_HANDLE, c_char_p, POINTER(UpgradeOptions), POINTER(UpgradeStruct))),
@@ -251,10 +255,12 @@ class Store:
         """Writes a version's file to `path`, checked against its digest, whole or not at all."""
         lib.tn_store_get(self._handle.pointer, reference.encode(), os.fsencode(path))
 
-    def copy(self, reference: str, to: "Store") -> Version:
-        """Copies a version into another store as it is, so that its digest stays and signed channels lead to it."""
-        raw = VersionStruct()
-        lib.tn_store_copy(self._handle.pointer, reference.encode(), to._handle.pointer, byref(raw))
+    def fetch(self, folder: Path, reference: str, *, most_bytes: int = 0) -> Version:
+        """Takes a version as it is from another store's folder, through what changed if that lies beside it. A channel is
+        what this store trusts. most_bytes: no more may come (0: no limit)."""
+        raw, options = VersionStruct(), FetchOptions(ctypes.sizeof(FetchOptions), most_bytes)
+        words = self._handle.pointer, os.fsencode(folder), reference.encode()
+        lib.tn_store_fetch(*words, byref(options), byref(raw), None)
         return _version(raw)
 
     def load(self, reference: str, **options: Any) -> Model:

@@ -90,7 +90,11 @@ class Stores(unittest.TestCase):
         edge.accept_trust(self.folder / "models/trust/1.root.json")
         edge.update_trust(self.folder / "models/trust")
         self.assertEqual(edge.channel("press", "stable").version, "1.0.0")
-        self.assertEqual(self.store.copy("press@stable", edge), edge.find("press@stable"))
+        self.assertEqual(edge.fetch(self.folder / "models", "press@stable"), edge.find("press@stable"))
+        (self.folder / "valve").write_bytes(bytes(5000))
+        self.store.put(self.folder / "valve", "valve", "1.0.0")
+        with self.assertRaisesRegex(tenon.Error, "allows 4000"):
+            edge.fetch(self.folder / "models", "valve", most_bytes=4000)
 
     def test_backups_are_restored_to_any_point(self):
         full, later = self.folder / "full.tnb", self.folder / "later.tnb"

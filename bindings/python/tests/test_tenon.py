@@ -304,6 +304,7 @@ class Interface(unittest.TestCase):
             "tn_store_put_options": _store.PutOptions,
             "tn_store_channel_info": _store.ChannelStruct,
             "tn_store_backup_options": _store.BackupOptions,
+            "tn_fetch_options": _store.FetchOptions,
             "tn_backup_state": _store.BackupStruct,
             "tn_restore_result": _store.RestoreStruct,
             "tn_samples": compress.SamplesStruct,
