@@ -154,23 +154,35 @@ class Train(unittest.TestCase):
         gate.write_text("metric: 3\n")
         self.assertIn("there is no key 'metric'", self.tenon("eval", self.model, self.test, "--gate", gate, code=1))
 
+    def interrupt(self, wait, number, *words):
+        """Starts a run and sends it a signal while it trains: earlier and earlier, if it had ended already."""
+        before = self.checkpoint.read_bytes() if self.checkpoint.exists() else None
+        for _ in range(5):
+            run = subprocess.Popen([COMMAND, "train", str(self.plan), *words], stderr=subprocess.PIPE, text=True)
+            time.sleep(wait)
+            run.send_signal(number)
+            error = run.communicate()[1]
+            if not self.model.exists():
+                return run.returncode, error
+            self.model.unlink()
+            if before:
+                self.checkpoint.write_bytes(before)
+            wait /= 2
+        self.fail("it ends too soon to be interrupted")
+
     def test_a_run_that_is_stopped_or_killed_is_resumed_to_the_same_file(self):
-        self.write_plan(epochs=2000)
+        self.write_plan(epochs=4000)
+        start = time.monotonic()
         self.tenon("train", self.plan)
+        wait = (time.monotonic() - start) / 3
         whole = self.model.read_bytes()
         self.model.unlink()
-        run = subprocess.Popen([COMMAND, "train", str(self.plan)], stderr=subprocess.PIPE, text=True)
-        time.sleep(0.15)
-        run.send_signal(signal.SIGINT)
-        self.assertIn("can be resumed from", run.communicate()[1])
-        self.assertEqual(run.returncode, 130)
-        self.assertTrue(self.checkpoint.exists())
+        code, error = self.interrupt(wait, signal.SIGINT)
+        self.assertIn("can be resumed from", error)
+        self.assertEqual(code, 130)
         stopped = self.checkpoint.read_bytes()
-        run = subprocess.Popen([COMMAND, "train", str(self.plan), "--resume"])
-        time.sleep(0.15)
-        run.kill()
-        run.wait()
-        self.assertTrue(self.model.exists() or self.checkpoint.read_bytes()[:8] == stopped[:8])
+        self.interrupt(wait, signal.SIGKILL, "--resume")
+        self.assertEqual(self.checkpoint.read_bytes()[:8], stopped[:8])
         self.assertTrue(json.loads(self.tenon("train", self.plan, "--resume", "--threads", 2, "--json"))["resumed"])
         self.assertEqual(self.model.read_bytes(), whole)
         self.assertFalse(self.checkpoint.exists())
