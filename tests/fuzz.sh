@@ -1,6 +1,6 @@
 #!/bin/sh
 # The fuzz targets under libFuzzer, side by side, for FUZZ_SECONDS (300) each, with address and undefined-behaviour
-# sanitizers: no crash, no input that takes 10 s, no leak, no single allocation above 512 MiB. They start from
+# sanitizers: no crash, no input that takes 10 s of a core, no leak, no single allocation above 512 MiB. They start from
 # tests/fuzz/corpus and what earlier runs left in build/fuzz/corpus. What fails is kept in build/fuzz/found.
 # `tests/fuzz.sh minimize TARGET` then adds to tests/fuzz/corpus the small inputs that reach code which none there does.
 set -eu
@@ -16,10 +16,12 @@ if [ "${1:-}" = minimize ]; then
         tail -1
     exit
 fi
+# libFuzzer's limit is by the clock, and all share the cores.
+limit=$((10 * $(echo "$targets" | wc -l) / $(nproc)))
 pids=
 for target in $targets; do
     mkdir -p "build/fuzz/corpus/$target"
-    build/fuzz/tests/fuzz/$target -max_total_time="${FUZZ_SECONDS:-300}" -timeout=10 -malloc_limit_mb=512 \
+    build/fuzz/tests/fuzz/$target -max_total_time="${FUZZ_SECONDS:-300}" -timeout="$limit" -malloc_limit_mb=512 \
         -max_len=16384 -print_final_stats=1 -artifact_prefix="build/fuzz/found/$target-" \
         "build/fuzz/corpus/$target" "tests/fuzz/corpus/$target" >"build/fuzz/log/$target" 2>&1 &
     pids="$pids $!"
