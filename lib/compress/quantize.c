@@ -4,18 +4,6 @@
 #include <time.h>
 #include "passes/match.h"
 
-/* Whether a list with commas between has the name, or the beginning of it and a star. */
-static bool listed(const char *list, const char *name) {
-    for (const char *at = list; at && *at;) {
-        while (*at == ' ') at++;
-        size_t n = strcspn(at, ",");
-        if (n && at[n - 1] == '*' ? strncmp(at, name, n - 1) == 0 : n == strlen(name) && memcmp(at, name, n) == 0)
-            return true;
-        at += n + (at[n] == ',');
-    }
-    return false;
-}
-
 /* Dense float32 elements; a copy in the region if they are not. */
 static const float *floats_of(const tn_tensor *t, tn_tensor **copy) {
     *copy = NULL;
@@ -137,7 +125,7 @@ static tn_status begin(tn_qjob *job) {
     if (!job->skip || !job->reason) return TN_E_MEMORY;
     for (int n = 0; n < job->base->node_count; n++) {
         const tn_node *node = &job->base->nodes[n];
-        job->skip[n] = listed(job->options.exclude, node->name) || listed(job->options.exclude, node->op->name);
+        job->skip[n] = tn_listed(job->options.exclude, node->name) || tn_listed(job->options.exclude, node->op->name);
         if (job->skip[n]) job->reason[n] = "excluded";
     }
     return tn_qjob_plan(job, job->skip, job->region, &job->plan);
