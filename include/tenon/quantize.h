@@ -7,9 +7,10 @@
  *     puts(tn_quantize_report_json(report));
  *     tn_quantize_report_destroy(report);  tn_graph_destroy(small);  tn_graph_destroy(graph);
  *
- * Conv, Gemm and MatMul, and between them Add, Mul, Concat, pools, and whatever only moves elements, get a QuantizeLinear
- * and a DequantizeLinear at their inputs and outputs, which Tenon and ONNX Runtime turn into operators on integers when
- * they load the model. Weights are int8, symmetric, a scale for each output channel; activations have one scale and a
+ * Conv, Gemm and MatMul of constant weights, and between them Add, Mul, Concat, pools, and whatever only moves elements, get a
+ * QuantizeLinear and a DequantizeLinear at their inputs and outputs, which Tenon and ONNX Runtime turn into operators on
+ * integers when they load the model. What a Gemm or MatMul gives stays float where nothing takes integers of it, as before
+ * the norms of transformers; products of two activations stay float. Weights are int8, symmetric, a scale for each output channel; activations have one scale and a
  * zero point; biases are int32. Batch normalization goes into weights first. Nodes that cannot be integers, or whose
  * neighbours are not, stay float32. Graphs with If, Loop, Scan, or operators of the host are refused. A graph that is
  * quantized already comes out as it is.

@@ -36,8 +36,7 @@ static tn_status mean_shift(const tn_qjob *job, const tn_node *node, int axis, d
 static tn_status correct(tn_qjob *job, int n, tn_region *scratch) {
     tn_node *node = &job->base->nodes[n];
     int axis;
-    if (job->plan.role[n] != TN_Q_LAYER || job->skip[n] || !tn_qplan_is_layer(job->base, node, &axis) || axis < 0)
-        return TN_OK;
+    if (job->plan.role[n] != TN_Q_LAYER || job->skip[n] || !tn_qplan_is_layer(job->base, node, &axis)) return TN_OK;
     const tn_observer *o = &job->observers[node->in[0]];
     if (tn_match_is(node, "", "MatMul") || !o->sums || !(o->rows > 0)) return TN_OK;
     int64_t channels = job->base->values[node->in[1]].constant->dims[axis];

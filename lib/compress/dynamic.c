@@ -22,7 +22,7 @@ tn_status tn_dynamic_plan(const tn_graph *graph, const bool *skip, tn_region *re
     memset(out->made, 0, (size_t)graph->value_count * sizeof *out->made);
     for (int n = 0; n < graph->node_count; n++) {
         int axis;
-        bool layer = out->role[n] == TN_Q_LAYER && tn_qplan_is_layer(graph, &graph->nodes[n], &axis) && axis >= 0;
+        bool layer = out->role[n] == TN_Q_LAYER && tn_qplan_is_layer(graph, &graph->nodes[n], &axis);
         out->role[n] = layer ? TN_Q_LAYER : TN_Q_FLOAT;
         out->end[n] = layer ? graph->nodes[n].out[0] : -1;
     }

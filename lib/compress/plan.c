@@ -1,10 +1,12 @@
 /* Which nodes compute on 8 bits. The forms are those that lib/passes/qdq.c, and ONNX Runtime, make integers of: all inputs
- * of the node are dequantized values and its output is quantized, with no more than a Relu or Clip before that.
+ * of the node are dequantized values and its output is quantized, with no more than a Relu or Clip before that. Outputs of
+ * MatMul and Gemm need not be: they stay float where nobody takes 8 bits of them, which rounds once less.
  *
  * Products of constant weights are where the work is: they become integers, and with them their inputs and outputs 8-bit
  * values. What joins such values (Add, Concat, pools) follows if all its inputs are 8 bits already, since staying so costs
  * less than leaving it. What only moves elements, and functions of one 8-bit value, are left as they are between
- * dequantized and quantized values; a moved value keeps its scale, so that moving is all there is to do. */
+ * dequantized and quantized values; a moved value keeps its scale, so that moving is all there is to do. Products of two
+ * activations, as attention has them, stay float. */
 #include "compress/quantize.h"
 #include "passes/match.h"
 
@@ -58,12 +60,10 @@ bool tn_qplan_is_layer(const tn_graph *graph, const tn_node *node, int *out_axis
     if (!is_activation(graph, node->in[0])) return false;
     const tn_tensor *w = tn_match_floats(graph, node->in[1]);
     int bias = node->formal_in > 2 ? node->in[2] : -1;
-    if (!w && (conv || gemm || !is_activation(graph, node->in[1]))) return false;
-    if (w && (tn_count(w) == 0 || (conv ? w->rank < 3 : w->rank != 2))) return false;
+    if (!w || tn_count(w) == 0 || (conv ? w->rank < 3 : w->rank != 2)) return false;
     if (gemm && (tn_attr_float(node, "alpha", 1) != 1 || tn_attr_float(node, "beta", 1) != 1)) return false;
     if (!conv && !gemm && tn_match_type(graph, node->in[0])->rank < 2) return false;
     if (gemm && tn_attr_int(node, "transA", 0)) return false;
-    if (!w) return tn_match_type(graph, node->in[1])->rank >= 2;
     *out_axis = conv ? 0 : gemm && tn_attr_int(node, "transB", 0) ? 0 : 1;
     if (bias < 0) return true;
     const tn_tensor *b = tn_match_floats(graph, bias);
@@ -153,7 +153,6 @@ static void visit(planner *p, int n) {
     bool skip = p->skip && p->skip[n];
     if (!skip && tn_qplan_is_layer(graph, node, &axis)) {
         plan->byte[node->in[0]] = true;
-        if (axis < 0) plan->byte[node->in[1]] = true;
         give(p, n, TN_Q_LAYER);
         return;
     }
@@ -173,6 +172,28 @@ static void visit(planner *p, int n) {
     }
 }
 
+/* Somebody takes the value's 8 bits, now or once they are moved or looked up. */
+static bool is_wanted(const tn_qplan *plan, int value) {
+    const tn_graph *graph = plan->graph;
+    for (int n = TN_MAX(graph->values[value].producer, 0); n < graph->node_count; n++)
+        for (int i = 0; i < graph->nodes[n].formal_in; i++) {
+            if (graph->nodes[n].in[i] != value) continue;
+            if (plan->role[n] == TN_Q_LAYER || plan->role[n] == TN_Q_JOIN) return true;
+            if (plan->role[n] == TN_Q_FOLLOW && is_wanted(plan, graph->nodes[n].out[0])) return true;
+        }
+    return false;
+}
+
+/* The value, and what is moved of it, is float. */
+static void leave_float(tn_qplan *plan, int value) {
+    const tn_graph *graph = plan->graph;
+    plan->byte[value] = plan->made[value] = false;
+    plan->like[value] = value;
+    for (int n = TN_MAX(graph->values[value].producer, 0); n < graph->node_count; n++)
+        if (plan->role[n] == TN_Q_FOLLOW && graph->nodes[n].in[0] == value && plan->made[graph->nodes[n].out[0]])
+            leave_float(plan, graph->nodes[n].out[0]);
+}
+
 tn_status tn_qplan_make(const tn_graph *graph, const bool *skip, tn_region *region, tn_qplan *out) {
     size_t nodes = (size_t)graph->node_count + 1, values = (size_t)graph->value_count + 1;
     int *uses = tn_region_array(region, values, sizeof *uses);
@@ -190,5 +211,8 @@ tn_status tn_qplan_make(const tn_graph *graph, const bool *skip, tn_region *regi
     for (int v = 0; v < graph->value_count; v++) out->like[v] = v;
     planner p = {out, uses, skip};
     for (int n = 0; n < graph->node_count; n++) visit(&p, n);
+    for (int n = 0; n < graph->node_count; n++)
+        if (out->role[n] == TN_Q_LAYER && !tn_match_is(&graph->nodes[n], "", "Conv") && !is_wanted(out, out->end[n]))
+            leave_float(out, out->end[n]);
     return TN_OK;
 }

@@ -38,8 +38,7 @@ typedef struct tn_qplan {
 
 /* The graph must be sorted and inferred; skip[node] (may be NULL) leaves nodes in float. All of it lies in the region. */
 tn_status tn_qplan_make(const tn_graph *graph, const bool *skip, tn_region *region, tn_qplan *out);
-/* A product whose weights can be integers; *out_axis: of them, along which outputs lie. Weights that are computed have
- * none: axis -1. */
+/* A product whose weights are constant and can be integers; *out_axis: of them, along which outputs lie. */
 bool tn_qplan_is_layer(const tn_graph *graph, const tn_node *node, int *out_axis);
 
 /* ---- observers ---- */

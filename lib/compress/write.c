@@ -119,7 +119,7 @@ static tn_status write_bias(writer *w, int n, int bias, const tn_qweights *q, fl
 static tn_status write_layer(writer *w, int n) {
     const tn_node *node = &w->plan->graph->nodes[n];
     int axis;
-    if (!tn_qplan_is_layer(w->plan->graph, node, &axis) || axis < 0) return TN_OK;
+    if (!tn_qplan_is_layer(w->plan->graph, node, &axis)) return TN_OK;
     int weights = node->in[1], bias = node->formal_in > 2 ? node->in[2] : -1;
     const tn_tensor *t = w->plan->graph->values[weights].constant;
     float in_scale = w->ranges[w->plan->like[node->in[0]]].scale, *biases = NULL;

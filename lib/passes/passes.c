@@ -17,6 +17,7 @@ const tn_pass tn_passes[] = {
     {"fold-moved", tn_pass_fold},
     {"qdq-table", tn_pass_qdq_table},
     {"qdq", tn_pass_qdq},
+    {"qdq-float", tn_pass_qdq_float},
     {"qlast", tn_pass_qlast},
     {"qconv-fuse", tn_pass_qconv_fuse},
     {"fold-quantized", tn_pass_fold_quantized},

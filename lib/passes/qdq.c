@@ -4,6 +4,7 @@
  * qdq-unsigned   activations of int8 become uint8, whose zero points are 128 more: one kind for the kernels
  * qdq-move       what only moves elements, or picks the greatest, does so before they are dequantized
  * qdq            the operators in the table below, with their neighbours, become their kin on integers
+ * qdq-float      products whose result is not quantized do so as well: qdq_float.c
  *
  * The result is what the float nodes would give but for the rounding of their sums, where those are not exact. */
 #include "passes/qdq.h"
@@ -219,27 +220,25 @@ static void add_target(replacement *r, tn_graph *graph, const tn_qdq *q) {
     add_inputs(r, 2, (int[]){q->scale, tn_qdq_zero(graph, q)});
 }
 
-/* Scales and zero points are one, or one for each index along `axis`. */
-static bool lies_along(const tn_graph *graph, const tn_qdq *q, int64_t axis) {
+bool tn_qdq_along(const tn_graph *graph, const tn_qdq *q, int64_t axis) {
     const tn_type *type = tn_match_type(graph, q->value);
     if (q->one) return true;
     return type->rank > axis && (q->axis < 0 ? q->axis + type->rank : q->axis) == axis;
 }
 
-/* The bias as int32 in units of the product of the scales; -1 absent; false if it cannot be. */
-static bool integer_bias(const fusion *f, int bias, int64_t count, int *out) {
-    tn_graph *graph = f->m->graph;
+bool tn_qdq_bias(const tn_match *m, const tn_qdq in[2], int bias, int64_t count, int *out) {
+    tn_graph *graph = m->graph;
     *out = -1;
     if (bias < 0) return true;
     tn_qdq q = {0};
-    const tn_tensor *given = graph->values[bias].constant, *scales = graph->values[f->in[1].scale].constant;
-    bool whole = tn_qdq_from(f->m, bias, true, &q);
+    const tn_tensor *given = graph->values[bias].constant, *scales = graph->values[in[1].scale].constant;
+    bool whole = tn_qdq_from(m, bias, true, &q);
     if (whole) given = graph->values[q.value].constant;
     if (!given || (!whole && given->dtype != TN_FLOAT32) || given->rank != 1 || tn_count(given) != count) return false;
     tn_tensor *made = tn_graph_tensor(graph, TN_INT32, 1, &count, NULL);
     if (!made) return false;
     for (int64_t i = 0; i < count; i++) {
-        double unit = (double)f->in[0].real * (double)((const float *)scales->data)[f->in[1].one ? 0 : i];
+        double unit = (double)in[0].real * (double)((const float *)scales->data)[in[1].one ? 0 : i];
         double real = whole ? (double)((const int32_t *)given->data)[i] : (double)((const float *)given->data)[i];
         if (whole) {
             const tn_tensor *of = graph->values[q.scale].constant;
@@ -259,8 +258,8 @@ static bool fuse_conv(fusion *f, replacement *r) {
     tn_graph *graph = f->m->graph;
     const tn_tensor *w = graph->values[f->in[1].value].constant;
     int bias = -1;
-    if (!w || !f->in[0].one || !lies_along(graph, &f->in[1], 0)) return false;
-    if (!integer_bias(f, f->node.formal_in > 2 ? f->node.in[2] : -1, w->dims[0], &bias)) return false;
+    if (!w || !f->in[0].one || !tn_qdq_along(graph, &f->in[1], 0)) return false;
+    if (!tn_qdq_bias(f->m, f->in, f->node.formal_in > 2 ? f->node.in[2] : -1, w->dims[0], &bias)) return false;
     *r = (replacement){.domain = "", .op = "QLinearConv"};
     add_quantized(r, graph, &f->in[0]);
     add_quantized(r, graph, &f->in[1]);
@@ -272,7 +271,7 @@ static bool fuse_conv(fusion *f, replacement *r) {
 static bool fuse_matmul(fusion *f, replacement *r) {
     tn_graph *graph = f->m->graph;
     const tn_type *a = tn_match_type(graph, f->in[0].value), *b = tn_match_type(graph, f->in[1].value);
-    if (!f->in[0].one || a->rank < 2 || b->rank < 2 || !lies_along(graph, &f->in[1], b->rank - 1)) return false;
+    if (!f->in[0].one || a->rank < 2 || b->rank < 2 || !tn_qdq_along(graph, &f->in[1], b->rank - 1)) return false;
     if (!f->in[1].one && b->rank != 2) return false;
     *r = (replacement){.domain = "", .op = "QLinearMatMul"};
     add_quantized(r, graph, &f->in[0]);
@@ -286,8 +285,8 @@ static bool fuse_gemm(fusion *f, replacement *r) {
     const tn_type *b = tn_match_type(graph, f->in[1].value);
     int columns = tn_attr_int(&f->node, "transB", 0) ? 0 : 1, bias = -1;
     if (tn_attr_float(&f->node, "alpha", 1) != 1 || tn_attr_float(&f->node, "beta", 1) != 1) return false;
-    if (!f->in[0].one || b->rank != 2 || b->dims[columns] < 0 || !lies_along(graph, &f->in[1], columns)) return false;
-    if (!integer_bias(f, f->node.formal_in > 2 ? f->node.in[2] : -1, b->dims[columns], &bias)) return false;
+    if (!f->in[0].one || b->rank != 2 || b->dims[columns] < 0 || !tn_qdq_along(graph, &f->in[1], columns)) return false;
+    if (!tn_qdq_bias(f->m, f->in, f->node.formal_in > 2 ? f->node.in[2] : -1, b->dims[columns], &bias)) return false;
     *r = (replacement){.domain = "com.microsoft", .op = "QGemm"};
     add_quantized(r, graph, &f->in[0]);
     add_quantized(r, graph, &f->in[1]);

@@ -30,6 +30,11 @@ int tn_qdq_byte(tn_graph *graph, tn_dtype dtype, int32_t value);
 int tn_qdq_float(tn_graph *graph, float value);
 /* The zero point, made if it is absent. */
 int tn_qdq_zero(tn_graph *graph, const tn_qdq *q);
+/* Scales and zero points are one, or one for each index along `axis`. */
+bool tn_qdq_along(const tn_graph *graph, const tn_qdq *q, int64_t axis);
+/* The bias of in[0] times in[1] as int32 in units of the product of their scales; *out -1 if it is absent; false if it cannot
+ * be. */
+bool tn_qdq_bias(const tn_match *m, const tn_qdq in[2], int bias, int64_t count, int *out);
 /* A new value of 8-bit integers with the dims of `like`; -1 on failure. */
 int tn_qdq_value(tn_graph *graph, tn_dtype dtype, int like);
 

@@ -13,6 +13,7 @@ tn_status tn_pass_qdq_unsigned(tn_graph *graph, int *changes);
 tn_status tn_pass_qdq_move(tn_graph *graph, int *changes);
 tn_status tn_pass_qdq_table(tn_graph *graph, int *changes);
 tn_status tn_pass_qdq(tn_graph *graph, int *changes);
+tn_status tn_pass_qdq_float(tn_graph *graph, int *changes);
 tn_status tn_pass_qlast(tn_graph *graph, int *changes);
 tn_status tn_pass_qconv_fuse(tn_graph *graph, int *changes);
 tn_status tn_pass_fold_quantized(tn_graph *graph, int *changes);

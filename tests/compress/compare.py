@@ -138,7 +138,7 @@ def row(name, source, feeds, data, tests, score):
     print(f"{name[:34]:34} {score(wanted, wanted):7.4f} {scores[0]:7.4f} {scores[1]:7.4f}  {ratios[0]:5.1f} {ratios[1]:5.1f} "
           f"{sizes[0] / 1e3:8.0f} {sizes[1] / 1e3:7.0f} {sizes[2] / 1e3:7.0f}  {seconds[0]:5.2f} {seconds[1]:6.2f}  "
           f"{away / step if step else away:.2f} {'steps' if step else 'absolute'}")
-    for holds, what in [(scores[0] >= scores[1], "loses more accuracy"), (ratios[0] >= min(ratios[1] - 1.5, 60), "has more noise"),
+    for holds, what in [(scores[0] >= min(scores[1], score(wanted, wanted)), "loses more accuracy"), (ratios[0] >= min(ratios[1] - 1.5, 60), "has more noise"),
                         (sizes[1] <= sizes[2], "is larger"),
                         (away <= step * 1.01 if step else True, "gives other results in ONNX Runtime than in Tenon")]:
         if not holds:  # beyond 60 dB, as where a softmax is 1, noise is none
