@@ -245,6 +245,17 @@ static bool is_misaligned(const tn_step *step, int i) {
     return step->contents[i] && step->immutable[i] && !tn_tensor_is_aligned(step->contents[i]);
 }
 
+/* Of a constant, up to the next cache line. */
+static size_t whole_lines(const tn_tensor *t) {
+    return (tn_dtype_bytes(t->dtype, tn_count(t)) + 63) & ~(size_t)63;
+}
+
+void tn_exec_drop_shadow(tn_exec *exec) {
+    tn_free(exec->allocator, exec->shadow, exec->shadow_bytes);
+    exec->shadow = NULL;
+    exec->shadow_bytes = 0;
+}
+
 /* A constant that was copied or packed is read no more; in memory there need be one of it. */
 static void rest_weights(const tn_plan *plan, const tn_tensor *t) {
     tn_graph_rest_file(plan->graph, t->data, tn_dtype_bytes(t->dtype, tn_count(t)));
@@ -259,6 +270,32 @@ static tn_status align_value(tn_exec *exec, tn_plan *plan, int v) {
     return copy ? TN_OK : TN_E_MEMORY;
 }
 
+/* Makes `shadow` aligned copies of weights that lie unaligned in the model file. One piece of memory serves all steps:
+ * to touch fresh pages for each would take longer than the copying. */
+static tn_status shadow_weights(tn_exec *exec, const tn_plan *plan, tn_step *step, tn_tensor *shadow) {
+    size_t total = 0;
+    for (int i = 0; i < step->node->formal_in; i++)
+        if (is_misaligned(step, i)) total += whole_lines(step->contents[i]);
+    if (total > exec->shadow_bytes) {
+        tn_exec_drop_shadow(exec);
+        exec->shadow = tn_alloc(exec->allocator, total);
+        if (!exec->shadow) return TN_E_MEMORY;
+        exec->shadow_bytes = total;
+    }
+    uint8_t *at = exec->shadow;
+    for (int i = 0; i < step->node->formal_in; i++) {
+        if (!is_misaligned(step, i)) continue;
+        const tn_tensor *from = step->contents[i];
+        shadow[i] = *from;
+        shadow[i].buffer = NULL;
+        shadow[i].data = memcpy(at, from->data, tn_dtype_bytes(from->dtype, tn_count(from)));
+        at += whole_lines(from);
+        rest_weights(plan, from);
+        step->contents[i] = &shadow[i];
+    }
+    return TN_OK;
+}
+
 /* Prepares a static step. It sees aligned copies of weights that lie unaligned in the model file; they go again where the
  * operator packed them. */
 static tn_status prepare_static(tn_exec *exec, tn_plan *plan, tn_step *step) {
@@ -268,23 +305,17 @@ static tn_status prepare_static(tn_exec *exec, tn_plan *plan, tn_step *step) {
     const void **origin = tn_region_array(plan->region, ins, sizeof *origin);
     bool *packed = tn_region_array(plan->region, ins, sizeof *packed);
     if (!shadow || !origin || !packed) return TN_E_MEMORY;
-    tn_status status = TN_OK;
-    for (int i = 0; i < node->formal_in && status == TN_OK; i++) {
-        origin[i] = step->contents[i] ? step->contents[i]->data : NULL;
-        if (!is_misaligned(step, i)) continue;
-        status = tn_tensor_init_copy(&shadow[i], step->contents[i], exec->allocator);
-        rest_weights(plan, step->contents[i]);
-        step->contents[i] = &shadow[i];
-    }
+    for (int i = 0; i < node->formal_in; i++) origin[i] = step->contents[i] ? step->contents[i]->data : NULL;
+    TN_TRY(shadow_weights(exec, plan, step, shadow));
     struct tn_prepare_host host = {plan->region, exec->packs, step->immutable, origin, packed};
     tn_prepare call = prepare_call(exec, step, &host);
-    if (status == TN_OK) status = node->op->prepare(&call);
+    tn_status status = node->op->prepare(&call);
     step->state = call.state;
     step->scratch = call.scratch;
     for (int i = 0; i < node->formal_in; i++) {
-        if (!shadow[i].buffer && packed[i] && step->immutable[i]) rest_weights(plan, step->contents[i]);
-        if (!shadow[i].buffer) continue;
-        tn_tensor_deinit(&shadow[i]);
+        bool shadowed = step->contents[i] == &shadow[i];
+        if (!shadowed && packed[i] && step->immutable[i]) rest_weights(plan, step->contents[i]);
+        if (!shadowed) continue;
         step->contents[i] = plan->known[node->in[i]];
         if (!packed[i] && status == TN_OK) status = align_value(exec, plan, node->in[i]);
     }

@@ -16,6 +16,7 @@
 #include "ops/scratch.h"
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #define BLOCK_BYTES (1024u << 10) /* of V and M */
 #define LEAST_TILES 64            /* of a block at least, lest weights are fetched too often */
@@ -148,38 +149,53 @@ typedef struct pack_call {
     const float *weights;
 } pack_call;
 
-/* U = G g G' of one kernel; rows of G are the points' powers over the products of their differences. */
-static void transform_kernel(const float *g, double *u) {
-    static const double third = 1.0 / 3;
-    const double a = sqrt(0.5), b = sqrt(2);
-    const double matrix[TN_WINOGRAD_PATCH][3] = {{1, 0, 0},
-                                                 {-2 * third, -2 * third * a, -third},
-                                                 {-2 * third, 2 * third * a, -third},
-                                                 {third / 2, third / 2 * b, third},
-                                                 {third / 2, -third / 2 * b, third},
-                                                 {0, 0, 1}};
-    for (int i = 0; i < TN_WINOGRAD_PATCH; i++) {
-        double row[3] = {0};
-        for (int k = 0; k < 3; k++)
-            for (int j = 0; j < 3; j++) row[j] += matrix[i][k] * (double)g[k * 3 + j];
-        for (int j = 0; j < TN_WINOGRAD_PATCH; j++) {
-            double sum = 0;
-            for (int k = 0; k < 3; k++) sum += row[k] * matrix[j][k];
-            u[i * TN_WINOGRAD_PATCH + j] = sum;
-        }
+#define PACK_LANES 16 /* kernels that are transformed side by side */
+#define PACK_DEPTH 8  /* channels of them that are collected before they are written */
+typedef double pack_lanes[PACK_LANES];
+
+/* G times a column of three, in each lane; rows of G are the points' powers over the products of their differences. */
+static void times_g(const pack_lanes *g, int step, pack_lanes *u, int u_step) {
+    const double third = 1.0 / 3, near = sqrt(2) / 3, far = sqrt(2) / 6;
+    for (int l = 0; l < PACK_LANES; l++) {
+        double a = g[0][l], b = g[step][l], c = g[2 * step][l];
+        double near_even = -third * (2 * a + c), far_even = third * (a / 2 + c);
+        u[0][l] = a;
+        u[u_step][l] = near_even - near * b;
+        u[2 * u_step][l] = near_even + near * b;
+        u[3 * u_step][l] = far_even + far * b;
+        u[4 * u_step][l] = far_even - far * b;
+        u[5 * u_step][l] = c;
     }
 }
 
+/* U = G g G' of the kernels of `rows` outputs and one channel, `step` floats apart; each of the 36 to where the next is
+ * `to_step` floats on. */
+static void transform_kernels(const float *weights, size_t step, size_t rows, float *to, size_t to_step) {
+    pack_lanes g[9] = {{0}}, half[3 * TN_WINOGRAD_PATCH], u[TN_WINOGRAD_TERMS];
+    for (size_t r = 0; r < rows; r++)
+        for (int i = 0; i < 9; i++) g[i][r] = (double)weights[r * step + (size_t)i];
+    for (int j = 0; j < 3; j++) times_g(g + j, 3, half + j, 3);
+    for (int i = 0; i < TN_WINOGRAD_PATCH; i++) times_g(half + (ptrdiff_t)i * 3, 1, u + i * TN_WINOGRAD_PATCH, 1);
+    for (int i = 0; i < TN_WINOGRAD_TERMS; i++, to += to_step)
+        for (size_t r = 0; r < rows; r++) to[r] = (float)u[i][r];
+}
+
+/* Some channels of a panel's rows are collected first: the places of the 36 are often a power of two apart, where a
+ * cache holds few lines. */
 static void pack_weights(void *dst, const void *context) {
     const pack_call *c = context;
     const tn_product *p = c->product;
-    double u[TN_WINOGRAD_TERMS];
-    for (size_t o = 0; o < p->m; o++) {
-        size_t panel = o / p->rows * p->rows, rows = TN_MIN(p->rows, p->m - panel);
-        for (size_t k = 0; k < p->k; k++) {
-            float *to = (float *)dst + panel * p->k + k * rows + (o - panel);
-            transform_kernel(c->weights + (o * p->k + k) * 9, u);
-            for (int i = 0; i < TN_WINOGRAD_TERMS; i++, to += p->m * p->k) *to = (float)u[i];
+    float some[TN_WINOGRAD_TERMS][PACK_DEPTH * PACK_LANES];
+    for (size_t panel = 0; panel < p->m; panel += p->rows) {
+        size_t rows = TN_MIN(p->rows, p->m - panel);
+        for (size_t k = 0; k < p->k; k += PACK_DEPTH) {
+            size_t depth = TN_MIN(PACK_DEPTH, p->k - k);
+            for (size_t d = 0; d < depth; d++)
+                transform_kernels(c->weights + (panel * p->k + k + d) * 9, p->k * 9, rows, some[0] + d * rows,
+                                  PACK_DEPTH * PACK_LANES);
+            float *to = (float *)dst + panel * p->k + k * rows;
+            for (int i = 0; i < TN_WINOGRAD_TERMS; i++, to += p->m * p->k)
+                memcpy(to, some[i], depth * rows * sizeof *to);
         }
     }
 }
