@@ -108,7 +108,8 @@ typedef struct tn_store_event {
     char digest[TN_STORE_DIGEST]; /* "" where the action is about no version */
     char user[64];                /* of the process: name or number */
 } tn_store_event;
-/* The log's line `index`, from 0 on; TN_E_NOT_FOUND past the last, TN_E_FORMAT where the chain is broken. */
+/* The log's line `index`, from 0 on; TN_E_NOT_FOUND past the last, TN_E_FORMAT where the chain is broken. One line after
+ * the other is read in one pass over the log. */
 TN_API tn_status tn_store_audit(tn_store *store, int index, tn_store_event *out_event);
 
 #ifdef __cplusplus

@@ -1,5 +1,5 @@
 /* audit.log: a line of JSON a change, each with the digest of the line before it, so that a line that was changed or
- * taken out breaks the chain. */
+ * taken out breaks the chain. Reading goes on from a mark, behind which the chain was found whole. */
 #include "store/store.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -126,40 +126,107 @@ tn_status tn_audit_append(const tn_store *s, const char *line) {
     return status;
 }
 
-tn_status tn_audit_each(const tn_store *s, tn_audit_visit *visit, void *context) {
-    char *text, expected[TN_STORE_DIGEST] = "", previous[TN_STORE_DIGEST];
-    size_t size;
-    uint64_t number = 0;
-    tn_status status = tn_store_read(s, LOG, SIZE_MAX / 2, &text, &size);
-    if (status != TN_OK) return status;
-    for (char *line = text, *end; status == TN_OK && (end = memchr(line, '\n', size - (size_t)(line - text)));
-         line = end + 1) {
-        tn_store_event event;
-        status = parse_line(line, (size_t)(end - line), &event, previous);
-        if (status == TN_OK && (event.number != ++number || strcmp(previous, expected) != 0))
-            status = tn_fail(TN_E_FORMAT, "'%s/" LOG "': line %llu does not follow the one before it", s->path,
-                             (unsigned long long)number);
-        tn_digest_of(line, (size_t)(end - line), expected);
-        if (status == TN_OK) status = visit(&event, context);
-    }
-    tn_store_free_text(text, size);
-    return status;
+/* A log that was put aside is another file; one that became shorter is another log. */
+static void find_mark(tn_audit_mark *mark, const struct stat *info) {
+    if (mark->inode == (uint64_t)info->st_ino && mark->offset <= (uint64_t)info->st_size) return;
+    *mark = (tn_audit_mark){.inode = (uint64_t)info->st_ino};
 }
 
-typedef struct history {
-    const char *name, *version;
-    char *digest;
-} history;
+static tn_status take_line(const tn_store *s, tn_audit_mark *mark, const char *line, size_t size, tn_audit_visit *visit,
+                           void *context) {
+    tn_store_event event;
+    char previous[TN_STORE_DIGEST];
+    TN_TRY(parse_line(line, size, &event, previous));
+    if (event.number != mark->number + 1 || strcmp(previous, mark->digest) != 0)
+        return tn_fail(TN_E_FORMAT, "'%s/" LOG "': line %llu does not follow the one before it", s->path,
+                       (unsigned long long)mark->number + 1);
+    mark->number++;
+    mark->offset += size + 1;
+    tn_digest_of(line, size, mark->digest);
+    return visit(&event, context);
+}
 
-static tn_status look(const tn_store_event *event, void *context) {
-    history *h = context;
-    if (strcmp(event->name, h->name) != 0 || strcmp(event->version, h->version) != 0) return TN_OK;
-    memcpy(h->digest, event->digest, TN_STORE_DIGEST);
+/* What follows the last newline is no line. */
+static tn_status take_lines(const tn_store *s, tn_audit_mark *mark, uint64_t last, int file, tn_audit_visit *visit,
+                            void *context) {
+    char piece[4 * LINE_BYTES];
+    while (mark->number < last) {
+        ssize_t n = pread(file, piece, sizeof piece, (off_t)mark->offset);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return tn_store_io_error(s, "read", LOG);
+        const char *line = piece, *stop = piece + n, *end;
+        for (; mark->number < last && (end = memchr(line, '\n', (size_t)(stop - line))); line = end + 1)
+            TN_TRY(take_line(s, mark, line, (size_t)(end - line), visit, context));
+        if (line == piece && n == sizeof piece)
+            return tn_fail(TN_E_FORMAT, "'%s/" LOG "': line %llu has more than %d bytes", s->path,
+                           (unsigned long long)mark->number + 1, LINE_BYTES);
+        if (line == piece) break;
+    }
     return TN_OK;
 }
 
-tn_status tn_audit_history(const tn_store *s, const char *name, const char *version, char digest[TN_STORE_DIGEST]) {
-    history h = {name, version, digest};
+tn_status tn_audit_follow(const tn_store *s, tn_audit_mark *mark, uint64_t last, tn_audit_visit *visit, void *context) {
+    struct stat info;
+    int file = openat(s->folder, LOG, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
+    if (file < 0) return tn_store_io_error(s, "open", LOG);
+    tn_status status = TN_OK;
+    if (fstat(file, &info) != 0 || !S_ISREG(info.st_mode))
+        status = tn_fail(TN_E_IO, "'%s/" LOG "' is no file", s->path);
+    else
+        find_mark(mark, &info);
+    if (status == TN_OK) status = take_lines(s, mark, last, file, visit, context);
+    close(file);
+    if (status != TN_OK) *mark = (tn_audit_mark){0};
+    return status;
+}
+
+tn_status tn_audit_each(const tn_store *s, tn_audit_visit *visit, void *context) {
+    tn_audit_mark mark = {0};
+    return tn_audit_follow(s, &mark, UINT64_MAX, visit, context);
+}
+
+/* ---- what the log told this handle of each pair of name and version ---- */
+
+static void pair_of(const char *name, const char *version, char pair[2 * TN_STORE_NAME]) {
+    snprintf(pair, 2 * (size_t)TN_STORE_NAME, "%s:%s", name, version);
+}
+
+static tn_status remember(const tn_store_event *event, void *context) {
+    char pair[2 * TN_STORE_NAME];
+    if (event->number == 1) json_object_clear(context);
+    if (!event->name[0]) return TN_OK;
+    pair_of(event->name, event->version, pair);
+    return json_object_set_new(context, pair, json_string(event->digest)) == 0 ? TN_OK
+                                                                               : tn_fail(TN_E_MEMORY, "no memory");
+}
+
+tn_status tn_audit_history(tn_store *s, const char *name, const char *version, char digest[TN_STORE_DIGEST]) {
+    char pair[2 * TN_STORE_NAME];
     digest[0] = 0;
-    return tn_audit_each(s, look, &h);
+    if (!s->history) s->history = json_object();
+    if (!s->history) return tn_fail(TN_E_MEMORY, "no memory for what the log tells");
+    TN_TRY(tn_audit_follow(s, &s->told, UINT64_MAX, remember, s->history));
+    pair_of(name, version, pair);
+    const char *text = json_string_value(json_object_get(s->history, pair));
+    if (text) memcpy(digest, text, TN_MIN(strlen(text) + 1, (size_t)TN_STORE_DIGEST));
+    return TN_OK;
+}
+
+static tn_status take_event(const tn_store_event *event, void *context) {
+    *(tn_store_event *)context = *event;
+    return TN_OK;
+}
+
+tn_status tn_store_audit(tn_store *s, int index, tn_store_event *out_event) {
+    tn_store_event event = {0};
+    uint64_t number = (uint64_t)TN_MAX(index, 0) + 1;
+    if (s->audited.number >= number) s->audited = (tn_audit_mark){0};
+    TN_TRY(tn_store_lock(s, true));
+    tn_status status = tn_audit_follow(s, &s->audited, number, take_event, &event);
+    tn_change_end(s);
+    if (status != TN_OK) return status;
+    if (index < 0 || event.number != number)
+        return tn_fail(TN_E_NOT_FOUND, "the log of '%s' has no line %d", s->path, index);
+    *out_event = event;
+    return TN_OK;
 }

@@ -35,10 +35,26 @@ tn_status tn_store_delta_at(const tn_store *s, const char *file_digest, int inde
     return TN_E_NOT_FOUND;
 }
 
-static tn_status stage_json(const tn_store *s, json_t *json, tn_staged *out) {
-    char *text = json ? tn_json_dump(json) : NULL;
-    json_decref(json);
-    if (!text) return tn_fail(TN_E_MEMORY, "no memory for a manifest");
+tn_status tn_delta_entry(const json_t *manifest, const char *digest, uint64_t size, json_t **out_entry) {
+    char base[TN_STORE_DIGEST], result[TN_STORE_DIGEST], blob[TN_STORE_DIGEST], version[TN_STORE_DIGEST], text[24];
+    const char *type = json_string_value(json_object_get(manifest, "artifactType"));
+    uint64_t bytes;
+    *out_entry = NULL;
+    if (!type || strcmp(type, TYPE) != 0) return TN_OK;
+    if (!copy_digest(manifest, BASE, base) || !copy_digest(manifest, RESULT, result) ||
+        tn_json_copy(json_object_get(manifest, "subject"), digest, "digest", version, sizeof version) != TN_OK ||
+        tn_oci_manifest_part(manifest, digest, 0, blob, &bytes) != TN_OK)
+        return TN_OK;
+    snprintf(text, sizeof text, "%llu", (unsigned long long)bytes);
+    *out_entry = json_pack("{s:s,s:s,s:s,s:I,s:{s:s,s:s,s:s,s:s,s:s}}", "mediaType", TN_OCI_MANIFEST, "artifactType",
+                           TYPE, "digest", digest, "size", (json_int_t)size, "annotations", BASE, base, RESULT, result,
+                           BLOB, blob, SIZE, text, TN_STORE_SUBJECT, version);
+    return *out_entry ? TN_OK : tn_fail(TN_E_MEMORY, "no memory for an entry of the index");
+}
+
+static tn_status stage_json(const tn_store *s, const json_t *json, tn_staged *out) {
+    char *text = tn_json_dump(json);
+    if (!text) return TN_E_MEMORY;
     tn_status status = tn_stage_bytes(s, text, strlen(text), out);
     free(text);
     return status;
@@ -49,27 +65,22 @@ typedef struct parcel {
     tn_store_version base, version;
     tn_staged blob, config, manifest;
     uint64_t version_size; /* of its manifest */
+    json_t *entry;         /* of the index */
 } parcel;
 
 static tn_status stage_manifest(const tn_store *s, parcel *p) {
     TN_TRY(tn_stage_bytes(s, "{}", 2, &p->config));
-    return stage_json(s,
-                      json_pack("{s:i,s:s,s:s,s:{s:s,s:s,s:i},s:[{s:s,s:s,s:I}],s:{s:s,s:s,s:I},s:{s:s,s:s}}",
-                                "schemaVersion", 2, "mediaType", TN_OCI_MANIFEST, "artifactType", TYPE, "config",
-                                "mediaType", EMPTY, "digest", p->config.digest, "size", 2, "layers", "mediaType", TYPE,
-                                "digest", p->blob.digest, "size", (json_int_t)p->blob.size, "subject", "mediaType",
-                                TN_OCI_MANIFEST, "digest", p->version.digest, "size", (json_int_t)p->version_size,
-                                "annotations", BASE, p->base.file_digest, RESULT, p->version.file_digest),
-                      &p->manifest);
-}
-
-static json_t *make_entry(const parcel *p) {
-    char size[24];
-    snprintf(size, sizeof size, "%llu", (unsigned long long)p->blob.size);
-    return json_pack("{s:s,s:s,s:s,s:I,s:{s:s,s:s,s:s,s:s,s:s}}", "mediaType", TN_OCI_MANIFEST, "artifactType", TYPE,
-                     "digest", p->manifest.digest, "size", (json_int_t)p->manifest.size, "annotations", BASE,
-                     p->base.file_digest, RESULT, p->version.file_digest, BLOB, p->blob.digest, SIZE, size,
-                     TN_STORE_SUBJECT, p->version.digest);
+    json_t *manifest = json_pack("{s:i,s:s,s:s,s:{s:s,s:s,s:i},s:[{s:s,s:s,s:I}],s:{s:s,s:s,s:I},s:{s:s,s:s}}",
+                                 "schemaVersion", 2, "mediaType", TN_OCI_MANIFEST, "artifactType", TYPE, "config",
+                                 "mediaType", EMPTY, "digest", p->config.digest, "size", 2, "layers", "mediaType", TYPE,
+                                 "digest", p->blob.digest, "size", (json_int_t)p->blob.size, "subject", "mediaType",
+                                 TN_OCI_MANIFEST, "digest", p->version.digest, "size", (json_int_t)p->version_size,
+                                 "annotations", BASE, p->base.file_digest, RESULT, p->version.file_digest);
+    if (!manifest) return tn_fail(TN_E_MEMORY, "no memory for a manifest");
+    tn_status status = stage_json(s, manifest, &p->manifest);
+    if (status == TN_OK) status = tn_delta_entry(manifest, p->manifest.digest, p->manifest.size, &p->entry);
+    json_decref(manifest);
+    return status;
 }
 
 /* Whether this very version is still one, and has no delta of this base yet. */
@@ -90,8 +101,7 @@ static tn_status publish_locked(tn_store *s, parcel *p) {
     bool wanted;
     TN_TRY(is_wanted(s, p, &wanted));
     if (!wanted) return TN_OK;
-    json_t *entry = make_entry(p);
-    if (!entry || json_array_append_new(json_object_get(s->index, "manifests"), entry) != 0)
+    if (json_array_append(json_object_get(s->index, "manifests"), p->entry) != 0)
         return tn_fail(TN_E_MEMORY, "no memory for an entry of the index");
     TN_TRY(tn_staged_place(s, &p->blob));
     TN_TRY(tn_staged_place(s, &p->config));
@@ -155,6 +165,7 @@ tn_status tn_store_put_delta(tn_store *s, const char *base, const char *referenc
     tn_staged_drop(s, &p.blob);
     tn_staged_drop(s, &p.config);
     tn_staged_drop(s, &p.manifest);
+    json_decref(p.entry);
     if (status == TN_OK && out_bytes) *out_bytes = bytes;
     return status;
 }

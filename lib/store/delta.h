@@ -14,4 +14,8 @@ typedef struct tn_store_delta {
  * passed over. */
 tn_status tn_store_delta_at(const tn_store *s, const char *file_digest, int index, tn_store_delta *out);
 
+/* The entry that the index has for such a manifest; NULL if it is of something else, or says
+ * nothing of use. */
+tn_status tn_delta_entry(const json_t *manifest, const char *digest, uint64_t size, json_t **out_entry);
+
 #endif

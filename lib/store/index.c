@@ -1,6 +1,6 @@
 /* index.json: which versions there are (OCI image-spec, image-index.md). An entry is a manifest's descriptor; what lists
  * and searches need of the manifest stands in the entry's annotations, so that no other file is read for it. */
-#include "store/store.h"
+#include "store/delta.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -124,23 +124,31 @@ tn_status tn_index_add(tn_store *s, const tn_store_version *v, uint64_t manifest
     return tn_fail(TN_E_MEMORY, "no memory for an entry of the index");
 }
 
-tn_status tn_index_expect(const tn_store *s, const json_t *entry, json_t **out_expected) {
-    char digest[TN_STORE_DIGEST];
+tn_status tn_index_entry_of(const tn_store *s, const char *digest, json_t **out_entry) {
     json_t *manifest;
     tn_store_version v;
     int file;
     uint64_t size;
+    *out_entry = NULL;
+    TN_TRY(tn_blob_json(s, digest, &manifest));
+    tn_status status = tn_blob_open(s, digest, &file, &size);
+    if (status == TN_OK) {
+        close(file);
+        if (tn_oci_manifest_read(manifest, digest, &v) != TN_OK)
+            status = tn_delta_entry(manifest, digest, size, out_entry);
+        else if (!(*out_entry = tn_index_entry(&v, size)))
+            status = tn_fail(TN_E_MEMORY, "no memory for an entry of the index");
+    }
+    json_decref(manifest);
+    return status;
+}
+
+tn_status tn_index_expect(const tn_store *s, const json_t *entry, json_t **out_expected) {
+    char digest[TN_STORE_DIGEST];
     *out_expected = NULL;
     TN_TRY(tn_json_copy(entry, "an entry of index.json", "digest", digest, sizeof digest));
     if (!tn_digest_is_valid(digest)) return tn_fail(TN_E_FORMAT, "an entry of index.json: '%s' is no digest", digest);
-    TN_TRY(tn_blob_json(s, digest, &manifest));
-    bool ours = tn_oci_manifest_read(manifest, digest, &v) == TN_OK;
-    json_decref(manifest);
-    if (!ours) return TN_OK;
-    TN_TRY(tn_blob_open(s, digest, &file, &size));
-    close(file);
-    *out_expected = tn_index_entry(&v, size);
-    return *out_expected ? TN_OK : tn_fail(TN_E_MEMORY, "no memory for an entry of the index");
+    return tn_index_entry_of(s, digest, out_expected);
 }
 
 void tn_index_drop(tn_store *s, const char *digest) {

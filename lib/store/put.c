@@ -52,7 +52,7 @@ static tn_status describe(tn_store *s, const tn_store_put_options *o, tn_store_v
 }
 
 /* What is there under this name and version already: *v, if it is of the same file. */
-static tn_status look_for(const tn_store *s, tn_store_version *v, bool exact, bool *out_there) {
+static tn_status look_for(tn_store *s, tn_store_version *v, bool exact, bool *out_there) {
     *out_there = false;
     for (int i = 0; i < s->count; i++) {
         const tn_store_version *other = &s->all[i];

@@ -58,11 +58,10 @@ static tn_status note_fate(const tn_store_event *event, void *context) {
     return TN_OK;
 }
 
-/* Blobs that are whole model manifests, of versions that were not removed, go into the index. */
+/* Blobs that are whole manifests, of versions that were not removed and of deltas, go into the index. */
 static tn_status take_manifest(const tn_store *s, const char *name, void *context) {
     mending *m = context;
-    json_t *manifest;
-    tn_store_version v;
+    json_t *entry;
     char digest[TN_STORE_DIGEST], path[96], *text;
     size_t size;
     if (!tn_store_digest_of_name(name, digest)) return TN_OK;
@@ -70,11 +69,25 @@ static tn_status take_manifest(const tn_store *s, const char *name, void *contex
     if (tn_store_read(s, path, TN_STORE_JSON_BYTES, &text, &size) != TN_OK) return TN_OK;
     bool json = size && text[0] == '{';
     tn_store_free_text(text, size);
-    if (!json || json_is_true(json_object_get(m->fates, digest)) || tn_blob_json(s, digest, &manifest) != TN_OK)
-        return TN_OK;
-    tn_status status = tn_oci_manifest_read(manifest, digest, &v);
-    json_decref(manifest);
-    return status == TN_OK ? tn_index_add(m->s, &v, size) : TN_OK;
+    if (!json || json_is_true(json_object_get(m->fates, digest))) return TN_OK;
+    if (tn_index_entry_of(s, digest, &entry) != TN_OK || !entry) return TN_OK;
+    if (json_array_append_new(json_object_get(m->s->index, "manifests"), entry) == 0) return TN_OK;
+    return tn_fail(TN_E_MEMORY, "no memory for an entry of the index");
+}
+
+/* A delta whose version is gone is of no use. */
+static tn_status drop_orphans(json_t *entries) {
+    json_t *there = json_object(), *entry;
+    size_t i;
+    if (!there) return tn_fail(TN_E_MEMORY, "no memory for an index");
+    json_array_foreach(entries, i, entry)
+        json_object_set_new(there, json_string_value(json_object_get(entry, "digest")), json_true());
+    for (i = json_array_size(entries); i-- > 0;) {
+        const char *subject = tn_json_annotation(json_array_get(entries, i), TN_STORE_SUBJECT);
+        if (*subject && !json_object_get(there, subject)) json_array_remove(entries, i);
+    }
+    json_decref(there);
+    return TN_OK;
 }
 
 /* Other programs' entries stay, if the index can be read. */
@@ -97,6 +110,7 @@ static tn_status make_index(mending *m) {
     json_object_foreach(m->fates, digest, removed) if (!json_is_true(removed) && tn_digest_is_valid(digest))
         mend_blob(m, digest);
     TN_TRY(tn_store_each_file(s, "blobs/sha256", take_manifest, m));
+    TN_TRY(drop_orphans(json_object_get(s->index, "manifests")));
     return tn_index_list(s);
 }
 

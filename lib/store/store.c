@@ -132,6 +132,7 @@ void tn_store_close(tn_store *s) {
     if (!s) return;
     if (s->all) tn_free(NULL, s->all, ((size_t)s->count + 1) * sizeof *s->all);
     json_decref(s->index);
+    json_decref(s->history);
     if (s->folder >= 0) close(s->folder);
     if (s->lock >= 0) close(s->lock);
     if (s->path) tn_free(NULL, s->path, strlen(s->path) + 1);
@@ -156,25 +157,4 @@ tn_status tn_store_at(tn_store *s, int index, tn_store_version *out_version) {
         return tn_fail(TN_E_NOT_FOUND, "the store '%s' has %d versions", s->path, s->count);
     *out_version = s->all[index];
     return TN_OK;
-}
-
-typedef struct wanted_event {
-    int index;
-    tn_store_event *out;
-} wanted_event;
-
-static tn_status take_event(const tn_store_event *event, void *context) {
-    wanted_event *w = context;
-    if (w->index-- == 0) *w->out = *event;
-    return TN_OK;
-}
-
-tn_status tn_store_audit(tn_store *s, int index, tn_store_event *out_event) {
-    wanted_event w = {index, out_event};
-    TN_TRY(tn_store_lock(s, true));
-    tn_status status = tn_audit_each(s, take_event, &w);
-    tn_change_end(s);
-    if (status != TN_OK) return status;
-    if (index >= 0 && w.index < 0) return TN_OK;
-    return tn_fail(TN_E_NOT_FOUND, "the log of '%s' has no line %d", s->path, index);
 }

@@ -27,13 +27,21 @@
 #define TN_MODEL_CONFIG "application/vnd.cncf.model.config.v1+json"
 #define TN_MODEL_WEIGHT "application/vnd.cncf.model.weight.v1.raw"
 
+/* How far the log was read, and that it is a chain up to there. Zeros: from its start. */
+typedef struct tn_audit_mark {
+    uint64_t inode, offset, number; /* of the file; where the next line begins; lines before it */
+    char digest[TN_STORE_DIGEST];   /* of the last of them */
+} tn_audit_mark;
+
 struct tn_store {
     char *path;
     int folder, lock;      /* file descriptors */
     json_t *index;         /* as last read or written; NULL before */
     tn_store_version *all; /* its versions in order of name, then of version */
     int count;
-    char now[32]; /* by tn_trust_set_time; "": the system's clock */
+    char now[32];                /* by tn_trust_set_time; "": the system's clock */
+    tn_audit_mark audited, told; /* by tn_store_audit, and into history */
+    json_t *history;             /* digests of manifests by "name:version", as the log told last; NULL before */
 };
 
 /* store.c: the steps of opening, for repair */
@@ -160,7 +168,9 @@ json_t *tn_index_new(void);
 tn_status tn_index_is_one(const tn_store *s); /* by its version and media type */
 /* The entry that the index has for a version; NULL if there is no memory. */
 json_t *tn_index_entry(const tn_store_version *v, uint64_t manifest_size);
-/* What the index should have in place of this entry, by the manifest that it names; NULL if that is another program's. */
+/* The entry of a version or of a delta (see delta.h), by its manifest; NULL if that is another program's. */
+tn_status tn_index_entry_of(const tn_store *s, const char *digest, json_t **out_entry);
+/* What the index should have in place of this entry; NULL likewise. */
 tn_status tn_index_expect(const tn_store *s, const json_t *entry, json_t **out_expected);
 /* Adds a version's entry, or takes it out, in s->index alone. */
 tn_status tn_index_add(tn_store *s, const tn_store_version *v, uint64_t manifest_size);
@@ -192,8 +202,11 @@ tn_status tn_audit_place(const char *line, uint64_t *out_number, char previous[T
 tn_status tn_audit_retire(const tn_store *s);
 tn_status tn_audit_append(const tn_store *s, const char *line);
 typedef tn_status tn_audit_visit(const tn_store_event *event, void *context);
-/* Every line in turn, the chain checked. */
+/* The lines from the mark to number `last` in turn, the chain checked. A mark of a log that was put aside, and one where
+ * this failed, becomes one of the start. */
+tn_status tn_audit_follow(const tn_store *s, tn_audit_mark *mark, uint64_t last, tn_audit_visit *visit, void *context);
+/* All of them. */
 tn_status tn_audit_each(const tn_store *s, tn_audit_visit *visit, void *context);
 /* The manifest that this pair of name and version was last put with, "" if never. */
-tn_status tn_audit_history(const tn_store *s, const char *name, const char *version, char digest[TN_STORE_DIGEST]);
+tn_status tn_audit_history(tn_store *s, const char *name, const char *version, char digest[TN_STORE_DIGEST]);
 #endif

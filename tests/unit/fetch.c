@@ -227,6 +227,60 @@ static void a_delta_goes_with_its_version(void **state) {
     assert_int_equal(r.deltas, 1);
 }
 
+static bool index_names_a_delta(void) {
+    size_t size;
+    char *index = tree_read(at("maker/index.json"), &size);
+    bool named = memmem(index, size, "org.tenon.delta.blob", 20) != NULL;
+    free(index);
+    return named;
+}
+
+static void assert_maker_whole(void) {
+    tn_store *s;
+    int faults = 1;
+    assert_ok(tn_store_open(at("maker"), &s));
+    assert_ok(tn_store_verify(s, NULL, NULL, &faults));
+    assert_int_equal(faults, 0);
+    tn_store_close(s);
+}
+
+static void an_index_made_anew_has_the_deltas_of_versions_that_are_there(void **state) {
+    (void)state;
+    tn_fetch_result r;
+    size_t size;
+    assert_int_equal(unlink(at("maker/index.json")), 0);
+    assert_ok(tn_store_repair(at("maker"), NULL, NULL));
+    assert_maker_whole();
+    assert_ok(fetch("press:1.1.0", SIZE / 2, &r));
+    assert_int_equal(r.deltas, 1);
+    assert_fetched("press:1.1.0", 1);
+
+    /* Its entry says what the manifest says. */
+    tn_store *s;
+    int faults = 0;
+    char *index = tree_read(at("maker/index.json"), &size);
+    char *text = memmem(index, size, "org.tenon.delta.size\":\"", 23);
+    assert_non_null(text);
+    text[23] = text[23] == '1' ? '2' : '1';
+    tree_write(at("maker/index.json"), index, size);
+    free(index);
+    assert_ok(tn_store_open(at("maker"), &s));
+    assert_ok(tn_store_verify(s, NULL, NULL, &faults));
+    assert_int_equal(faults, 1);
+    tn_store_close(s);
+    assert_ok(tn_store_repair(at("maker"), NULL, NULL));
+    assert_true(index_names_a_delta());
+    assert_maker_whole();
+
+    assert_ok(tn_store_open(at("maker"), &s));
+    assert_ok(tn_store_remove(s, "press:1.1.0"));
+    tn_store_close(s);
+    assert_int_equal(unlink(at("maker/index.json")), 0);
+    assert_ok(tn_store_repair(at("maker"), NULL, NULL));
+    assert_false(index_names_a_delta());
+    assert_maker_whole();
+}
+
 /* The channel is the edge's own: what it trusts says which version, and where that lies does not matter. */
 static void a_channel_is_what_is_trusted_here(void **state) {
     (void)state;
@@ -253,6 +307,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_bad_delta_is_passed_over_unless_the_file_is_too_long, setup, teardown),
         cmocka_unit_test_setup_teardown(what_a_cut_left_is_gone_on_from, setup, teardown),
         cmocka_unit_test_setup_teardown(a_delta_goes_with_its_version, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_index_made_anew_has_the_deltas_of_versions_that_are_there, setup, teardown),
         cmocka_unit_test_setup_teardown(a_channel_is_what_is_trusted_here, setup, teardown),
     };
     tn_store *s;

@@ -204,6 +204,56 @@ static void the_log_tells_what_was_done(void **state) {
     tn_store_close(s);
 }
 
+static void assert_line(tn_store *s, int index, const char *action, const char *version) {
+    tn_store_event e;
+    assert_ok(tn_store_audit(s, index, &e));
+    assert_int_equal(e.number, index + 1);
+    assert_string_equal(e.action, action);
+    assert_string_equal(e.version, version);
+}
+
+/* In any order, while it grows, and after it was put aside. */
+static void the_log_is_gone_on_reading(void **state) {
+    (void)state;
+    tn_store *s = make_store("a"), *other;
+    tn_store_event e;
+    size_t size;
+    char version[16];
+    assert_ok(tn_store_open(at("a"), &other));
+    for (int i = 1; i <= 70; i++) {
+        snprintf(version, sizeof version, "1.%d.0", i);
+        put(i % 2 ? s : other, "press", version, version);
+        if (i % 7 == 0) assert_line(s, i, "put", version);
+    }
+    assert_line(s, 70, "put", "1.70.0");
+    assert_line(s, 0, "create", "");
+    assert_line(s, 69, "put", "1.69.0");
+    assert_int_equal(tn_store_audit(s, 71, &e), TN_E_NOT_FOUND);
+    assert_int_equal(tn_store_audit(s, -1, &e), TN_E_NOT_FOUND);
+    /* Either handle knows what the other one removed. */
+    assert_ok(tn_store_remove(other, "press:1.70.0"));
+    assert_line(s, 71, "remove", "1.70.0");
+    tree_write(at("file"), "two", 3);
+    tn_store_put_options o = {.struct_size = sizeof o, .name = "press", .version = "1.70.0"};
+    assert_int_equal(tn_store_put(s, at("file"), &o, NULL), TN_E_STATE);
+    assert_line(s, 60, "put", "1.60.0");
+
+    char *log = tree_read(at("a/audit.log"), &size);
+    log[size - 20] ^= 1;
+    tree_write(at("a/audit.log"), log, size);
+    free(log);
+    assert_line(s, 61, "put", "1.61.0");
+    assert_int_equal(tn_store_audit(s, 71, &e), TN_E_FORMAT);
+    assert_int_equal(tn_store_put(s, at("file"), &o, NULL), TN_E_FORMAT);
+    assert_ok(tn_store_repair(at("a"), NULL, NULL));
+    assert_line(s, 0, "repair", "");
+    assert_int_equal(tn_store_audit(s, 1, &e), TN_E_NOT_FOUND);
+    put(s, "press", "2.0.0", "two");
+    assert_line(s, 1, "put", "2.0.0");
+    tn_store_close(other);
+    tn_store_close(s);
+}
+
 static void no_store_is_made_of_a_full_folder_nor_opened_of_an_empty_one(void **state) {
     (void)state;
     tn_store *s;
@@ -353,6 +403,7 @@ int main(void) {
         TEST(one_file_in_two_versions_is_stored_once_and_collected_with_the_last),
         TEST(the_parent_is_named_by_its_digest),
         TEST(the_log_tells_what_was_done),
+        TEST(the_log_is_gone_on_reading),
         TEST(no_store_is_made_of_a_full_folder_nor_opened_of_an_empty_one),
         TEST(a_model_is_loaded_from_where_it_lies),
         TEST(each_changed_byte_is_noticed_and_mended),
