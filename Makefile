@@ -22,7 +22,7 @@ CFLAGS_ALL = -std=c11 -D_GNU_SOURCE -DTN_BUILD_SHARED -DTN_VERSION=\"$(VERSION)\
 HOST_FLAGS = -std=c11 -D_GNU_SOURCE $(WARN) $(OPT) $(SANITIZE) -Iinclude $(CFLAGS)
 LIBS := -lm -lpthread
 # Libraries that are used where pkg-config finds them; WITH_<NAME>=0 leaves one out.
-OPTIONAL := OPENBLAS:openblas ZLIB:zlib YAML:yaml-0.1 JPEG:libjpeg JPEG2000:libopenjp2 WEBP:libwebp SODIUM:libsodium JANSSON:jansson CURL:libcurl OPENSSL:libcrypto
+OPTIONAL := OPENBLAS:openblas ZLIB:zlib YAML:yaml-0.1 JPEG:libjpeg JPEG2000:libopenjp2 WEBP:libwebp SODIUM:libsodium JANSSON:jansson CURL:libcurl OPENSSL:libcrypto MOSQUITTO:libmosquitto
 define optional
 WITH_$(1) ?= $$(shell pkg-config --exists $(2) 2>/dev/null && echo 1 || echo 0)
 CFLAGS_ALL += -DTN_WITH_$(1)=$$(WITH_$(1))
@@ -32,8 +32,8 @@ LIBS += $$(shell pkg-config --libs $(2))
 endif
 endef
 $(foreach o,$(OPTIONAL),$(eval $(call optional,$(word 1,$(subst :, ,$(o))),$(word 2,$(subst :, ,$(o))))))
-# libcurl and libcrypto are loaded when they are first needed, not linked: see lib/registry/curl.h, lib/sign/crypto.h.
-LIBS := $(filter-out -lcurl -lcrypto,$(LIBS)) $(if $(filter 1,$(WITH_CURL) $(WITH_OPENSSL)),-ldl)
+# Some are loaded when they are first needed, not linked: see lib/registry/curl.h, lib/sign/crypto.h, lib/mqtt/mosquitto.h.
+LIBS := $(filter-out -lcurl -lcrypto -lmosquitto,$(LIBS)) $(if $(filter 1,$(WITH_CURL) $(WITH_OPENSSL) $(WITH_MOSQUITTO)),-ldl)
 TOOL_CFLAGS := -DTN_WITH_ZLIB=$(WITH_ZLIB)
 
 # Kernel files end in the instruction set that they need: lib/kernels/<family>_<level>.c
@@ -67,7 +67,8 @@ GRADIENTS := $(sort $(wildcard lib/train/grad/*.c))
 without = $(foreach f,$(2),$(if $(1),lib/$(f)/absent.c,$(filter-out lib/$(f)/absent.c,$(wildcard lib/$(f)/*.c))))
 LEFT_OUT := $(call without,$(filter 11,$(WITH_SODIUM)$(WITH_JANSSON)),store trust) \
             $(call without,$(filter 111,$(WITH_SODIUM)$(WITH_JANSSON)$(WITH_CURL)),registry) \
-            $(filter-out lib/sign/bundle.c lib/sign/crypto.c,$(call without,$(filter 1,$(WITH_SODIUM)),sign))
+            $(filter-out lib/sign/bundle.c lib/sign/crypto.c,$(call without,$(filter 1,$(WITH_SODIUM)),sign)) \
+            $(filter-out $(addprefix lib/mqtt/,broker.c announce.c listener.c),$(call without,$(filter 1,$(WITH_MOSQUITTO)),mqtt))
 SOURCES := $(filter-out $(OTHER_KERNELS) $(LEFT_OUT),$(sort $(wildcard lib/*/*.c lib/train/*/*.c))) $(KERNELS)
 GENERATED := $(BUILD)/gen/ops.c $(BUILD)/gen/gradients.c $(BUILD)/gen/kernels.c
 OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o) $(GENERATED:.c=.o)

@@ -1,13 +1,14 @@
 /* A program that follows a model in a store and changes over to each new version while it runs; a thread of its own looks
  * for them.
  *
- *     follow_model STORE REFERENCE CYCLES [MIRROR REPOSITORY]
+ *     follow_model STORE REFERENCE CYCLES [MIRROR REPOSITORY [BROKER TOPIC]]
  *
  * Each cycle runs the model on zeros. Put a new version into the store meanwhile:
  *     tenon store put STORE press.onnx press:1.1.0
  *
  * With MIRROR (a folder or a URL with what is trusted) and REPOSITORY (of a registry) the reference is a channel such as
- * press@stable, and new versions come over the network. */
+ * press@stable, and new versions come over the network. With BROKER (mqtts://...) and TOPIC it looks for them when they are
+ * announced there, or else once in ten minutes. */
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -29,6 +30,7 @@ typedef struct follower {
     tn_subscription *sub;
     tn_store *store; /* NULL: versions come into it by other ways */
     const char *channel, *mirror, *repository;
+    int every_ms;
 } follower;
 
 static void *look(void *context) {
@@ -38,20 +40,27 @@ static void *look(void *context) {
         if (f->store && tn_store_follow(f->store, f->channel, f->mirror, f->repository, NULL, NULL) != TN_OK)
             printf("no news: %s\n", tn_last_error());
         if (tn_subscription_poll(f->sub, &changed) != TN_OK) printf("goes on with what it has: %s\n", tn_last_error());
-        wait_ms(50);
+        if (tn_subscription_wait(f->sub, f->every_ms, NULL) != TN_OK) printf("hears of nothing: %s\n", tn_last_error());
     }
     return NULL;
 }
 
 int main(int count, char **arguments) {
-    if (count != 4 && count != 6) {
-        fprintf(stderr, "usage: follow_model STORE REFERENCE CYCLES [MIRROR REPOSITORY]\n");
+    if (count != 4 && count != 6 && count != 8) {
+        fprintf(stderr, "usage: follow_model STORE REFERENCE CYCLES [MIRROR REPOSITORY [BROKER TOPIC]]\n");
         return 2;
     }
     tn_subscription *sub;
     tn_subscription_options options = {.struct_size = sizeof options, .trial_requests = 20};
-    follower f = {.channel = arguments[2]};
-    if (count == 6) {
+    tn_mqtt_options mqtt = {.struct_size = sizeof mqtt};
+    follower f = {.channel = arguments[2], .every_ms = 50};
+    if (count == 8) {
+        mqtt.broker = arguments[6];
+        mqtt.topic = arguments[7];
+        options.mqtt = &mqtt;
+        f.every_ms = 600000;
+    }
+    if (count > 4) {
         f.mirror = arguments[4];
         f.repository = arguments[5];
         if (tn_store_open(arguments[1], &f.store) != TN_OK ||
@@ -85,6 +94,7 @@ int main(int count, char **arguments) {
         wait_ms(10);
     }
     atomic_store(&done, true);
+    tn_subscription_wake(sub);
     pthread_join(thread, NULL);
     tn_subscription_state state = {.struct_size = sizeof state};
     if (tn_subscription_info(sub, &state) == TN_OK)

@@ -5,15 +5,15 @@
 
 /* Where others see command lines, names and passwords stand elsewhere: --user @FILE (its first line), --user NAME with the
  * password in TENON_PASSWORD, or all of it in TENON_USER. */
-static bool read_user(const settings *s, char *text, size_t size, const char **out_user) {
-    const char *user = s->user ? s->user : getenv("TENON_USER"), *password = getenv("TENON_PASSWORD");
+bool read_user(const user_source *from, char *text, size_t size, const char **out_user) {
+    const char *user = from->given ? from->given : getenv(from->variable), *password = getenv(from->password_variable);
     int n = 0;
     *out_user = NULL;
     if (!user || !*user) return true;
     if (user[0] == '@') {
         FILE *file = fopen(user + 1, "r");
         if (!file || !fgets(text, (int)size, file)) {
-            complain("--user: cannot read '%s'", user + 1);
+            complain("%s: cannot read '%s'", from->option, user + 1);
             if (file) fclose(file);
             return false;
         }
@@ -25,7 +25,8 @@ static bool read_user(const settings *s, char *text, size_t size, const char **o
         n = snprintf(text, size, "%s:%s", user, password);
     }
     if (n >= (int)size || !strchr(text, ':')) {
-        complain("--user wants NAME:PASSWORD, @FILE with that in its first line, or NAME with TENON_PASSWORD set");
+        complain("%s wants NAME:PASSWORD, @FILE with that in its first line, or NAME with %s set", from->option,
+                 from->password_variable);
         return false;
     }
     *out_user = text;
@@ -65,7 +66,8 @@ static tn_status with_options(call *c, tn_status (*go)(call *c, const tn_registr
                              .bytes_per_second = (uint64_t)c->s->limit_rate,
                              .progress = show_progress,
                              .context = c};
-    if (!read_user(c->s, user, sizeof user, &o.user)) return TN_E_INVALID;
+    const user_source from = {"--user", c->s->user, "TENON_USER", "TENON_PASSWORD"};
+    if (!read_user(&from, user, sizeof user, &o.user)) return TN_E_INVALID;
     tn_status status = go(c, &o);
     memset(user, 0, sizeof user);
     progress(c->s, NULL);
@@ -79,6 +81,7 @@ static tn_status go_push(call *c, const tn_registry_options *o) {
     if (status != TN_OK) return status;
     if (c->j) emit_text(c->j, "digest", r.digest);
     show_result(c, &r);
+    announce(c, c->first);
     return TN_OK;
 }
 
@@ -93,12 +96,20 @@ static tn_status go_pull(call *c, const tn_registry_options *o) {
     return TN_OK;
 }
 
-static tn_status go_follow(call *c, const tn_registry_options *o) {
+/* Tells of versions that were not told of before. */
+static tn_status look(call *c, const tn_registry_options *o) {
+    static char told[TN_STORE_DIGEST];
     tn_store_version v;
     tn_status status = tn_store_follow(c->store, c->first, c->second, c->third, o, &v);
     progress(c->s, NULL);
-    if (status == TN_OK) show_version(c, &v);
+    if (status != TN_OK || strcmp(told, v.digest) == 0) return status;
+    show_version(c, &v);
+    memcpy(told, v.digest, sizeof told);
     return status;
+}
+
+static tn_status go_follow(call *c, const tn_registry_options *o) {
+    return c->s->mqtt || c->s->every > 0 ? stay(c, look, o) : look(c, o);
 }
 
 static tn_status go_fetch(call *c, const tn_registry_options *o) {

@@ -26,6 +26,19 @@ tn_status pull(call *c);
 tn_status follow(call *c);
 tn_status fetch_trust(call *c); /* an update from a URL */
 
+/* Credentials: as an option gave them (NULL: not), or the environment does. *out_user may point into `text`, and is NULL if
+ * there are none. */
+typedef struct user_source {
+    const char *option, *given, *variable, *password_variable;
+} user_source;
+bool read_user(const user_source *from, char *text, size_t size, const char **out_user);
+
+/* mqtt.c: with --mqtt; without, announce does nothing. That nobody heard of it is told, and is no failure: what was
+ * published is. */
+void announce(const call *c, const char *text);
+/* Follows a channel until it is killed: `look` is called at first, after each message, and --every so many seconds. */
+tn_status stay(call *c, tn_status (*look)(call *c, const tn_registry_options *o), const tn_registry_options *o);
+
 /* delta.c: verbs */
 tn_status put_delta(call *c);
 tn_status fetch(call *c);

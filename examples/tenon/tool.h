@@ -22,10 +22,11 @@ typedef struct settings {
     bool resume, logits, robustness, importance;
 
     const char *model, *target, *output, *cpu, *precision, *skip_passes, *svg, *trace, *manifest, *parent, *licence,
-        *description, *clock, *gate, *since, *parameters, *structure, *module, *version, *backup, *user, *ca,
-        *separator, *decimal, *key, *public_key, *signature, *comment, *password;
+        *description, *clock, *gate, *since, *parameters, *structure, *module, *version, *backup, *user, *ca, *mqtt,
+        *topic, *mqtt_user, *mqtt_ca, *mqtt_certificate, *mqtt_key, *separator, *decimal, *key, *public_key, *signature,
+        *comment, *password;
     words inputs, values, dims, shapes, compares, operands, self_tests;
-    double threads, seed, runs, warmup, rtol, atol, low, high, limit_rate, most;
+    double threads, seed, runs, warmup, rtol, atol, low, high, limit_rate, most, every;
     bool help, json, quiet, nodes, passes, profile, compress, external, no_header, plain_http, bundle;
     bool verify; /* every byte of a model file */
     /* of compress */

@@ -156,8 +156,12 @@ tn_status promote(call *c) {
     status = tn_store_find(c->store, c->first, &v);
     snprintf(name, sizeof name, "%s", v.name);
     if (status == TN_OK) status = tn_store_channel(c->store, name, c->second, &i);
-    if (status == TN_OK) show_channel(c, &i);
-    return status;
+    if (status != TN_OK) return status;
+    show_channel(c, &i);
+    char text[sizeof i.name + sizeof i.channel];
+    snprintf(text, sizeof text, "%s@%s", i.name, i.channel);
+    announce(c, text);
+    return TN_OK;
 }
 
 tn_status channel(call *c) {

@@ -21,17 +21,22 @@
  * with, or back to, the version before, and waits for another. The states and their names follow RAUC's and MCUboot's:
  * trial, then confirmed.
  *
- * Thread-safety: acquire and release may be called by any threads at once, also while another polls; they hold a lock for
+ * Thread-safety: acquire, release and wake may be called by any threads at once, also while another polls or waits; they hold a lock for
  * some nanoseconds and allocate nothing. Poll, follow and rollback wait for each other. A lease belongs to one thread.
  *
  * Versions may come from elsewhere: call tn_store_follow (tenon/registry.h) before a poll, and the store gets what a signed
  * channel points at, from a registry. examples/follow_model.c does.
+ *
+ * A thread that has nothing else to do polls in a loop of tn_subscription_wait and tn_subscription_poll: the wait takes the
+ * time between two polls, or ends sooner, where options.mqtt names a broker and something is announced there
+ * (tenon/mqtt.h). What is announced is not trusted: it only wakes.
  *
  * A library built without stores answers TN_E_UNSUPPORTED. */
 #ifndef TENON_SUBSCRIPTION_H
 #define TENON_SUBSCRIPTION_H
 
 #include <stdbool.h>
+#include <tenon/mqtt.h>
 #include <tenon/session.h>
 #include <tenon/store.h>
 
@@ -62,6 +67,7 @@ typedef struct tn_subscription_options {
      * at a time. For a channel, what is trusted is brought up to date from its folder trust/ before. The text must stay. */
     const char *from;
     uint64_t most_fetched;
+    const tn_mqtt_options *mqtt; /* what wakes a wait; copied */
 } tn_subscription_options;
 
 typedef struct tn_lease {
@@ -80,6 +86,11 @@ TN_API void tn_subscription_close(tn_subscription *subscription);
  * serves, if the store cannot be read or the new version is refused; a refused one is not tried again.
  * Where options.from cannot be followed, it does the rest and fails then. *out_changed may be NULL. */
 TN_API tn_status tn_subscription_poll(tn_subscription *subscription, bool *out_changed);
+/* Waits for so long, or until something is announced. Not TN_OK, when the wait is over, while nothing can be heard: see
+ * tn_listener_wait (tenon/mqtt.h). *out_woken may be NULL. */
+TN_API tn_status tn_subscription_wait(tn_subscription *subscription, int milliseconds, bool *out_woken);
+/* Ends the wait that is under way, or else the next one, at once. */
+TN_API void tn_subscription_wake(tn_subscription *subscription);
 /* Follows another reference from the next poll on: a pinned version "press:1.2.0", a range, a channel, another name. Forgets what is
  * blocked. */
 TN_API tn_status tn_subscription_follow(tn_subscription *subscription, const char *reference);

@@ -15,6 +15,7 @@
 #include <tenon/manifest.h>
 #include <tenon/metrics.h>
 #include <tenon/model_file.h>
+#include <tenon/mqtt.h>
 #include <tenon/onnx.h>
 #include <tenon/operators.h>
 #include <tenon/prune.h>

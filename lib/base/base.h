@@ -61,6 +61,8 @@ static inline tn_string tn_string_of(const char *text) {
 
 /* Whether a list with commas between (NULL: an empty one) has the name, or the beginning of it and a star. */
 bool tn_listed(const char *list, const char *name);
+/* Whether HOST[:PORT] is this machine, by the name alone. */
+bool tn_host_is_here(const char *host);
 
 /* A region: memory that is given back all at once. Graphs, plans and imports live in one each.
  * Not for use by two threads at once. */

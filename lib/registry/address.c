@@ -83,19 +83,6 @@ tn_status tn_address_parse(const char *text, tn_address *out) {
     return TN_OK;
 }
 
-bool tn_host_is_here(const char *host) {
-    char name[280];
-    size_t length = host[0] == '[' ? strcspn(host, "]") + 1 : strcspn(host, ":");
-    if (!copy(name, sizeof name, host, TN_MIN(length, strlen(host)))) return false;
-    for (char *c = name; *c; c++)
-        if (*c >= 'A' && *c <= 'Z') *c = (char)(*c + 'a' - 'A');
-    if (strcmp(name, "localhost") == 0 || strcmp(name, "[::1]") == 0) return true;
-    unsigned part[4];
-    int end = 0;
-    return sscanf(name, "%3u.%3u.%3u.%3u%n", &part[0], &part[1], &part[2], &part[3], &end) == 4 && !name[end] &&
-           part[0] == 127 && part[1] < 256 && part[2] < 256 && part[3] < 256;
-}
-
 tn_status tn_address_url(const tn_address *a, const char *base, const char *what, const char *name,
                          char url[TN_URL_BYTES]) {
     int n = snprintf(url, TN_URL_BYTES, "%s/v2/%s/%s/%s", base, a->repository, what, name);

@@ -16,8 +16,6 @@ typedef struct tn_address {
     char tag[129], digest[TN_STORE_DIGEST]; /* one of them, or none: "" */
 } tn_address;
 tn_status tn_address_parse(const char *text, tn_address *out);
-/* Whether HOST[:PORT] is this machine. */
-bool tn_host_is_here(const char *host);
 /* The tag of a version: + is no letter of tags. */
 tn_status tn_tag_of_version(const char *version, char tag[129]);
 

@@ -51,6 +51,8 @@ ABSENT(tn_subscription_open, const char *store, const char *reference, const tn_
        tn_subscription **out_subscription)
 void tn_subscription_close(tn_subscription *subscription) {}
 ABSENT(tn_subscription_poll, tn_subscription *s, bool *out_changed)
+ABSENT(tn_subscription_wait, tn_subscription *s, int milliseconds, bool *out_woken)
+void tn_subscription_wake(tn_subscription *subscription) {}
 ABSENT(tn_subscription_follow, tn_subscription *s, const char *reference)
 ABSENT(tn_subscription_rollback, tn_subscription *s)
 ABSENT(tn_subscription_acquire, tn_subscription *s, tn_lease *out_lease)

@@ -19,6 +19,7 @@ struct tn_subscription {
     tn_subscription_options options;
     tn_model_options model;
     tn_session_options session;
+    tn_listener *listener;
     tn_deployment *current, *before;
     bool on_trial;
     char blocked[MOST_BLOCKED][TN_STORE_DIGEST];
@@ -103,6 +104,8 @@ tn_status tn_subscription_open(const char *store, const char *reference, const t
     tn_store_version v;
     tn_status fetched, status = tn_store_open(store, &s->store);
     if (status == TN_OK) status = copy_reference(s, reference);
+    /* It listens from before it looks, so that no announcement goes by between. */
+    if (status == TN_OK) status = tn_listener_open(s->options.mqtt, &s->listener);
     if (status == TN_OK) status = fetch_and_find(s, reference, &v, &fetched);
     if (status == TN_OK) status = tn_deployment_create(s->store, v.digest, &s->options, &s->current);
     if (status == TN_OK)
@@ -114,6 +117,7 @@ tn_status tn_subscription_open(const char *store, const char *reference, const t
 
 void tn_subscription_close(tn_subscription *s) {
     if (!s) return;
+    tn_listener_close(s->listener);
     tn_deployment_destroy(s->current);
     tn_deployment_destroy(s->before);
     tn_store_close(s->store);
@@ -175,6 +179,14 @@ tn_status tn_subscription_poll(tn_subscription *s, bool *out_changed) {
     pthread_mutex_unlock(&s->change);
     if (out_changed) *out_changed = changed;
     return status == TN_OK ? fetched : status;
+}
+
+tn_status tn_subscription_wait(tn_subscription *s, int milliseconds, bool *out_woken) {
+    return tn_listener_wait(s->listener, milliseconds, out_woken);
+}
+
+void tn_subscription_wake(tn_subscription *s) {
+    tn_listener_wake(s->listener);
 }
 
 tn_status tn_subscription_follow(tn_subscription *s, const char *reference) {
