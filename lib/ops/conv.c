@@ -193,6 +193,7 @@ static tn_status conv_prepare(tn_prepare *call) {
     call->state = c;
     TN_TRY(tn_conv_read(call, false, &c->shape));
     TN_TRY(tn_activation_read(call->node, &c->epilogue));
+    tn_window_drop_unit_axes(&c->shape.window);
     const tn_conv_shape *s = &c->shape;
     if (tn_type_count(&call->out[0]) == 0) return TN_OK;
     /* Products of bfloat16 are so much faster that nothing else pays but where there are few terms. */

@@ -5,16 +5,22 @@
  * and columns of B are the outputs, whose weights are packed as those of a fully connected layer. Each weight is read
  * once, in order. Taps that no position ever sees (small images, wide pads) are left out of both.
  *
+ * Of a batch, as many images make one product as are few positions together; the weights go by once for each such group,
+ * so that they must fit the second cache if there are several.
+ *
  * The result is [positions, outputs] and is turned at the end, unless there is one position only. */
 #include "ops/conv.h"
 #include "ops/scratch.h"
 #include <stdio.h>
 
 #define MOST_ROWS 64 /* positions: above, the table and the turning are no longer small beside the product */
-#define TAKE 256     /* indices that one call of the kernel takes, about: fewer channels' windows are taken together */
+#define MOST_WEIGHTS (512 << 10) /* bytes, where they go by several times */
+#define TAKE 256 /* indices that one call of the kernel takes, about: fewer channels' windows are taken together */
 
 struct tn_conv_few {
-    tn_conv_shape shape;
+    tn_conv_shape shape; /* its batch: the images of a group */
+    int64_t groups;
+    bool apart; /* each thread has groups, and memory for A and C, of its own */
     tn_product product;
     int64_t live;         /* taps that are seen */
     int64_t *tap;         /* [live] */
@@ -23,17 +29,26 @@ struct tn_conv_few {
     int32_t *holes;       /* for each panel, the entries of one channel's index that lie in the padding */
     size_t *first_hole;   /* [row_panels + 1] */
     const float *weights; /* packed */
-    size_t buffer_bytes;
+    size_t a_floats, tile_floats, buffer_bytes;
 };
+
+/* Groups are equally large. */
+static int64_t images_together(const tn_conv_shape *s) {
+    int64_t images = TN_MAX(TN_MIN(MOST_ROWS / TN_MAX(s->out_plane, 1), s->batch), 1);
+    while (s->batch % images) images--;
+    return images;
+}
 
 bool tn_conv_few_fits(const tn_conv_shape *s, const tn_kernels *kernels) {
     size_t most_rows, columns, size;
     int64_t rows = s->batch * s->out_plane;
     kernels->gemm_f32_tile(&most_rows, &columns, &size);
     int64_t lanes = (int64_t)size;
-    if (s->group != 1 || lanes < 2 || s->batch > MOST_ROWS || s->out_plane > MOST_ROWS || rows > MOST_ROWS)
+    int64_t together = images_together(s);
+    if (s->group != 1 || lanes < 2 || s->batch < 1 || s->out_plane > MOST_ROWS) return false;
+    if (s->channels * s->taps < 1 || together * s->channels > INT32_MAX / TN_MAX(s->in_plane, 1)) return false;
+    if (together < s->batch && s->outputs > MOST_WEIGHTS / (int64_t)sizeof(float) / (s->channels * s->taps))
         return false;
-    if (s->channels * s->taps < 1 || s->batch * s->channels > INT32_MAX / TN_MAX(s->in_plane, 1)) return false;
     /* Vectors of a step of k, this way and the other. */
     int64_t few = rows * ((s->outputs + lanes - 1) / lanes);
     int64_t many = s->batch * s->outputs * ((s->out_plane + lanes - 1) / lanes);
@@ -121,8 +136,11 @@ tn_status tn_conv_few_prepare(tn_prepare *call, const tn_conv_shape *shape, tn_c
     if (!c) return TN_E_MEMORY;
     *out_few = c;
     c->shape = *shape;
+    c->shape.batch = images_together(shape);
+    c->groups = shape->batch / c->shape.batch;
+    c->apart = c->groups >= call->threads;
     TN_TRY(find_taps(call, c));
-    size_t m = (size_t)(shape->batch * shape->out_plane), k = (size_t)(shape->channels * c->live);
+    size_t m = (size_t)(c->shape.batch * shape->out_plane), k = (size_t)(shape->channels * c->live);
     tn_product_plan_threads(&c->product, call->kernels, call->threads, m, (size_t)shape->outputs, k, 1, 1);
     c->together = TN_MIN(TN_MAX(TAKE / TN_MAX(c->live * (int64_t)c->product.rows, 1), 1), shape->channels);
     TN_TRY(make_index(call, c));
@@ -131,8 +149,11 @@ tn_status tn_conv_few_prepare(tn_prepare *call, const tn_conv_shape *shape, tn_c
         return tn_fail(TN_E_SHAPE, "the weights are too large");
     TN_TRY(prepare_weights(call, c));
     c->buffer_bytes = (buffer + 63) / 64 * 64;
-    bool fits = tn_scratch_add(&call->scratch, a_bytes, 1) &&
-                tn_scratch_add(&call->scratch, m * (size_t)shape->outputs, sizeof(float)) &&
+    c->a_floats = (a_bytes / sizeof(float) + 15) / 16 * 16;
+    c->tile_floats = (m * (size_t)shape->outputs + 15) / 16 * 16;
+    size_t owners = c->apart ? (size_t)call->threads : 1;
+    bool fits = tn_scratch_add(&call->scratch, c->a_floats * sizeof(float), owners) &&
+                tn_scratch_add(&call->scratch, c->tile_floats * sizeof(float), owners) &&
                 tn_scratch_add(&call->scratch, (size_t)call->threads, c->buffer_bytes);
     return fits ? TN_OK : tn_fail(TN_E_SHAPE, "an image of %lld channels is too large", (long long)shape->channels);
 }
@@ -140,9 +161,11 @@ tn_status tn_conv_few_prepare(tn_prepare *call, const tn_conv_shape *shape, tn_c
 typedef struct run_call {
     const tn_conv_few *c;
     const tn_kernels *kernels;
-    float *a, *tile;
+    const float *x;
+    float *a, *tile, *y;
     uint8_t *buffers;
-    const tn_epilogue *epilogue;
+    const tn_epilogue *epilogue; /* of the convolution */
+    tn_epilogue inner;           /* of the product */
 } run_call;
 
 static void gather(const run_call *r, const float *x) {
@@ -167,7 +190,7 @@ static void product_task(void *context, int64_t task) {
     const run_call *r = context;
     const tn_product *p = &r->c->product;
     const tn_panels weights = tn_panels_packed(r->c->weights, p->k);
-    tn_product_task(p, (size_t)task, r->a, &weights, r->tile, p->n, r->epilogue,
+    tn_product_task(p, (size_t)task, r->a, &weights, r->tile, p->n, &r->inner,
                     (float *)(void *)(r->buffers + (size_t)tn_worker_index() * r->c->buffer_bytes));
 }
 
@@ -182,26 +205,44 @@ static void turn(const run_call *r, int64_t image, float *y, const tn_epilogue *
     r->kernels->activate_f32(n * plane, y + at, e);
 }
 
-void tn_conv_few_run(const tn_run *call, const tn_conv_few *c, const float *x, float *y, const tn_epilogue *epilogue) {
-    const tn_conv_shape *s = &c->shape;
-    bool whole = s->out_plane == 1; /* the product's rows are the output's */
-    uint8_t *scratch = call->scratch;
-    tn_epilogue e = {.column_bias = epilogue->row_bias,
-                     .activation = epilogue->activation,
-                     .alpha = epilogue->alpha,
-                     .beta = epilogue->beta};
-    if (whole && epilogue->residual) {
-        e.residual = epilogue->residual;
-        e.residual_stride = (size_t)s->outputs;
-    } else if (epilogue->residual) {
-        e.activation = TN_ACT_NONE;
+/* The product of one group of images. */
+static void run_group(run_call *r, int64_t group, tn_pool *pool) {
+    const tn_conv_shape *s = &r->c->shape;
+    const int64_t out = s->batch * s->outputs * s->out_plane;
+    const bool whole = s->out_plane == 1; /* the product's rows are the output's */
+    float *y = r->y + group * out;
+    tn_epilogue e = *r->epilogue;
+    if (e.residual) e.residual += group * out;
+    r->inner = (tn_epilogue){.column_bias = e.row_bias, .activation = e.activation, .alpha = e.alpha, .beta = e.beta};
+    if (whole && e.residual) {
+        r->inner.residual = e.residual;
+        r->inner.residual_stride = (size_t)s->outputs;
+    } else if (e.residual) {
+        r->inner.activation = TN_ACT_NONE;
     }
-    run_call r = {.c = c, .kernels = call->kernels, .epilogue = &e};
-    r.a = tn_scratch_take(&scratch, tn_product_a_bytes(&c->product), 1);
-    r.tile = tn_scratch_take(&scratch, c->product.m * c->product.n, sizeof(float));
+    if (whole) r->tile = y;
+    gather(r, r->x + group * s->batch * s->channels * s->in_plane);
+    tn_parallel(pool, (int64_t)r->c->product.tasks, product_task, r);
+    for (int64_t image = 0; image < s->batch && !whole; image++) turn(r, image, y, &e);
+}
+
+static void group_task(void *context, int64_t group) {
+    run_call own = *(const run_call *)context;
+    size_t thread = (size_t)tn_worker_index();
+    own.a += thread * own.c->a_floats;
+    own.tile += thread * own.c->tile_floats;
+    run_group(&own, group, NULL);
+}
+
+void tn_conv_few_run(const tn_run *call, const tn_conv_few *c, const float *x, float *y, const tn_epilogue *epilogue) {
+    uint8_t *scratch = call->scratch;
+    size_t owners = c->apart ? (size_t)tn_pool_threads(call->pool) : 1;
+    run_call r = {.c = c, .kernels = call->kernels, .x = x, .y = y, .epilogue = epilogue};
+    r.a = tn_scratch_take(&scratch, c->a_floats * owners, sizeof(float));
+    r.tile = tn_scratch_take(&scratch, c->tile_floats * owners, sizeof(float));
     r.buffers = scratch;
-    if (whole) r.tile = y;
-    gather(&r, x);
-    tn_parallel(call->pool, (int64_t)c->product.tasks, product_task, &r);
-    for (int64_t image = 0; image < s->batch && !whole; image++) turn(&r, image, y, epilogue);
+    if (c->apart)
+        tn_parallel(call->pool, c->groups, group_task, &r);
+    else
+        for (int64_t i = 0; i < c->groups; i++) run_group(&r, i, call->pool);
 }

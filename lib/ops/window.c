@@ -112,3 +112,20 @@ tn_status tn_window_decode(tn_window *window, const tn_node *node, int spatial, 
     }
     return TN_OK;
 }
+
+void tn_window_drop_unit_axes(tn_window *w) {
+    int kept = 0;
+    for (int i = 0; i < w->spatial; i++) {
+        bool unit = w->in[i] == 1 && w->out[i] == 1 && w->kernel[i] == 1 && w->pad_begin[i] == 0;
+        if (unit && (kept > 0 || i + 1 < w->spatial)) continue;
+        w->in[kept] = w->in[i];
+        w->out[kept] = w->out[i];
+        w->kernel[kept] = w->kernel[i];
+        w->stride[kept] = w->stride[i];
+        w->dilation[kept] = w->dilation[i];
+        w->pad_begin[kept] = w->pad_begin[i];
+        w->pad_end[kept] = w->pad_end[i];
+        kept++;
+    }
+    w->spatial = kept;
+}

@@ -27,6 +27,10 @@ tn_status tn_window_decode(tn_window *window, const tn_node *node, int spatial, 
  * ones), and leaves `in` and `out` alone. */
 tn_status tn_window_attributes(tn_window *window, const tn_node *node, int spatial, const int64_t *kernel);
 
+/* Leaves out axes along which there is nothing to do, all but one: whichever way a signal was written, as [n, 1] or as
+ * [1, n], the last axis is then the one that vectors run along. All sizes must be known. */
+void tn_window_drop_unit_axes(tn_window *window);
+
 /* How far a kernel reaches: (kernel - 1) * dilation + 1. */
 static inline int64_t tn_window_reach(const tn_window *window, int axis) {
     return (window->kernel[axis] - 1) * window->dilation[axis] + 1;

@@ -25,13 +25,22 @@ static int beside(const tn_match *m, const tn_node *node, float number) {
     return -1;
 }
 
-static bool is_cube(const tn_match *m, int value, int x) {
-    const tn_node *pow = tn_match_only(m, value, "Pow");
-    if (pow) return pow->in[0] == x && tn_match_number(m->graph, pow->in[1], 3);
-    const tn_node *mul = tn_match_only(m, value, "Mul");
-    int square = mul ? tn_match_other(mul, x) : -1;
-    const tn_node *inner = square >= 0 ? tn_match_only(m, square, "Mul") : NULL;
-    return inner && inner->in[0] == x && inner->in[1] == x;
+/* Whether `value` is 0.044715 x^3, as a power or as a product in any order. */
+static bool is_cubic_term(const tn_match *m, int value, int x) {
+    int factors[MAX_FACTORS], own = 0, count = add_factors(m, value, true, factors, 0);
+    bool scaled = false;
+    for (int i = 0; i < count; i++) {
+        const tn_node *pow = tn_match_only(m, factors[i], "Pow");
+        if (tn_match_number(m->graph, factors[i], 0.044715f))
+            scaled = true;
+        else if (pow && pow->in[0] == x && tn_match_number(m->graph, pow->in[1], 3))
+            own += 3;
+        else if (factors[i] == x)
+            own++;
+        else
+            return false;
+    }
+    return scaled && own == 3;
 }
 
 /* Whether `value` is 1 + erf(x / sqrt 2), or 1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)). */
@@ -50,8 +59,7 @@ static bool is_bracket(const tn_match *m, int value, int x, bool *by_tanh) {
     int sum = beside(m, tn_match_only(m, tanh->in[0], "Mul"), 0.79788456f);
     const tn_node *add = sum >= 0 ? tn_match_only(m, sum, "Add") : NULL;
     int term = add ? tn_match_other(add, x) : -1;
-    int cube = term >= 0 ? beside(m, tn_match_only(m, term, "Mul"), 0.044715f) : -1;
-    return cube >= 0 && is_cube(m, cube, x);
+    return term >= 0 && is_cubic_term(m, term, x);
 }
 
 static tn_status match_node(tn_match *m, int n, int *changes) {

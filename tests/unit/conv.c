@@ -140,6 +140,9 @@ static void dense_kernels_match_plain_loops(void **state) {
         {2, 2, 7, 43, 2, {19, 25}, {3, 3}, {2, 2}, ONES, {1, 1, 1, 1}, "HardSwish", true, true},
         {1, 1, 3, 45, 3, {5, 6, 7}, {2, 3, 2}, {1, 2, 1}, {2, 1, 1}, {1, 1, 0, 0, 1, 1}, "Relu", true, false},
         {1, 1, 90, 40, 1, {100}, {7}, {1}, {2}, {6, 6}, "", true, true},
+        {2, 1, 20, 40, 2, {90, 1}, {5, 1}, ONES, ONES, {2, 0, 1, 0}, "Relu", true, true},
+        {1, 1, 9, 40, 3, {1, 70, 1}, {1, 3, 1}, {1, 2, 1}, ONES, {0}, "", true, false},
+        {1, 1, 9, 40, 2, {70, 1}, {3, 1}, ONES, ONES, {0, 1, 0, 1}, "", true, false},
         {1, 1, 2, 3, 2, {4, 4}, {2, 2}, {9, 9}, ONES, {3, 3, 3, 3}, "", true, false},
     };
     check_all(cases, TN_COUNT(cases));
@@ -170,6 +173,9 @@ static void few_positions_match_plain_loops(void **state) {
         {2, 1, 12, 50, 2, {3, 3}, {3, 3}, {2, 2}, {2, 1}, {2, 1, 2, 1}, "HardSwish", true, true},
         {1, 1, 300, 40, 2, {1, 20}, {1, 5}, ONES, ONES, {0, 2, 0, 2}, "Relu", false, false},
         {1, 1, 5, 40, 2, {2, 2}, {5, 5}, ONES, ONES, {2, 2, 2, 2}, "", true, false},
+        {12, 1, 7, 40, 1, {21}, {4}, ONES, ONES, {0, 0}, "HardSwish", true, true},
+        {130, 1, 6, 33, 1, {1}, {1}, ONES, ONES, {0, 0}, "Relu", true, true},
+        {7, 1, 5, 40, 2, {1, 20}, {1, 3}, ONES, ONES, {0, 1, 0, 1}, "", true, false},
     };
     check_all(cases, TN_COUNT(cases));
 }

@@ -75,6 +75,12 @@ static int gelu_by_tanh(builder *b, int x) {
     return op2(b, "Mul", op2(b, "Mul", x, op2(b, "Add", tanh, number(b, 1))), number(b, 0.5f));
 }
 
+static int gelu_of_products(builder *b, int x) {
+    int cube = op2(b, "Mul", x, op2(b, "Mul", x, op2(b, "Mul", number(b, 0.044715f), x)));
+    int tanh = op1(b, "Tanh", op2(b, "Mul", number(b, 0.79788456f), op2(b, "Add", x, cube)));
+    return op2(b, "Mul", x, op2(b, "Mul", number(b, 0.5f), op2(b, "Add", number(b, 1), tanh)));
+}
+
 static int swish(builder *b, int x) {
     return op2(b, "Mul", x, op1(b, "Sigmoid", x));
 }
@@ -162,6 +168,7 @@ static const struct {
     {gelu_of_pytorch, "Gelu", 1},
     {gelu_half_first, "Gelu", 1},
     {gelu_by_tanh, "Gelu", 1},
+    {gelu_of_products, "Gelu", 1},
     {swish, "Swish", 1},
     {quick_gelu, "Swish", 1},
     {hard_swish_by_division, "HardSwish", 1},
