@@ -12,6 +12,9 @@ const command commands[] = {
      "tenon/plan.h says what can be in a plan. Ctrl-C stops with a checkpoint, and a run that is killed has one of the "
      "last "
      "second\nor the last epoch; --resume goes on from it, and begins where there is none.\n"},
+    {"tune", TUNE, tune_command, "STUDY.yaml", "try a plan's hyperparameters; keep the best",
+     "tenon/tune.h says what can be in a study. It goes on from its own file after Ctrl-C or a crash; a study that is "
+     "done is\nshown again, and --trials makes it longer.\n"},
     {"eval", EVAL, eval_command, "MODEL DATA.csv", "measure a trained model on raw data",
      "The columns go through the pipeline in the model's file. Metrics come with intervals (bootstrap, 95 %), and with "
      "the gap\nto what the file says of the rows for training.\n"},

@@ -26,7 +26,7 @@ typedef struct settings {
         *topic, *mqtt_user, *mqtt_ca, *mqtt_certificate, *mqtt_key, *separator, *decimal, *key, *public_key, *signature,
         *comment, *password;
     words inputs, values, dims, shapes, compares, operands, self_tests;
-    double threads, seed, runs, warmup, rtol, atol, low, high, limit_rate, most, every;
+    double threads, seed, runs, warmup, rtol, atol, low, high, limit_rate, most, every, trials, jobs;
     bool help, json, quiet, nodes, passes, profile, compress, external, no_header, plain_http, bundle;
     bool verify; /* every byte of a model file */
     /* of compress */
@@ -60,10 +60,11 @@ enum {
     COMPRESS = 1 << 11,
     TRAIN = 1 << 12,
     EVAL = 1 << 13,
-    ALL = (1 << 14) - 1,
+    TUNE = 1 << 14,
+    ALL = (1 << 15) - 1,
     LOADERS = RUN | INSPECT | BENCH | CHECK,
     FILES = SIGN | VERIFY | KEYGEN,                 /* of any file, not of a model */
-    OPERANDS = STORE | DATA | DELTA | TRAIN | EVAL, /* words without a dash are operands */
+    OPERANDS = STORE | DATA | DELTA | TRAIN | EVAL | TUNE, /* words without a dash are operands */
 };
 
 /* options.c: false if the words do not make sense. */
@@ -179,6 +180,7 @@ bool csv_options(const settings *s, tn_csv_options *out);
 extern const command commands[];
 int train_command(const settings *s);
 int eval_command(const settings *s);
+int tune_command(const settings *s);
 int run_command(const settings *s);
 int convert_command(const settings *s);
 int inspect_command(const settings *s);

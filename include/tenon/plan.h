@@ -72,6 +72,7 @@
 #ifndef TENON_PLAN_H
 #define TENON_PLAN_H
 
+#include <tenon/metrics.h>
 #include <tenon/train.h>
 
 #ifdef __cplusplus
@@ -86,6 +87,8 @@ TN_API tn_status tn_plan_load(const char *path, tn_plan **out_plan);
 TN_API tn_status tn_plan_parse(const char *text, size_t size, const char *folder, tn_plan **out_plan);
 TN_API void tn_plan_destroy(tn_plan *plan); /* accepts NULL */
 TN_API const char *tn_plan_output(const tn_plan *plan);
+/* Another place for the model file, from where the process is; all else of the file stays the same. */
+TN_API tn_status tn_plan_set_output(tn_plan *plan, const char *path);
 
 typedef struct tn_plan_progress {
     size_t struct_size;
@@ -105,6 +108,9 @@ typedef struct tn_plan_options {
     /* Something to know: columns that are constant. */
     void (*note)(void *context, const char *sentence);
     void *context;
+    /* Metrics of the trained model on the rows for validation, if there are any, before the file is written; what is not
+     * TN_OK ends the training so. */
+    tn_status (*measured)(void *context, tn_metrics *metrics);
 } tn_plan_options;
 
 typedef struct tn_plan_result {

@@ -31,6 +31,7 @@
 #include <tenon/subscription.h>
 #include <tenon/train.h>
 #include <tenon/trust.h>
+#include <tenon/tune.h>
 #include <tenon/upgrade.h>
 #include <tenon/weights.h>
 

@@ -194,3 +194,10 @@ void tn_plan_destroy(tn_plan *plan) {
 const char *tn_plan_output(const tn_plan *plan) {
     return plan->output;
 }
+
+tn_status tn_plan_set_output(tn_plan *plan, const char *path) {
+    const char *own = tn_region_strdup(plan->region, path);
+    if (!own) return TN_E_MEMORY;
+    plan->output = own;
+    return TN_OK;
+}

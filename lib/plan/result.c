@@ -165,7 +165,7 @@ static tn_status self_test_of(const tn_plan_data *data, const tn_fit *fit, const
 typedef struct result {
     tn_graph *graph, *copy;
     tn_model *model;
-    tn_metrics *metrics[2];
+    tn_metrics *metrics[TN_PARTS];
     tn_self_test *test;
     tn_region *region;
 } result;
@@ -182,6 +182,10 @@ static tn_status save(result *r, const tn_plan *plan, const tn_plan_data *data, 
     TN_TRY(tn_model_from_graph(copy, &options, &r->model));
     TN_TRY(measure(data, fit, r->model, TN_PART_TRAIN, &r->metrics[0]));
     if (data->x[TN_PART_TEST]) TN_TRY(measure(data, fit, r->model, TN_PART_TEST, &r->metrics[1]));
+    if (fit->options->measured && data->x[TN_PART_VALIDATION]) {
+        TN_TRY(measure(data, fit, r->model, TN_PART_VALIDATION, &r->metrics[2]));
+        TN_TRY(fit->options->measured(fit->options->context, r->metrics[2]));
+    }
     TN_TRY(tn_self_test_create(&r->test));
     TN_TRY(self_test_of(data, fit, r->model, r->test));
     TN_TRY(manifest_of(plan, data, fit, r->graph, r->metrics, r->region, &text));
@@ -193,8 +197,7 @@ tn_status tn_plan_save(const tn_plan *plan, const tn_plan_data *data, const tn_f
     result r = {0};
     tn_status status = save(&r, plan, data, fit);
     tn_self_test_destroy(r.test);
-    tn_metrics_destroy(r.metrics[0]);
-    tn_metrics_destroy(r.metrics[1]);
+    for (int i = 0; i < TN_PARTS; i++) tn_metrics_destroy(r.metrics[i]);
     tn_model_destroy(r.model);
     tn_graph_destroy(r.graph);
     tn_region_destroy(r.region);
