@@ -63,7 +63,7 @@ enum {
     TUNE = 1 << 14,
     ALL = (1 << 15) - 1,
     LOADERS = RUN | INSPECT | BENCH | CHECK,
-    FILES = SIGN | VERIFY | KEYGEN,                 /* of any file, not of a model */
+    FILES = SIGN | VERIFY | KEYGEN,                        /* of any file, not of a model */
     OPERANDS = STORE | DATA | DELTA | TRAIN | EVAL | TUNE, /* words without a dash are operands */
 };
 
