@@ -18,7 +18,7 @@ Models are immutable and may be shared by threads; each thread that is to run in
 Inputs that are C-contiguous arrays are not copied. Failures raise tenon.Error, in subclasses that are also the built-in
 exceptions of their kind (tenon.ShapeError is a ValueError). The GIL is free while the library works.
 """
-from . import compress, data, metrics
+from . import compress, data, metrics, tune
 from ._library import (
     CheckFailed,
     DataTypeError,
@@ -79,4 +79,5 @@ __all__ = [
     "load_bytes",
     "metrics",
     "parse_manifest",
+    "tune",
 ]
