@@ -9,7 +9,7 @@ typedef struct pack {
     const void *data; /* of the constant */
     const char *layout;
     void *packed;
-    size_t bytes;
+    size_t bytes, allocated;
 } pack;
 
 struct tn_packs {
@@ -35,7 +35,7 @@ tn_status tn_packs_create(const tn_allocator *allocator, tn_packs **out_packs) {
 
 void tn_packs_destroy(tn_packs *packs) {
     if (!packs) return;
-    for (pack *p = packs->first; p; p = p->next) tn_free(packs->allocator, p->packed, p->bytes);
+    for (pack *p = packs->first; p; p = p->next) tn_free(packs->allocator, p->packed, p->allocated);
     tn_region_destroy(packs->region);
     pthread_mutex_destroy(&packs->lock);
     tn_free(packs->allocator, packs, sizeof *packs);
@@ -58,27 +58,31 @@ static pack *find_pack(const tn_packs *packs, const void *data, const char *layo
     return NULL;
 }
 
-static pack *add_pack(tn_packs *packs, const void *data, const char *layout, size_t bytes) {
+/* `memory` becomes the pack's; NULL: zeroed memory is allocated. */
+static pack *add_pack(tn_packs *packs, const void *data, const char *layout, size_t bytes, void *memory,
+                      size_t allocated) {
     pack *p = tn_region_alloc(packs->region, sizeof *p);
     if (!p) return NULL;
     p->data = data;
     p->bytes = bytes;
     p->layout = tn_region_strdup(packs->region, layout);
-    p->packed = p->layout ? tn_alloc_zero(packs->allocator, bytes) : NULL;
+    if (!p->layout) return NULL;
+    p->packed = memory ? memory : tn_alloc_zero(packs->allocator, bytes);
     if (!p->packed) return NULL;
+    p->allocated = memory ? allocated : bytes;
     p->next = packs->first;
     packs->first = p;
-    packs->bytes += bytes;
+    packs->bytes += p->allocated;
     return p;
 }
 
-void *tn_packs_aligned(tn_packs *packs, const tn_tensor *constant) {
+void *tn_packs_aligned(tn_packs *packs, const tn_tensor *constant, void *copy, size_t copy_bytes) {
     size_t bytes = tn_dtype_bytes(constant->dtype, tn_count(constant));
     pthread_mutex_lock(&packs->lock);
     pack *p = find_pack(packs, constant->data, "aligned", bytes);
     if (!p) {
-        p = add_pack(packs, constant->data, "aligned", bytes);
-        if (p) memcpy(p->packed, constant->data, bytes);
+        p = add_pack(packs, constant->data, "aligned", bytes, copy, copy_bytes);
+        if (p && !copy) memcpy(p->packed, constant->data, bytes);
     }
     pthread_mutex_unlock(&packs->lock);
     return p ? p->packed : NULL;
@@ -101,7 +105,7 @@ tn_status tn_prepare_pack(tn_prepare *call, int in, const char *layout, size_t b
     pthread_mutex_lock(&packs->lock);
     pack *p = find_pack(packs, origin, layout, bytes);
     if (!p) {
-        p = add_pack(packs, origin, layout, bytes);
+        p = add_pack(packs, origin, layout, bytes, NULL, 0);
         if (p) make(p->packed, context);
     }
     pthread_mutex_unlock(&packs->lock);

@@ -1,5 +1,6 @@
 /* Making plans: inference with evaluation, then steps. See plan.h. */
 #include "exec/plan.h"
+#include "exec/shadow.h"
 #include "exec/eager.h"
 
 /* Nodes on known inputs are evaluated while planning if what they give is no larger, and all results of a plan together
@@ -241,85 +242,22 @@ static tn_status run_late(tn_exec *exec, tn_plan *plan, tn_step *step) {
     return run_operator(exec, step, prepare.state, scratch);
 }
 
-static bool is_misaligned(const tn_step *step, int i) {
-    return step->contents[i] && step->immutable[i] && !tn_tensor_is_aligned(step->contents[i]);
-}
-
-/* Of a constant, up to the next cache line. */
-static size_t whole_lines(const tn_tensor *t) {
-    return (tn_dtype_bytes(t->dtype, tn_count(t)) + 63) & ~(size_t)63;
-}
-
-void tn_exec_drop_shadow(tn_exec *exec) {
-    tn_free(exec->allocator, exec->shadow, exec->shadow_bytes);
-    exec->shadow = NULL;
-    exec->shadow_bytes = 0;
-}
-
-/* A constant that was copied or packed is read no more; in memory there need be one of it. */
-static void rest_weights(const tn_plan *plan, const tn_tensor *t) {
-    tn_graph_rest_file(plan->graph, t->data, tn_dtype_bytes(t->dtype, tn_count(t)));
-}
-
-/* From now on the plan reads an aligned copy of the constant, which all plans of the model share. */
-static tn_status align_value(tn_exec *exec, tn_plan *plan, int v) {
-    const tn_tensor *t = plan->known[v];
-    void *copy = tn_packs_aligned(exec->packs, t);
-    plan->values[v].tensor.data = copy;
-    rest_weights(plan, t);
-    return copy ? TN_OK : TN_E_MEMORY;
-}
-
-/* Makes `shadow` aligned copies of weights that lie unaligned in the model file. One piece of memory serves all steps:
- * to touch fresh pages for each would take longer than the copying. */
-static tn_status shadow_weights(tn_exec *exec, const tn_plan *plan, tn_step *step, tn_tensor *shadow) {
-    size_t total = 0;
-    for (int i = 0; i < step->node->formal_in; i++)
-        if (is_misaligned(step, i)) total += whole_lines(step->contents[i]);
-    if (total > exec->shadow_bytes) {
-        tn_exec_drop_shadow(exec);
-        exec->shadow = tn_alloc(exec->allocator, total);
-        if (!exec->shadow) return TN_E_MEMORY;
-        exec->shadow_bytes = total;
-    }
-    uint8_t *at = exec->shadow;
-    for (int i = 0; i < step->node->formal_in; i++) {
-        if (!is_misaligned(step, i)) continue;
-        const tn_tensor *from = step->contents[i];
-        shadow[i] = *from;
-        shadow[i].buffer = NULL;
-        shadow[i].data = memcpy(at, from->data, tn_dtype_bytes(from->dtype, tn_count(from)));
-        at += whole_lines(from);
-        rest_weights(plan, from);
-        step->contents[i] = &shadow[i];
-    }
-    return TN_OK;
-}
-
-/* Prepares a static step. It sees aligned copies of weights that lie unaligned in the model file; they go again where the
- * operator packed them. */
+/* Prepares a static step. It sees aligned copies of weights that lie unaligned in the model file. */
 static tn_status prepare_static(tn_exec *exec, tn_plan *plan, tn_step *step) {
     const tn_node *node = step->node;
     size_t ins = (size_t)node->formal_in + 1;
-    tn_tensor *shadow = tn_region_array(plan->region, ins, sizeof *shadow);
     const void **origin = tn_region_array(plan->region, ins, sizeof *origin);
     bool *packed = tn_region_array(plan->region, ins, sizeof *packed);
-    if (!shadow || !origin || !packed) return TN_E_MEMORY;
+    tn_shadow *shadows = NULL;
+    if (!origin || !packed) return TN_E_MEMORY;
     for (int i = 0; i < node->formal_in; i++) origin[i] = step->contents[i] ? step->contents[i]->data : NULL;
-    TN_TRY(shadow_weights(exec, plan, step, shadow));
+    tn_status status = tn_shadows_make(exec, plan, step, &shadows);
     struct tn_prepare_host host = {plan->region, exec->packs, step->immutable, origin, packed};
     tn_prepare call = prepare_call(exec, step, &host);
-    tn_status status = node->op->prepare(&call);
+    if (status == TN_OK) status = node->op->prepare(&call);
     step->state = call.state;
     step->scratch = call.scratch;
-    for (int i = 0; i < node->formal_in; i++) {
-        bool shadowed = step->contents[i] == &shadow[i];
-        if (!shadowed && packed[i] && step->immutable[i]) rest_weights(plan, step->contents[i]);
-        if (!shadowed) continue;
-        step->contents[i] = plan->known[node->in[i]];
-        if (!packed[i] && status == TN_OK) status = align_value(exec, plan, node->in[i]);
-    }
-    return status;
+    return tn_shadows_settle(exec, plan, step, shadows, packed, status);
 }
 
 static tn_status make_step(tn_exec *exec, tn_plan *plan, int n, tn_step *step) {
@@ -360,7 +298,7 @@ static tn_status make_step(tn_exec *exec, tn_plan *plan, int n, tn_step *step) {
     if (step->run == run_static) TN_TRY(refuse_half(step));
     if (step->run == run_static && node->op->prepare) return prepare_static(exec, plan, step);
     for (int i = 0; i < node->formal_in; i++)
-        if (is_misaligned(step, i)) TN_TRY(align_value(exec, plan, node->in[i]));
+        if (tn_is_misaligned(step, i)) TN_TRY(tn_align_value(exec, plan, node->in[i]));
     return TN_OK;
 }
 

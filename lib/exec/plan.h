@@ -25,8 +25,8 @@ typedef struct tn_exec {
     atomic_bool interrupt; /* set from outside: stop at the next step */
     /* Of the plan that is being made: nodes of bodies whose types were worked out, bytes of evaluated results. */
     size_t inferred, evaluated;
-    void *shadow; /* where weights lie aligned while a step is prepared; see tn_exec_drop_shadow */
-    size_t shadow_bytes;
+    void *spare; /* memory for aligned copies of weights while plans are made; see tn_exec_drop_spare */
+    size_t spare_bytes;
     bool profile;
     uint64_t run_start; /* in nanoseconds */
 } tn_exec;
@@ -83,7 +83,7 @@ tn_status tn_plan_infer(tn_exec *exec, tn_region *region, const tn_graph *graph,
                         const tn_plan *outer, const tn_node *owner, tn_plan **out_plan);
 /* Phase two. Leaves memory with `exec` that serves until all of a session's plans are finished. */
 tn_status tn_plan_finish(tn_exec *exec, tn_plan *plan);
-void tn_exec_drop_shadow(tn_exec *exec);
+void tn_exec_drop_spare(tn_exec *exec);
 void tn_plan_bind(tn_plan *plan, void *arena);
 /* True if a static step writes output number `index` of the graph, nothing else reads or shares it, and so its value may be
  * pointed to memory elsewhere. */

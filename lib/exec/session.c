@@ -237,7 +237,7 @@ static tn_status make_plan(tn_session *s, prepared *p) {
     for (int i = 0; i < graph->input_count; i++) planned_type(s, i, &p->types[i]);
     TN_TRY(tn_plan_infer(&s->exec, p->region, graph, p->types, NULL, NULL, &p->plan));
     tn_status status = tn_plan_finish(&s->exec, p->plan);
-    tn_exec_drop_shadow(&s->exec);
+    tn_exec_drop_spare(&s->exec);
     TN_TRY(status);
     for (int i = 0; i < graph->output_count; i++) p->direct[i] = tn_plan_output_is_alone(p->plan, i);
     if (p->plan->arena > s->arena_bytes) {
