@@ -14,8 +14,8 @@
  * A version is loaded, the self-test of its file (tenon/self_test.h) is run if it has one, its sessions are prepared and run
  * once, and the host's own check has its say, all beside the
  * version that serves; then requests that begin get the new one. A request keeps the version that it began with, so that
- * no answer is made by two. The version before is kept, ready, until the next change; the one before that is given back,
- * all its memory, when its last request ends.
+ * no answer is made by two. The version before is kept, ready, until the next change; the one before that, and one that failed, is
+ * given back, all its memory, by the poll that changes or by the first one after its last request.
  *
  * A version that does not load, fails its self-test or the check, or fails too often on trial is blocked for this subscription: it goes on
  * with, or back to, the version before, and waits for another. The states and their names follow RAUC's and MCUboot's:

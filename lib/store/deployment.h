@@ -13,7 +13,8 @@ struct tn_deployment {
     int count, free_count;
     tn_tensor **zeros; /* inputs that stand in until a host sets its own */
     int zero_count;
-    bool retired; /* goes when its last lease is back */
+    bool retired;        /* goes when its last lease is back */
+    tn_deployment *next; /* that goes as well */
     uint64_t requests, failures;
 };
 

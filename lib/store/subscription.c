@@ -2,8 +2,8 @@
  *
  * `current` serves and `before` stands ready; both change only with `mutex` held, which acquire and release hold as well,
  * for a few instructions. All that takes time, loading and destroying, happens outside of it, one change at a time
- * (`change`). A deployment that is neither current nor before is retired: whoever brings back its last lease, or retires
- * it without any, destroys it. */
+ * (`change`). A deployment that is neither current nor before is retired, and gone when its last lease is back. Whoever makes
+ * changes destroys what is gone, and no request: giving memory back takes milliseconds. */
 #include "store/deployment.h"
 #include <pthread.h>
 #include <stdio.h>
@@ -20,7 +20,7 @@ struct tn_subscription {
     tn_model_options model;
     tn_session_options session;
     tn_listener *listener;
-    tn_deployment *current, *before;
+    tn_deployment *current, *before, *gone;
     bool on_trial;
     char blocked[MOST_BLOCKED][TN_STORE_DIGEST];
     int blocked_count; /* in all; the newest MOST_BLOCKED are remembered */
@@ -37,11 +37,28 @@ static void block(tn_subscription *s, const char *digest) {
     memcpy(s->blocked[s->blocked_count++ % MOST_BLOCKED], digest, TN_STORE_DIGEST);
 }
 
-/* With the mutex held: true if it is for the caller to destroy, once the mutex is free. */
-static bool retire(tn_deployment *d) {
-    if (!d) return false;
+/* With the mutex held. */
+static void let_go(tn_subscription *s, tn_deployment *d) {
+    if (!d->retired || d->free_count < d->count) return;
+    d->next = s->gone;
+    s->gone = d;
+}
+
+static void retire(tn_subscription *s, tn_deployment *d) {
+    if (!d) return;
     d->retired = true;
-    return d->free_count == d->count;
+    let_go(s, d);
+}
+
+static void destroy_gone(tn_subscription *s) {
+    pthread_mutex_lock(&s->mutex);
+    tn_deployment *d = s->gone, *next;
+    s->gone = NULL;
+    pthread_mutex_unlock(&s->mutex);
+    for (; d; d = next) {
+        next = d->next;
+        tn_deployment_destroy(d);
+    }
 }
 
 static tn_status copy_reference(tn_subscription *s, const char *reference) {
@@ -120,6 +137,7 @@ void tn_subscription_close(tn_subscription *s) {
     tn_listener_close(s->listener);
     tn_deployment_destroy(s->current);
     tn_deployment_destroy(s->before);
+    destroy_gone(s);
     tn_store_close(s->store);
     if (s->reference) tn_free(NULL, s->reference, strlen(s->reference) + 1);
     pthread_mutex_destroy(&s->change);
@@ -150,17 +168,16 @@ static tn_status change_over(tn_subscription *s, const char *digest, bool *out_c
     } else {
         old = s->before;
     }
-    bool destroy = false;
     if (next) {
         s->before = s->current;
         s->current = next;
         next->requests = next->failures = 0;
         s->on_trial = true;
         s->changes++;
-        destroy = retire(old);
+        retire(s, old);
     }
     pthread_mutex_unlock(&s->mutex);
-    if (destroy) tn_deployment_destroy(old);
+    destroy_gone(s);
     *out_changed = next != NULL;
     return TN_OK;
 }
@@ -169,6 +186,7 @@ tn_status tn_subscription_poll(tn_subscription *s, bool *out_changed) {
     tn_store_version v;
     bool changed = false;
     pthread_mutex_lock(&s->change);
+    destroy_gone(s); /* its memory may be what the next version needs */
     tn_status fetched, status = fetch_and_find(s, s->reference, &v, &fetched);
     if (status == TN_OK) {
         pthread_mutex_lock(&s->mutex);
@@ -212,19 +230,18 @@ static void go_back(tn_subscription *s) {
     s->on_trial = false;
     s->changes++;
     s->rollbacks++;
-    bad->retired = true;
+    retire(s, bad);
 }
 
 tn_status tn_subscription_rollback(tn_subscription *s) {
     pthread_mutex_lock(&s->change);
     pthread_mutex_lock(&s->mutex);
-    tn_deployment *bad = s->before ? s->current : NULL;
-    if (bad) go_back(s);
-    bool destroy = retire(bad);
+    bool ready = s->before != NULL;
+    if (ready) go_back(s);
     pthread_mutex_unlock(&s->mutex);
-    if (destroy) tn_deployment_destroy(bad);
+    destroy_gone(s);
     pthread_mutex_unlock(&s->change);
-    return bad ? TN_OK : tn_fail(TN_E_STATE, "there is no version to go back to");
+    return ready ? TN_OK : tn_fail(TN_E_STATE, "there is no version to go back to");
 }
 
 tn_status tn_subscription_acquire(tn_subscription *s, tn_lease *out_lease) {
@@ -251,15 +268,15 @@ void tn_subscription_release(tn_subscription *s, tn_lease *lease, bool failed) {
     d->free[d->free_count++] = lease->session;
     d->requests++;
     d->failures += failed;
-    if (d == s->current && s->on_trial) {
+    if (d->retired) {
+        let_go(s, d);
+    } else if (d == s->current && s->on_trial) {
         if (d->failures > (uint64_t)TN_MAX(s->options.most_failures, 0))
             go_back(s);
         else if (d->requests >= (uint64_t)s->options.trial_requests)
             s->on_trial = false;
     }
-    bool destroy = d->retired && d->free_count == d->count;
     pthread_mutex_unlock(&s->mutex);
-    if (destroy) tn_deployment_destroy(d);
     *lease = (tn_lease){0};
 }
 

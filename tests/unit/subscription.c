@@ -180,6 +180,36 @@ static void a_withdrawn_version_is_left(void **state) {
     tn_tensor_destroy(x);
 }
 
+static void a_request_may_outlast_two_changes(void **state) {
+    (void)state;
+    tn_subscription *sub;
+    tn_tensor *x = ones();
+    tn_lease lease, failing;
+    const tn_tensor *b;
+    assert_ok(tn_subscription_open(at("s"), "press", NULL, &sub));
+    assert_ok(tn_subscription_acquire(sub, &lease));
+    for (int n = 2; n <= 3; n++) {
+        put_model(store, n == 2 ? "2.0.0" : "3.0.0", (float)n);
+        assert_ok(tn_subscription_poll(sub, NULL));
+    }
+    assert_float_equal(ask(sub, x, false), 3, 0);
+    assert_ok(tn_session_set_input(lease.session, 0, x));
+    assert_ok(tn_session_run(lease.session));
+    assert_ok(tn_session_output(lease.session, 1, &b));
+    assert_float_equal(((const float *)tn_tensor_const_data(b))[0], 1, 0);
+    assert_string_equal(lease.version.version, "1.0.0");
+    tn_subscription_release(sub, &lease, true); /* of a version that nobody asks any more: no failure of 3.0.0 */
+    assert_float_equal(ask(sub, x, false), 3, 0);
+    assert_ok(tn_subscription_poll(sub, NULL));
+    assert_ok(tn_subscription_acquire(sub, &failing));
+    assert_ok(tn_subscription_rollback(sub)); /* while a request of the bad one is under way */
+    assert_float_equal(ask(sub, x, false), 2, 0);
+    tn_subscription_release(sub, &failing, true);
+    assert_float_equal(ask(sub, x, false), 2, 0);
+    tn_subscription_close(sub);
+    tn_tensor_destroy(x);
+}
+
 static void too_many_failures_on_trial_bring_the_old_version_back(void **state) {
     (void)state;
     tn_subscription *sub;
@@ -402,6 +432,7 @@ int main(void) {
         TEST(a_withdrawn_version_is_left),
         TEST(a_signed_channel_is_followed_forth_and_back),
         TEST(another_stores_folder_is_followed),
+        TEST(a_request_may_outlast_two_changes),
         TEST(too_many_failures_on_trial_bring_the_old_version_back),
         TEST(a_version_that_the_host_or_the_loader_refuses_never_serves),
         TEST(no_more_requests_run_at_once_than_there_are_sessions),
