@@ -141,7 +141,7 @@ static const row rows[] = {
      "(default: FILE.minisig; of a bundle FILE.sigstore.json)", 0},
     {"--comment", "TEXT", TEXT, AT(comment), SIGN, "is signed too (default: time and file name)", 0},
     {"--password", "FILE", TEXT, AT(password), SIGN | KEYGEN, "whose first line is the secret key's password", 0},
-    {"--most", "BYTES", COUNT, AT(most), STORE, "fetch: no more than this may come (default: no limit)", 0},
+    {"--most", "BYTES", COUNT, AT(most), STORE, "fetch, pull, follow: no more than this may come", 0},
     {"--json", NULL, FLAG, AT(json), ALL, "the result as JSON", 0},
     {"--quiet", NULL, FLAG, AT(quiet), ALL, "no progress on the terminal", 0},
     {"--help", NULL, FLAG, AT(help), ALL, "this text", 0},

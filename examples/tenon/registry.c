@@ -47,14 +47,15 @@ static bool show_progress(void *context, uint64_t done, uint64_t total) {
 
 static void show_result(const call *c, const tn_registry_result *r) {
     if (!c->j) {
-        printf("%s  %d blobs moved, %d were there, %llu bytes\n", r->digest, r->blobs, r->skipped,
-               (unsigned long long)r->bytes);
+        printf("%s  %d blobs moved, %d were there, %llu bytes%s\n", r->digest, r->blobs, r->skipped,
+               (unsigned long long)r->bytes, r->deltas ? ", with deltas" : "");
         return;
     }
     emit_int(c->j, "blobs", r->blobs);
     emit_int(c->j, "skipped", r->skipped);
     emit_int(c->j, "bytes", (int64_t)r->bytes);
     emit_int(c->j, "resumed", (int64_t)r->resumed);
+    emit_int(c->j, "deltas", r->deltas);
 }
 
 /* Options for the library, and what a verb does with them. */
@@ -64,6 +65,7 @@ static tn_status with_options(call *c, tn_status (*go)(call *c, const tn_registr
                              .ca_file = c->s->ca,
                              .plain_http = c->s->plain_http,
                              .bytes_per_second = (uint64_t)c->s->limit_rate,
+                             .most_bytes = (uint64_t)c->s->most,
                              .progress = show_progress,
                              .context = c};
     const user_source from = {"--user", c->s->user, "TENON_USER", "TENON_PASSWORD"};

@@ -26,6 +26,13 @@
  * another process, and deleted by tn_store_collect. When all is there and right the version enters the store in one step,
  * as with tn_store_put: durable, or not there. TN_E_STATE if the store has other bytes under that name and version.
  *
+ * Deltas (tenon/fetch.h) that lie beside a version in the store go along with it, before it, as artifacts that have it for
+ * their subject. A pull of a version whose file is not there looks for one whose base is, and is smaller, and the file is
+ * made of both; any other client sees the version as ever. Registries that keep no lists of such artifacts
+ * (docker-registry 2.8) are given them under the tag that the specification has for that, sha256-HEX. Nothing of the list
+ * is trusted: what a delta makes is compared with the version's own digest. One that is damaged or gone is passed over for the
+ * file, if most_bytes allows it.
+ *
  * What is tried again, with waits that double and are random within that: connections that fail or stall, answers 429 and
  * 5xx (Retry-After is heeded, up to a minute). A transfer that gets ahead gets new attempts. What is not: wrong bytes,
  * certificates that do not fit, refusals.
@@ -57,13 +64,13 @@ typedef struct tn_registry_options {
     const char *ca_file; /* certificates of authorities to trust instead of the system's, as PEM */
     bool plain_http;
     uint64_t bytes_per_second; /* at most, each way; 0: no limit; at least 1024 */
-    uint64_t most_bytes;       /* of one pull, refused before it begins; 0: 16 GiB */
+    uint64_t most_bytes;       /* that one pull may bring, known before the first of them comes; 0: 16 GiB */
     uint64_t piece_bytes;      /* of a push in one request; 0: 16 MiB */
     int attempts;              /* of each request, and of a transfer that gets no further; 0: 6 */
     int wait_ms;               /* before the second attempt; 0: 500 */
     int connect_seconds;       /* 0: 10 */
     int stall_seconds;         /* less than 64 bytes a second for so long is a failure; 0: 30 */
-    /* Hears of bytes that went over the network, in this call, of so many to go (which may grow no more); false ends the
+    /* Hears of bytes that went over the network, in this call, of so many to go, as far as is known; false ends the
      * call with TN_E_INTERRUPTED. It is called about once a second at least, also while nothing moves. */
     bool (*progress)(void *context, uint64_t done, uint64_t total);
     void *context;
@@ -75,6 +82,7 @@ typedef struct tn_registry_result {
     uint64_t bytes;               /* of blobs that went over the network, those of attempts that failed too */
     uint64_t resumed;   /* of a pull, bytes that were there from an earlier call; of a push, from an attempt */
     int blobs, skipped; /* that went; that the other side had */
+    int deltas;         /* of a push, that went along or were there; of a pull, files that were made by one */
 } tn_registry_result;
 
 /* Options and out_result may be NULL. */

@@ -20,7 +20,8 @@ void tn_exchange_clear(tn_exchange *e) {
     e->passed = e->sent = 0;
     e->transient = e->begun = e->enough = e->ssl_failed = false;
     e->length = e->retry_after = -1;
-    e->location[0] = e->type[0] = e->content_range[0] = e->upload_range[0] = e->digest[0] = e->challenge[0] = 0;
+    e->location[0] = e->type[0] = e->content_range[0] = e->upload_range[0] = e->digest[0] = e->subject[0] =
+        e->challenge[0] = 0;
     e->status = TN_OK;
 }
 
@@ -53,6 +54,7 @@ static size_t on_header(char *line, size_t one, size_t length, void *context) {
                   {"content-range", e->content_range, sizeof e->content_range},
                   {"range", e->upload_range, sizeof e->upload_range},
                   {"docker-content-digest", e->digest, sizeof e->digest},
+                  {"oci-subject", e->subject, sizeof e->subject},
                   {"www-authenticate", e->challenge, sizeof e->challenge},
                   {"retry-after", seconds, sizeof seconds}};
     e->header_bytes += length;

@@ -5,6 +5,7 @@
 
 #include "registry/curl.h"
 #include "registry/registry.h"
+#include "store/delta.h"
 
 typedef struct tn_exchange tn_exchange;
 struct tn_exchange {
@@ -29,7 +30,8 @@ struct tn_exchange {
     uint64_t passed;     /* bytes that went to the sink, or of the file */
     int64_t length;      /* Content-Length; -1: not said */
     int64_t retry_after; /* seconds; -1: not said */
-    char location[TN_URL_BYTES], type[128], content_range[96], upload_range[96], digest[96], challenge[TN_URL_BYTES];
+    char location[TN_URL_BYTES], type[128], content_range[96], upload_range[96], digest[96], subject[96],
+        challenge[TN_URL_BYTES];
     /* within http.c */
     struct tn_http *http;
     uint64_t sent;
@@ -90,6 +92,25 @@ tn_status tn_http_request(tn_http *h, const char *url, const int *wanted, tn_exc
 tn_status tn_http_persist(tn_http *h, tn_status (*attempt)(void *context, tn_exchange *e), void *context);
 /* Waits after attempt number `attempt` (from 1 on) that ended as `e` says. */
 tn_status tn_http_wait(tn_http *h, int attempt, const tn_exchange *e);
+
+/* download.c: a blob into the journal; adds to `result`. */
+typedef struct tn_download {
+    tn_http *http;
+    const tn_address *address;
+    const tn_store *store;
+    tn_registry_result *result;
+    const char *digest;
+    uint64_t size;
+    tn_staged *staged;
+    uint64_t begun_at; /* `done` of the client before it */
+} tn_download;
+tn_status tn_registry_download(tn_download *d);
+
+/* referrers.c: an index of what lies beside that manifest, of which nothing is to be believed; an empty object where none can
+ * be had. Free with json_decref. */
+tn_status tn_referrers_read(tn_http *h, const tn_address *a, const char *digest, json_t **out_index);
+/* For a registry that does not keep the list itself: puts an entry into it. */
+tn_status tn_referrers_add(tn_http *h, const tn_address *a, const char *digest, json_t *entry);
 
 /* auth.c: fills h->authorization as the answer `e` wants it. */
 tn_status tn_http_authorize(tn_http *h, tn_exchange *e);

@@ -2,13 +2,14 @@
  * store in one step (distribution-spec, "Pulling manifests" and "Pulling blobs"). */
 #include "registry/http.h"
 #include <stdio.h>
-#include <unistd.h>
 
 enum { MOST_PARTS = 128 };
 
 typedef struct wanted_part {
     char digest[TN_STORE_DIGEST];
     uint64_t size;
+    tn_store_delta delta; /* size 0: none */
+    bool there;
 } wanted_part;
 
 typedef struct pulling {
@@ -20,34 +21,20 @@ typedef struct pulling {
     wanted_part parts[MOST_PARTS];
     tn_staged staged[MOST_PARTS + 1]; /* and the manifest */
     int count;
-    uint64_t manifest_size;
+    uint64_t manifest_size, planned; /* bytes of blobs that have to come */
 } pulling;
-
-/* Of one blob. */
-typedef struct download {
-    pulling *p;
-    const wanted_part *part;
-    tn_staged *staged;
-    uint64_t begun_at; /* `done` of the client before it */
-} download;
 
 /* ---- the manifest ---- */
 
 static tn_status list_parts(pulling *p, const json_t *manifest) {
-    uint64_t all = 0, most = p->http->options.most_bytes;
     for (;; p->count++) {
-        wanted_part part;
+        wanted_part part = {0};
         tn_status status = tn_oci_manifest_part(manifest, p->result.digest, p->count - 1, part.digest, &part.size);
         if (status == TN_E_NOT_FOUND) break;
         if (status != TN_OK) return status;
         if (p->count == MOST_PARTS) return tn_fail(TN_E_LIMIT, "the manifest has more than %d parts", MOST_PARTS);
-        if (part.size > most || all > most - part.size)
-            return tn_fail(TN_E_LIMIT, "the version has more than %llu bytes: see options.most_bytes",
-                           (unsigned long long)most);
         p->parts[p->count] = part;
-        all += part.size;
     }
-    p->http->total = all;
     return TN_OK;
 }
 
@@ -91,107 +78,110 @@ static tn_status fetch_manifest(pulling *p) {
     return status;
 }
 
+/* ---- what has to come ---- */
+
+static bool is_listed_before(const pulling *p, int i) {
+    for (int k = 0; k < i; k++)
+        if (strcmp(p->parts[k].digest, p->parts[i].digest) == 0 && p->parts[k].size == p->parts[i].size) return true;
+    return false;
+}
+
+/* Deltas are asked for only where there is something that they could be of. */
+static tn_status choose_delta(pulling *p, wanted_part *part, json_t **referrers) {
+    tn_store_version any;
+    if (!*referrers) {
+        if (tn_store_at(p->store, 0, &any) != TN_OK) return TN_OK;
+        TN_TRY(tn_referrers_read(p->http, &p->address, p->result.digest, referrers));
+    }
+    tn_delta_choose(*referrers, p->store, part->digest, part->size, &part->delta);
+    return TN_OK;
+}
+
+static tn_status plan_part(pulling *p, int i, json_t **referrers) {
+    wanted_part *part = &p->parts[i];
+    part->there = is_listed_before(p, i) || tn_blob_is_sound(p->store, part->digest, &part->size);
+    if (!part->there) TN_TRY(choose_delta(p, part, referrers));
+    uint64_t bytes = part->delta.size ? part->delta.size : part->size;
+    p->http->total += bytes;
+    if (part->there)
+        p->http->done += bytes;
+    else if (__builtin_add_overflow(p->planned, bytes, &p->planned))
+        p->planned = UINT64_MAX;
+    return TN_OK;
+}
+
+static tn_status plan(pulling *p) {
+    json_t *referrers = NULL;
+    tn_status status = TN_OK;
+    for (int i = 0; status == TN_OK && i < p->count; i++) status = plan_part(p, i, &referrers);
+    json_decref(referrers);
+    if (status != TN_OK || p->planned <= p->http->options.most_bytes) return status;
+    return tn_fail(TN_E_LIMIT, "the version would bring %llu bytes, and %llu are allowed: see options.most_bytes",
+                   (unsigned long long)p->planned, (unsigned long long)p->http->options.most_bytes);
+}
+
 /* ---- blobs ---- */
 
-/* The answer's header: whether it is the rest that was asked for. A server may also send all of it again. */
-static tn_status begin(tn_exchange *e) {
-    download *d = e->context;
-    uint64_t range[3];
-    if (e->code == 200 && d->staged->size) {
-        TN_TRY(tn_stage_restart(d->p->store, d->staged));
-        d->p->http->done = d->begun_at;
-    }
-    uint64_t rest = d->part->size - d->staged->size;
-    if (e->code == 206 &&
-        (!tn_content_range_parse(e->content_range, range) || range[0] != d->staged->size || range[2] != d->part->size))
-        return tn_fail(TN_E_FORMAT, "the registry gives '%s' of %s; expected bytes from %llu on, of %llu",
-                       e->content_range, d->part->digest, (unsigned long long)d->staged->size,
-                       (unsigned long long)d->part->size);
-    if (e->length >= 0 && (e->code == 200 ? (uint64_t)e->length != rest : (uint64_t)e->length > rest))
-        return tn_fail(TN_E_FORMAT, "the registry has %lld bytes of %s; expected %llu", (long long)e->length,
-                       d->part->digest, (unsigned long long)rest);
-    return TN_OK;
+static tn_status download(pulling *p, const char *digest, uint64_t size, tn_staged *staged) {
+    tn_download d = {p->http, &p->address, p->store, &p->result, digest, size, staged, 0};
+    return tn_registry_download(&d);
 }
 
-static tn_status take(tn_exchange *e, const void *data, size_t size) {
-    download *d = e->context;
-    if (size > d->part->size - d->staged->size)
-        return tn_fail(TN_E_FORMAT, "the registry gives more of %s than the %llu bytes that the manifest says",
-                       d->part->digest, (unsigned long long)d->part->size);
-    return tn_stage_add(d->p->store, d->staged, data, size);
-}
-
-static tn_status attempt(void *context, tn_exchange *e) {
-    static const int wanted[] = {200, 206, 416, 0};
-    char url[TN_URL_BYTES];
-    download *d = context;
-    tn_http *h = d->p->http;
-    if (d->staged->size == d->part->size) return TN_OK;
-    h->done = d->begun_at + d->staged->size;
-    TN_TRY(tn_address_url(&d->p->address, h->base, "blobs", d->part->digest, url));
-    tn_exchange_set(e, (tn_exchange){.method = "GET", .begin = begin, .sink = take, .context = d});
-    if (d->staged->size) snprintf(e->range, sizeof e->range, "Range: bytes=%llu-", (unsigned long long)d->staged->size);
-    tn_status status = tn_http_try(h, url, wanted, e);
-    d->p->result.bytes += e->passed;
-    h->done = d->begun_at + d->staged->size;
-    if (status != TN_OK || d->staged->size == d->part->size) return status;
-    e->transient = true;
-    if (e->code == 416) TN_TRY(tn_stage_restart(d->p->store, d->staged));
-    return tn_fail(TN_E_IO, "the registry ends %s after %llu of %llu bytes", d->part->digest,
-                   (unsigned long long)d->staged->size, (unsigned long long)d->part->size);
-}
-
-/* What an earlier attempt left may be wrong (a power cut tears files): once, it begins anew. */
-static tn_status fetch_blob(pulling *p, int i, bool anew) {
-    download d = {p, &p->parts[i], &p->staged[i], p->http->done};
-    TN_TRY(tn_stage_resume(p->store, d.part->digest, d.staged));
-    uint64_t had = d.staged->size;
-    if (had > d.part->size || anew) {
-        TN_TRY(tn_stage_restart(p->store, d.staged));
-        had = 0;
-    }
-    TN_TRY(tn_http_persist(p->http, attempt, &d));
-    TN_TRY(tn_stage_end(p->store, d.staged, TN_OK));
-    if (strcmp(d.staged->digest, d.part->digest) != 0) {
-        char found[TN_STORE_DIGEST];
-        memcpy(found, d.staged->digest, sizeof found);
-        tn_staged_drop(p->store, d.staged);
-        p->http->done = d.begun_at;
-        if (had) return fetch_blob(p, i, true);
-        return tn_fail(TN_E_FORMAT, "the registry gives wrong bytes of %s: their digest is %s", d.part->digest, found);
-    }
-    p->result.resumed += had;
-    p->result.blobs++;
-    p->http->done = d.begun_at + d.part->size;
-    return TN_OK;
-}
-
-static bool is_there(const tn_store *s, const wanted_part *part) {
+typedef struct making {
+    tn_sink sink;
+    const tn_store_delta *delta;
     int file;
-    uint64_t size;
-    if (tn_blob_open(s, part->digest, &file, &size) != TN_OK) return false;
-    bool sound = size == part->size && tn_blob_check(s, part->digest, file) == TN_OK;
-    close(file);
-    return sound;
+} making;
+
+static tn_status make(void *context) {
+    making *m = context;
+    return tn_sink_delta(&m->sink, m->delta, m->file);
 }
 
-static bool is_staged(const pulling *p, int i) {
-    for (int k = 0; k < i; k++)
-        if (strcmp(p->parts[k].digest, p->parts[i].digest) == 0) return true;
-    return false;
+/* *out_useless: what failed is the delta, not the way to it or the disk. It is let go of when the file is made, not before. */
+static tn_status fetch_by_delta(pulling *p, int i, bool *out_useless) {
+    const wanted_part *part = &p->parts[i];
+    tn_staged delta = {.file = -1};
+    tn_status status = download(p, part->delta.blob, part->delta.size, &delta);
+    *out_useless = status == TN_E_NOT_FOUND || status == TN_E_FORMAT;
+    if (status == TN_OK) {
+        making m = {{p->store, &p->staged[i], part->digest, part->size, 0}, &part->delta, delta.file};
+        status = tn_stage_blob(p->store, part->digest, part->size, &p->staged[i], make, &m, "the registry's delta",
+                               &p->result.resumed);
+        *out_useless = status != TN_E_IO && status != TN_E_MEMORY;
+        if (status == TN_OK || *out_useless) tn_staged_drop(p->store, &delta);
+    }
+    tn_staged_keep(p->store, &delta);
+    p->result.deltas += status == TN_OK;
+    return status;
+}
+
+/* A delta that does not do is no reason to go without, unless the way without is too long. */
+static tn_status fetch_part(pulling *p, int i) {
+    const wanted_part *part = &p->parts[i];
+    bool useless;
+    if (!part->delta.size) return download(p, part->digest, part->size, &p->staged[i]);
+    tn_status status = fetch_by_delta(p, i, &useless);
+    if (status == TN_OK || !useless) return status;
+    tn_staged_keep(p->store, &p->staged[i]);
+    p->http->total += part->size;
+    if (part->size > p->http->options.most_bytes - p->planned)
+        return tn_fail_context(TN_E_LIMIT, "the file instead of its delta would be more than options.most_bytes (%llu)",
+                               (unsigned long long)p->http->options.most_bytes);
+    p->planned += part->size;
+    return download(p, part->digest, part->size, &p->staged[i]);
 }
 
 static tn_status pull(pulling *p) {
     bool there;
     TN_TRY(fetch_manifest(p));
     TN_TRY(tn_version_expect(p->store, &p->version, true, &there));
+    TN_TRY(plan(p));
     for (int i = 0; i < p->count; i++) {
-        if (there || is_staged(p, i) || is_there(p->store, &p->parts[i])) {
+        if (there || p->parts[i].there)
             p->result.skipped++;
-            p->http->done += p->parts[i].size;
-        } else {
-            TN_TRY(fetch_blob(p, i, false));
-        }
+        else
+            TN_TRY(fetch_part(p, i));
     }
     return tn_version_publish(p->store, p->staged, (size_t)p->count + 1, p->manifest_size, &p->version, true);
 }

@@ -160,31 +160,55 @@ static tn_status push_parts(pushing *p, const json_t *manifest, const char *what
     return status;
 }
 
-static tn_status push_manifest(const pushing *p, const char *text, size_t size, const char *digest) {
+/* Under a name, a tag or its digest. *out_listed: the registry lists it beside its subject, if it has one. */
+static tn_status put_manifest(const pushing *p, const char *digest, const char *under, bool *out_listed) {
     static const int wanted[] = {201, 0};
-    char url[TN_URL_BYTES];
+    char url[TN_URL_BYTES], name[96], *text;
+    size_t size;
+    TN_TRY(tn_address_url(&p->address, p->http->base, "manifests", under, url));
+    tn_blob_name(digest, name);
+    TN_TRY(tn_store_read(p->store, name, TN_STORE_JSON_BYTES, &text, &size));
     tn_exchange e = {.method = "PUT", .content_type = TN_OCI_MANIFEST, .body = text, .send = size, .limit = 65536};
-    TN_TRY(tn_address_url(&p->address, p->http->base, "manifests", p->address.tag, url));
     tn_status status = tn_http_request(p->http, url, wanted, &e);
     if (status == TN_OK && tn_digest_is_valid(e.digest) && strcmp(e.digest, digest) != 0)
         status = tn_fail(TN_E_IO, "the registry took the manifest %s for %s", digest, e.digest);
+    *out_listed = e.subject[0] != 0;
     tn_exchange_clear(&e);
+    tn_store_free_text(text, size);
     return status;
 }
 
-static tn_status push(pushing *p, const char *digest) {
-    char name[96], *text;
-    size_t size;
+/* What the manifest names, then the manifest. */
+static tn_status push_one(pushing *p, const char *digest, const char *under, bool *out_listed) {
     json_t *manifest;
     TN_TRY(tn_blob_json(p->store, digest, &manifest)); /* and so its digest is right */
     tn_status status = push_parts(p, manifest, digest);
     json_decref(manifest);
-    if (status != TN_OK) return status;
-    tn_blob_name(digest, name);
-    TN_TRY(tn_store_read(p->store, name, TN_STORE_JSON_BYTES, &text, &size));
-    status = push_manifest(p, text, size, digest);
-    tn_store_free_text(text, size);
-    return status;
+    return status == TN_OK ? put_manifest(p, digest, under, out_listed) : status;
+}
+
+/* The deltas that lie beside the version: who sees the version finds them. */
+static tn_status push_deltas(pushing *p, const char *version) {
+    json_t *entry;
+    size_t i;
+    json_array_foreach(json_object_get(p->store->index, "manifests"), i, entry) {
+        const char *type = json_string_value(json_object_get(entry, "artifactType"));
+        char digest[TN_STORE_DIGEST];
+        bool listed;
+        if (strcmp(tn_json_annotation(entry, TN_STORE_SUBJECT), version) != 0) continue;
+        if (!type || strcmp(type, TN_DELTA_TYPE) != 0) continue;
+        TN_TRY(tn_json_copy(entry, "an entry of index.json", "digest", digest, sizeof digest));
+        TN_TRY(push_one(p, digest, digest, &listed));
+        if (!listed) TN_TRY(tn_referrers_add(p->http, &p->address, version, entry));
+        p->result.deltas++;
+    }
+    return TN_OK;
+}
+
+static tn_status push(pushing *p, const char *digest) {
+    bool listed;
+    TN_TRY(push_deltas(p, digest));
+    return push_one(p, digest, p->address.tag, &listed);
 }
 
 tn_status tn_store_push(tn_store *store, const char *reference, const char *address, const tn_registry_options *options,

@@ -47,6 +47,15 @@ tn_status tn_blob_check(const tn_store *s, const char *digest, int file) {
     return tn_fail(TN_E_FORMAT, "'%s/%s' is damaged: its bytes have the digest %s", s->path, name, found);
 }
 
+bool tn_blob_is_sound(const tn_store *s, const char *digest, const uint64_t *size) {
+    int file;
+    uint64_t found;
+    if (tn_blob_open(s, digest, &file, &found) != TN_OK) return false;
+    bool sound = (!size || found == *size) && tn_blob_check(s, digest, file) == TN_OK;
+    close(file);
+    return sound;
+}
+
 tn_status tn_blob_json(const tn_store *s, const char *digest, json_t **out_json) {
     char name[96], found[TN_STORE_DIGEST], *text;
     size_t size;

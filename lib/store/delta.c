@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define TYPE "application/vnd.tenon.delta.v1"
 #define BASE "org.tenon.delta.base"
 #define RESULT "org.tenon.delta.result"
 #define BLOB "org.tenon.delta.blob"
@@ -20,19 +19,31 @@ static bool copy_digest(const json_t *entry, const char *key, char digest[TN_STO
     return true;
 }
 
-tn_status tn_store_delta_at(const tn_store *s, const char *file_digest, int index, tn_store_delta *out) {
+tn_status tn_delta_at(const json_t *index, const char *file_digest, int number, tn_store_delta *out) {
     const json_t *entry;
     size_t i;
-    json_array_foreach(json_object_get(s->index, "manifests"), i, entry) {
+    json_array_foreach(json_object_get(index, "manifests"), i, entry) {
         const char *size = tn_json_annotation(entry, SIZE);
         char *end;
         if (strcmp(tn_json_annotation(entry, RESULT), file_digest) != 0) continue;
         out->size = strtoull(size, &end, 10);
         if (end == size || *end || !copy_digest(entry, BLOB, out->blob) || !copy_digest(entry, BASE, out->base))
             continue;
-        if (index-- == 0) return TN_OK;
+        if (number-- == 0) return TN_OK;
     }
     return TN_E_NOT_FOUND;
+}
+
+void tn_delta_choose(const json_t *index, const tn_store *s, const char *file_digest, uint64_t file_bytes,
+                     tn_store_delta *out) {
+    tn_store_delta d;
+    uint64_t best = file_bytes;
+    *out = (tn_store_delta){0};
+    for (int i = 0; tn_delta_at(index, file_digest, i, &d) == TN_OK; i++) {
+        if (d.size >= best || !d.size || !tn_blob_is_sound(s, d.base, NULL)) continue;
+        *out = d;
+        best = d.size;
+    }
 }
 
 tn_status tn_delta_entry(const json_t *manifest, const char *digest, uint64_t size, json_t **out_entry) {
@@ -40,15 +51,15 @@ tn_status tn_delta_entry(const json_t *manifest, const char *digest, uint64_t si
     const char *type = json_string_value(json_object_get(manifest, "artifactType"));
     uint64_t bytes;
     *out_entry = NULL;
-    if (!type || strcmp(type, TYPE) != 0) return TN_OK;
+    if (!type || strcmp(type, TN_DELTA_TYPE) != 0) return TN_OK;
     if (!copy_digest(manifest, BASE, base) || !copy_digest(manifest, RESULT, result) ||
         tn_json_copy(json_object_get(manifest, "subject"), digest, "digest", version, sizeof version) != TN_OK ||
         tn_oci_manifest_part(manifest, digest, 0, blob, &bytes) != TN_OK)
         return TN_OK;
     snprintf(text, sizeof text, "%llu", (unsigned long long)bytes);
     *out_entry = json_pack("{s:s,s:s,s:s,s:I,s:{s:s,s:s,s:s,s:s,s:s}}", "mediaType", TN_OCI_MANIFEST, "artifactType",
-                           TYPE, "digest", digest, "size", (json_int_t)size, "annotations", BASE, base, RESULT, result,
-                           BLOB, blob, SIZE, text, TN_STORE_SUBJECT, version);
+                           TN_DELTA_TYPE, "digest", digest, "size", (json_int_t)size, "annotations", BASE, base, RESULT,
+                           result, BLOB, blob, SIZE, text, TN_STORE_SUBJECT, version);
     return *out_entry ? TN_OK : tn_fail(TN_E_MEMORY, "no memory for an entry of the index");
 }
 
@@ -70,12 +81,15 @@ typedef struct parcel {
 
 static tn_status stage_manifest(const tn_store *s, parcel *p) {
     TN_TRY(tn_stage_bytes(s, "{}", 2, &p->config));
-    json_t *manifest = json_pack("{s:i,s:s,s:s,s:{s:s,s:s,s:i},s:[{s:s,s:s,s:I}],s:{s:s,s:s,s:I},s:{s:s,s:s}}",
-                                 "schemaVersion", 2, "mediaType", TN_OCI_MANIFEST, "artifactType", TYPE, "config",
-                                 "mediaType", EMPTY, "digest", p->config.digest, "size", 2, "layers", "mediaType", TYPE,
-                                 "digest", p->blob.digest, "size", (json_int_t)p->blob.size, "subject", "mediaType",
-                                 TN_OCI_MANIFEST, "digest", p->version.digest, "size", (json_int_t)p->version_size,
-                                 "annotations", BASE, p->base.file_digest, RESULT, p->version.file_digest);
+    char size[24];
+    snprintf(size, sizeof size, "%llu", (unsigned long long)p->blob.size);
+    json_t *manifest =
+        json_pack("{s:i,s:s,s:s,s:{s:s,s:s,s:i},s:[{s:s,s:s,s:I}],s:{s:s,s:s,s:I},s:{s:s,s:s,s:s,s:s}}",
+                  "schemaVersion", 2, "mediaType", TN_OCI_MANIFEST, "artifactType", TN_DELTA_TYPE, "config",
+                  "mediaType", EMPTY, "digest", p->config.digest, "size", 2, "layers", "mediaType", TN_DELTA_TYPE,
+                  "digest", p->blob.digest, "size", (json_int_t)p->blob.size, "subject", "mediaType", TN_OCI_MANIFEST,
+                  "digest", p->version.digest, "size", (json_int_t)p->version_size, "annotations", BASE,
+                  p->base.file_digest, RESULT, p->version.file_digest, BLOB, p->blob.digest, SIZE, size);
     if (!manifest) return tn_fail(TN_E_MEMORY, "no memory for a manifest");
     tn_status status = stage_json(s, manifest, &p->manifest);
     if (status == TN_OK) status = tn_delta_entry(manifest, p->manifest.digest, p->manifest.size, &p->entry);
@@ -92,7 +106,7 @@ static tn_status is_wanted(const tn_store *s, const parcel *p, bool *out_wanted)
     if (!there)
         return tn_fail(TN_E_NOT_FOUND, "'%s:%s' is no version of the store '%s' any more", p->version.name,
                        p->version.version, s->path);
-    for (int i = 0; tn_store_delta_at(s, p->version.file_digest, i, &other) == TN_OK; i++)
+    for (int i = 0; tn_delta_at(s->index, p->version.file_digest, i, &other) == TN_OK; i++)
         if (strcmp(other.base, p->base.file_digest) == 0) *out_wanted = false;
     return TN_OK;
 }

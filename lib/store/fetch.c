@@ -24,26 +24,6 @@ typedef struct fetching {
     uint64_t manifest_size;
 } fetching;
 
-static bool is_there(const tn_store *s, const char *digest, uint64_t size, bool any_size) {
-    int file;
-    uint64_t found;
-    if (tn_blob_open(s, digest, &file, &found) != TN_OK) return false;
-    bool sound = (any_size || found == size) && tn_blob_check(s, digest, file) == TN_OK;
-    close(file);
-    return sound;
-}
-
-/* The smallest of those whose base is here, and that are smaller than the file. */
-static void choose_delta(fetching *f, struct part *part) {
-    tn_store_delta d;
-    uint64_t best = part->size;
-    for (int i = 0; tn_store_delta_at(f->from, part->digest, i, &d) == TN_OK; i++) {
-        if (d.size >= best || !d.size || !is_there(f->to, d.base, 0, true)) continue;
-        part->delta = d;
-        best = d.size;
-    }
-}
-
 static tn_status plan(fetching *f, const json_t *manifest) {
     for (;; f->count++) {
         struct part part = {0};
@@ -51,9 +31,9 @@ static tn_status plan(fetching *f, const json_t *manifest) {
         if (status == TN_E_NOT_FOUND) break;
         if (status != TN_OK) return status;
         if (f->count == MOST_PARTS) return tn_fail(TN_E_LIMIT, "the manifest has more than %d parts", MOST_PARTS);
-        part.there = is_there(f->to, part.digest, part.size, false);
+        part.there = tn_blob_is_sound(f->to, part.digest, &part.size);
         for (int i = 0; i < f->count; i++) part.there |= strcmp(f->parts[i].digest, part.digest) == 0;
-        if (!part.there) choose_delta(f, &part);
+        if (!part.there) tn_delta_choose(f->from->index, f->to, part.digest, part.size, &part.delta);
         uint64_t bytes = part.there ? 0 : part.delta.size ? part.delta.size : part.size;
         if (__builtin_add_overflow(f->planned, bytes, &f->planned)) f->planned = UINT64_MAX;
         f->parts[f->count] = part;
@@ -65,110 +45,66 @@ static tn_status plan(fetching *f, const json_t *manifest) {
 
 /* ---- one part ---- */
 
-/* Bytes of a part: those before what an earlier fetch left are passed over. */
-typedef struct sink {
+typedef struct filling {
     fetching *f;
-    tn_staged *staged;
     const struct part *part;
-    uint64_t at;
-} sink;
+    tn_staged *staged;
+    bool by_delta;
+} filling;
 
-static tn_status take(void *context, const void *data, size_t size) {
-    sink *k = context;
-    uint64_t pass = k->at < k->staged->size ? TN_MIN(k->staged->size - k->at, (uint64_t)size) : 0;
-    k->at += size;
-    if (size - pass > k->part->size - k->staged->size)
-        return tn_fail(TN_E_FORMAT, "there is more of %s than the %llu bytes that the manifest says", k->part->digest,
-                       (unsigned long long)k->part->size);
-    return tn_stage_add(k->f->to, k->staged, (const char *)data + pass, (size_t)(size - pass));
-}
-
-static tn_status copy(sink *k, int file) {
+static tn_status copy(fetching *f, tn_sink *k, int file) {
     uint8_t piece[65536];
     size_t got = sizeof piece;
     for (k->at = k->staged->size; got == sizeof piece;) {
-        TN_TRY(tn_delta_read_at(file, k->part->digest, piece, sizeof piece, k->at, &got));
-        k->f->result.bytes += got;
-        TN_TRY(take(k, piece, got));
+        TN_TRY(tn_delta_read_at(file, k->digest, piece, sizeof piece, k->at, &got));
+        f->result.bytes += got;
+        TN_TRY(tn_sink_take(k, piece, got));
     }
     return TN_OK;
 }
 
-/* The blocks of a delta whose own digest is right; those whose bytes are there are passed over. */
-static tn_status run_delta(sink *k, int base, int delta) {
-    tn_delta_reader r;
-    bool more = true;
-    tn_status status = tn_delta_reader_open(&r, base, k->part->delta.base, delta, k->part->delta.blob);
-    if (status == TN_OK && r.header.result_bytes != k->part->size)
-        status = tn_fail(TN_E_FORMAT, "the delta %s makes %llu bytes; expected %llu", k->part->delta.blob,
-                         (unsigned long long)r.header.result_bytes, (unsigned long long)k->part->size);
-    while (status == TN_OK && more) {
-        status = tn_delta_reader_next(&r, &more);
-        if (status != TN_OK || !more) break;
-        k->at = r.result_at;
-        bool there = r.result_at + r.block.length <= k->staged->size;
-        status = there ? tn_delta_reader_skip(&r) : tn_delta_reader_make(&r, take, k);
-    }
-    tn_delta_reader_close(&r);
-    return status;
-}
-
-static tn_status apply(sink *k) {
-    const tn_store_delta *d = &k->part->delta;
-    int base, delta;
-    uint64_t base_size, size;
-    TN_TRY(tn_blob_open(k->f->from, d->blob, &delta, &size));
-    tn_status status = size == d->size ? tn_blob_check(k->f->from, d->blob, delta)
+static tn_status apply(fetching *f, tn_sink *k, const tn_store_delta *d) {
+    int delta;
+    uint64_t size;
+    TN_TRY(tn_blob_open(f->from, d->blob, &delta, &size));
+    tn_status status = size == d->size ? tn_blob_check(f->from, d->blob, delta)
                                        : tn_fail(TN_E_FORMAT, "the delta %s has %llu bytes; expected %llu", d->blob,
                                                  (unsigned long long)size, (unsigned long long)d->size);
-    k->f->result.bytes += size;
-    if (status == TN_OK) status = tn_blob_open(k->f->to, d->base, &base, &base_size);
-    if (status == TN_OK) {
-        status = run_delta(k, base, delta);
-        close(base);
-    }
+    f->result.bytes += size;
+    if (status == TN_OK) status = tn_sink_delta(k, d, delta);
     close(delta);
     return status;
 }
 
-static tn_status copy_blob(sink *k) {
+static tn_status fill(void *context) {
+    const filling *l = context;
+    const struct part *part = l->part;
+    tn_sink k = {l->f->to, l->staged, part->digest, part->size, 0};
     int file;
     uint64_t size;
-    TN_TRY(tn_blob_open(k->f->from, k->part->digest, &file, &size));
-    tn_status status = copy(k, file);
+    if (l->by_delta) return apply(l->f, &k, &part->delta);
+    TN_TRY(tn_blob_open(l->f->from, part->digest, &file, &size));
+    tn_status status = copy(l->f, &k, file);
     close(file);
     return status;
 }
 
-/* The part is staged whole and right, or not staged. What a power cut left may be wrong: then once from its start. */
-static tn_status fetch_one(fetching *f, int i, bool by_delta, bool anew) {
-    struct part *part = &f->parts[i];
-    tn_staged *staged = &f->staged[i];
-    sink k = {f, staged, part, 0};
-    TN_TRY(tn_stage_resume(f->to, part->digest, staged));
-    uint64_t had = staged->size;
-    if (anew || had > part->size) {
-        TN_TRY(tn_stage_restart(f->to, staged));
-        had = 0;
-    }
-    TN_TRY(by_delta ? apply(&k) : copy_blob(&k));
-    TN_TRY(tn_stage_end(f->to, staged, TN_OK));
-    if (strcmp(staged->digest, part->digest) == 0) {
-        f->result.resumed += had;
-        f->result.deltas += by_delta;
-        return TN_OK;
-    }
-    tn_staged_drop(f->to, staged);
-    if (had) return fetch_one(f, i, by_delta, true);
-    return tn_fail(TN_E_FORMAT, "'%s' gives wrong bytes of %s", f->from->path, part->digest);
+/* The part is staged whole and right, or not staged. */
+static tn_status fetch_one(fetching *f, int i, bool by_delta) {
+    char from[300];
+    filling l = {f, &f->parts[i], &f->staged[i], by_delta};
+    snprintf(from, sizeof from, "'%.280s'", f->from->path);
+    TN_TRY(tn_stage_blob(f->to, l.part->digest, l.part->size, l.staged, fill, &l, from, &f->result.resumed));
+    f->result.deltas += by_delta;
+    return TN_OK;
 }
 
 /* A delta that does not do is no reason to go without, unless the way without is too long. What it made so far is gone on
  * from. */
 static tn_status fetch_part(fetching *f, int i) {
     struct part *part = &f->parts[i];
-    if (!part->delta.size) return fetch_one(f, i, false, false);
-    tn_status status = fetch_one(f, i, true, false);
+    if (!part->delta.size) return fetch_one(f, i, false);
+    tn_status status = fetch_one(f, i, true);
     if (status == TN_OK) return TN_OK;
     tn_staged_keep(f->to, &f->staged[i]);
     f->planned += part->size;
@@ -179,7 +115,7 @@ static tn_status fetch_part(fetching *f, int i) {
                        "the file instead of its delta would make it %llu bytes from '%s', and the host allows %llu: %s",
                        (unsigned long long)f->planned, f->from->path, (unsigned long long)f->most, why);
     }
-    return fetch_one(f, i, false, false);
+    return fetch_one(f, i, false);
 }
 
 /* ---- all of it ---- */

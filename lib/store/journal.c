@@ -126,6 +126,25 @@ tn_status tn_stage_restart(const tn_store *s, tn_staged *staged) {
     return tn_store_io_error(s, "empty", staged->name);
 }
 
+tn_status tn_stage_blob(const tn_store *s, const char *digest, uint64_t size, tn_staged *staged, tn_stage_fill *fill,
+                        void *context, const char *from, uint64_t *resumed) {
+    for (bool anew = false;; anew = true) {
+        TN_TRY(tn_stage_resume(s, digest, staged));
+        if (anew || staged->size > size) TN_TRY(tn_stage_restart(s, staged));
+        uint64_t had = staged->size;
+        TN_TRY(fill(context));
+        TN_TRY(tn_stage_end(s, staged, TN_OK));
+        if (strcmp(staged->digest, digest) == 0) {
+            *resumed += had;
+            return TN_OK;
+        }
+        char found[TN_STORE_DIGEST];
+        memcpy(found, staged->digest, sizeof found);
+        tn_staged_drop(s, staged);
+        if (!had) return tn_fail(TN_E_FORMAT, "%s gives wrong bytes of %s: their digest is %s", from, digest, found);
+    }
+}
+
 void tn_staged_keep(const tn_store *s, tn_staged *staged) {
     char ignored[TN_STORE_DIGEST];
     size_t length = strlen(staged->name);

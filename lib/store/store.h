@@ -95,6 +95,11 @@ void tn_staged_drop(const tn_store *s, tn_staged *staged);
  * it, this one begins its own. */
 tn_status tn_stage_resume(const tn_store *s, const char *digest, tn_staged *out);
 tn_status tn_stage_restart(const tn_store *s, tn_staged *staged); /* from the first byte */
+/* All of it: resumes, has `fill` add what is missing behind staged->size, and compares. What a cut left may be wrong (a power
+ * cut tears files): then once more from the first byte. `from` gave the bytes, for sentences. Adds to *resumed. */
+typedef tn_status tn_stage_fill(void *context);
+tn_status tn_stage_blob(const tn_store *s, const char *digest, uint64_t size, tn_staged *staged, tn_stage_fill *fill,
+                        void *context, const char *from, uint64_t *resumed);
 /* As tn_staged_drop, but what was resumed stays for the next time. */
 void tn_staged_keep(const tn_store *s, tn_staged *staged);
 /* Deletes what writers that are gone left in the journal; adds to *bytes. */
@@ -105,6 +110,8 @@ void tn_blob_name(const char *digest, char name[96]);
 tn_status tn_blob_open(const tn_store *s, const char *digest, int *out_file, uint64_t *out_size);
 /* Reads all of an open blob and compares; fails with a sentence that names it. */
 tn_status tn_blob_check(const tn_store *s, const char *digest, int file);
+/* Whether the store has it whole and right; size NULL: of any size. */
+bool tn_blob_is_sound(const tn_store *s, const char *digest, const uint64_t *size);
 /* A small one, checked. Free with json_decref. */
 tn_status tn_blob_json(const tn_store *s, const char *digest, json_t **out_json);
 

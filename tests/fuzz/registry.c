@@ -1,5 +1,5 @@
 /* Fuzzing what comes from registries and from command lines: any bytes, taken for an address, a challenge, a range, a
- * token, an error or a manifest, end in something of good form or in a sentence. */
+ * token, an error, a manifest or a list of what lies beside one, end in something of good form or in a sentence. */
 #include <stdlib.h>
 #include <string.h>
 #include <tenon/tenon.h>
@@ -8,6 +8,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
 
 #if TN_WITH_SODIUM && TN_WITH_JANSSON && TN_WITH_CURL
 #include "registry/registry.h"
+#include "store/delta.h"
 
 static void demand(bool holds) {
     if (!holds) abort();
@@ -61,6 +62,11 @@ static void take_json(const char *text, size_t size) {
         demand(tn_store_check_name(v.name) == TN_OK && tn_digest_is_valid(v.file_digest));
     for (int i = -1; tn_oci_manifest_part(manifest, "it", i, digest, &bytes) == TN_OK; i++)
         demand(tn_digest_is_valid(digest) && bytes <= INT64_MAX);
+    tn_store_delta delta;
+    memcpy(digest, "sha256:", 7);
+    memset(digest + 7, '7', 64);
+    for (int i = 0; tn_delta_at(manifest, digest, i, &delta) == TN_OK; i++)
+        demand(tn_digest_is_valid(delta.blob) && tn_digest_is_valid(delta.base));
     json_decref(manifest);
 }
 

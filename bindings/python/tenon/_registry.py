@@ -39,6 +39,7 @@ class RegistryResult(ctypes.Structure):
         ("resumed", c_uint64),
         ("blobs", c_int),
         ("skipped", c_int),
+        ("deltas", c_int),
     ]
 
 
@@ -60,13 +61,15 @@ declare(
 
 @dataclass(frozen=True)
 class Transfer:
-    """What went to or from a registry: blobs that moved and that were there already, and bytes of them."""
+    """What went to or from a registry: blobs that moved and that were there already, and bytes of them.
+    deltas: those that went along."""
 
     digest: str
     blobs: int
     skipped: int
     bytes: int
     resumed: int
+    deltas: int
 
 
 def new_result() -> RegistryResult:
@@ -74,7 +77,7 @@ def new_result() -> RegistryResult:
 
 
 def transfer(raw: RegistryResult) -> Transfer:
-    return Transfer(raw.digest.decode(), raw.blobs, raw.skipped, raw.bytes, raw.resumed)
+    return Transfer(raw.digest.decode(), raw.blobs, raw.skipped, raw.bytes, raw.resumed, raw.deltas)
 
 
 def call(function: Any, *words: Any, progress: Optional[Progress] = None, **options: Any) -> None:

@@ -1,0 +1,82 @@
+/* What lies beside a version in a registry: its referrers, as a list of descriptors in an index (distribution-spec,
+ * "Listing Referrers"). A registry that keeps none has the list under a tag that is made of the version's digest, where whoever
+ * pushes keeps it ("Referrers Tag Schema"). */
+#include "registry/http.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+#define FILTER "?artifactType=application%2Fvnd.tenon.delta.v1"
+
+/* The status codes of registries that do not have it. */
+static const int wanted[] = {200, 400, 403, 404, 405, 406, 501, 0};
+
+/* *out_index NULL: there is none. */
+static tn_status ask(tn_http *h, const char *url, json_t **out_index) {
+    tn_exchange e = {.method = "GET", .accept = TN_OCI_INDEX, .limit = TN_STORE_JSON_BYTES};
+    *out_index = NULL;
+    tn_status status = tn_http_request(h, url, wanted, &e);
+    if (status == TN_OK && e.code == 200)
+        status = tn_json_parse("the list of referrers", e.data ? e.data : "", e.size, out_index);
+    tn_exchange_clear(&e);
+    return status;
+}
+
+static tn_status tag_url(const tn_http *h, const tn_address *a, const char *digest, char url[TN_URL_BYTES]) {
+    char tag[TN_STORE_DIGEST];
+    snprintf(tag, sizeof tag, "sha256-%s", digest + strlen("sha256:"));
+    return tn_address_url(a, h->base, "manifests", tag, url);
+}
+
+tn_status tn_referrers_read(tn_http *h, const tn_address *a, const char *digest, json_t **out_index) {
+    char name[sizeof FILTER + TN_STORE_DIGEST], url[TN_URL_BYTES];
+    snprintf(name, sizeof name, "%s%s", digest, FILTER);
+    TN_TRY(tn_address_url(a, h->base, "referrers", name, url));
+    tn_status status = ask(h, url, out_index);
+    if (status == TN_OK && !*out_index) {
+        TN_TRY(tag_url(h, a, digest, url));
+        status = ask(h, url, out_index);
+    }
+    if (status == TN_E_INTERRUPTED || status == TN_E_MEMORY) return status;
+    if (!*out_index) *out_index = json_object(); /* what cannot be read has nothing of use */
+    return *out_index ? TN_OK : tn_fail(TN_E_MEMORY, "no memory for a list of referrers");
+}
+
+static bool has(const json_t *index, const char *digest) {
+    const json_t *entry;
+    size_t i;
+    json_array_foreach(json_object_get(index, "manifests"), i, entry) {
+        const char *text = json_string_value(json_object_get(entry, "digest"));
+        if (text && strcmp(text, digest) == 0) return true;
+    }
+    return false;
+}
+
+static tn_status put(tn_http *h, const char *url, const json_t *index) {
+    static const int created[] = {201, 0};
+    char *text = tn_json_dump(index);
+    if (!text) return tn_fail(TN_E_MEMORY, "no memory for a list of referrers");
+    tn_exchange e = {.method = "PUT", .content_type = TN_OCI_INDEX, .body = text, .send = strlen(text), .limit = 65536};
+    tn_status status = tn_http_request(h, url, created, &e);
+    tn_exchange_clear(&e);
+    free(text);
+    return status;
+}
+
+/* Of two that add at once, one may be lost: the protocol has no way to tell. Then pulls go without that delta. */
+tn_status tn_referrers_add(tn_http *h, const tn_address *a, const char *digest, json_t *entry) {
+    char url[TN_URL_BYTES];
+    json_t *index;
+    TN_TRY(tag_url(h, a, digest, url));
+    TN_TRY(ask(h, url, &index));
+    if (!index) index = json_pack("{s:i,s:s,s:[]}", "schemaVersion", 2, "mediaType", TN_OCI_INDEX, "manifests");
+    json_t *entries = json_object_get(index, "manifests");
+    tn_status status = TN_OK;
+    if (!index)
+        status = tn_fail(TN_E_MEMORY, "no memory for a list of referrers");
+    else if (!json_is_array(entries))
+        status = tn_fail(TN_E_FORMAT, "the tag for what lies beside %s has something else", digest);
+    else if (!has(index, json_string_value(json_object_get(entry, "digest"))))
+        status = json_array_append(entries, entry) == 0 ? put(h, url, index) : TN_E_MEMORY;
+    json_decref(index);
+    return status;
+}
