@@ -12,13 +12,14 @@ Models are immutable and may be shared by threads; each thread that is to run in
     tenon.load("press.tenon").manifest["inputs"]
 
     tenon.Store.create("models").put("press.tenon", "press", "1.0.0")  # versions, channels, backups
+    tenon.sign.verify("press.tenon", "press.pub")  # minisign's signatures; tenon.delta makes and applies what changed
 
     tenon.compress.quantize("press.onnx", "press.int8.onnx", [{"x": x} for x in recorded])  # and what it cost
 
 Inputs that are C-contiguous arrays are not copied. Failures raise tenon.Error, in subclasses that are also the built-in
 exceptions of their kind (tenon.ShapeError is a ValueError). The GIL is free while the library works.
 """
-from . import compress, data, metrics, tune
+from . import compress, data, delta, metrics, sign, tune
 from ._library import (
     CheckFailed,
     DataTypeError,
@@ -75,9 +76,11 @@ __all__ = [
     "convert",
     "cpu_levels",
     "data",
+    "delta",
     "load",
     "load_bytes",
     "metrics",
     "parse_manifest",
+    "sign",
     "tune",
 ]

@@ -126,6 +126,7 @@ declare(
         "tn_store_backup": (None, (_HANDLE, c_char_p, POINTER(BackupOptions), POINTER(BackupStruct))),
         "tn_store_restore": (None, (c_char_p, POINTER(c_char_p), c_size_t, POINTER(RestoreStruct))),
         "tn_store_fetch": (None, (_HANDLE, c_char_p, c_char_p, POINTER(FetchOptions), _VERSION, c_void_p)),
+        "tn_store_put_delta": (None, (_HANDLE, c_char_p, c_char_p, POINTER(c_uint64))),
         "tn_store_load": (None, (_HANDLE, c_char_p, c_void_p, _OUT)),
         "tn_store_diff": (None, (_HANDLE, c_char_p, c_char_p, _ROW, c_void_p, POINTER(c_int))),
         "tn_upgrade": (None, (_HANDLE, c_char_p, POINTER(UpgradeOptions), POINTER(UpgradeStruct))),
@@ -262,6 +263,13 @@ class Store:
         words = self._handle.pointer, os.fsencode(folder), reference.encode()
         lib.tn_store_fetch(*words, byref(options), byref(raw), None)
         return _version(raw)
+
+    def put_delta(self, base: str, reference: str) -> int:
+        """Puts what makes the one version's file of the other's beside the one; its bytes. `fetch`, `push` and `pull` take it
+        along. LimitExceeded, and nothing is put there, if it would not be smaller than the file."""
+        size = c_uint64()
+        lib.tn_store_put_delta(self._handle.pointer, base.encode(), reference.encode(), byref(size))
+        return size.value
 
     def load(self, reference: str, **options: Any) -> Model:
         """A version as a model, read where it lies in the store after its digest was checked. The options are those of

@@ -14,7 +14,7 @@ import onnx
 from onnx import TensorProto, helper
 
 import tenon
-from tenon import _library, _store, compress
+from tenon import _library, _registry, _store, compress, delta, sign
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -307,6 +307,14 @@ class Interface(unittest.TestCase):
             "tn_fetch_options": _store.FetchOptions,
             "tn_backup_state": _store.BackupStruct,
             "tn_restore_result": _store.RestoreStruct,
+            "tn_registry_options": _registry.RegistryOptions,
+            "tn_registry_result": _registry.RegistryResult,
+            "tn_delta_info": delta.DeltaStruct,
+            "tn_delta_apply_options": delta.ApplyOptions,
+            "tn_delta_result": delta.ResultStruct,
+            "tn_sign_key_options": sign.KeyOptions,
+            "tn_sign_options": sign.SignOptions,
+            "tn_signature": sign.SignatureStruct,
             "tn_samples": compress.SamplesStruct,
             "tn_quantize_options": compress.QuantizeOptions,
         }
