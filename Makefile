@@ -67,7 +67,7 @@ GRADIENTS := $(sort $(wildcard lib/train/grad/*.c))
 without = $(foreach f,$(2),$(if $(1),lib/$(f)/absent.c,$(filter-out lib/$(f)/absent.c,$(wildcard lib/$(f)/*.c))))
 LEFT_OUT := $(call without,$(filter 11,$(WITH_SODIUM)$(WITH_JANSSON)),store trust) \
             $(call without,$(filter 111,$(WITH_SODIUM)$(WITH_JANSSON)$(WITH_CURL)),registry) \
-            $(filter-out lib/sign/bundle.c lib/sign/crypto.c,$(call without,$(filter 1,$(WITH_SODIUM)),sign)) \
+            $(filter-out $(addprefix lib/sign/,bundle.c crypto.c file.c),$(call without,$(filter 1,$(WITH_SODIUM)),sign)) \
             $(filter-out $(addprefix lib/mqtt/,broker.c announce.c listener.c),$(call without,$(filter 1,$(WITH_MOSQUITTO)),mqtt))
 SOURCES := $(filter-out $(OTHER_KERNELS) $(LEFT_OUT),$(sort $(wildcard lib/*/*.c lib/train/*/*.c))) $(KERNELS)
 GENERATED := $(BUILD)/gen/ops.c $(BUILD)/gen/gradients.c $(BUILD)/gen/kernels.c

@@ -11,14 +11,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include "base/output.h"
 #include "base/unicode.h"
 #include "sign/crypto.h"
+#include "sign/file.h"
 
 #define PAYLOAD_TYPE "application/vnd.in-toto+json"
-#define KEY_BYTES 16384
 
 enum { HEX = 65, NAME = 6 * 256, STATEMENT = 4096, SIGNATURE = 128 };
 
@@ -79,20 +78,10 @@ static int give_password(char *buffer, int size, int writing, void *password) {
 }
 
 static tn_status load_key(work *w, const char *path, const char *password) {
-    char text[KEY_BYTES], curve[32] = "";
-    struct stat info;
-    int file = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-    if (file < 0)
-        return tn_fail(errno == ENOENT ? TN_E_NOT_FOUND : TN_E_IO, "cannot open '%s': %s", path, strerror(errno));
-    tn_status status = TN_OK;
-    if (fstat(file, &info) != 0 || !S_ISREG(info.st_mode))
-        status = tn_fail(TN_E_IO, "'%s' is no file", path);
-    else if (info.st_mode & 077)
-        status = tn_fail(TN_E_STATE, "the key '%s' may be read by others than its owner; chmod 600 it", path);
-    ssize_t n = status == TN_OK ? read(file, text, sizeof text) : 0;
-    close(file);
-    TN_TRY(status);
-    w->bio = w->c->BIO_new_mem_buf(text, n > 0 ? (int)n : 0);
+    char text[TN_SIGN_FILE_BYTES], curve[32] = "";
+    size_t size;
+    TN_TRY(tn_sign_read_file(path, true, text, &size));
+    w->bio = w->c->BIO_new_mem_buf(text, (int)size);
     if (w->bio) w->key = w->c->PEM_read_bio_PrivateKey(w->bio, NULL, give_password, (void *)(uintptr_t)password);
     w->c->OPENSSL_cleanse(text, sizeof text);
     w->c->BIO_free(w->bio);

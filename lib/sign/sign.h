@@ -7,9 +7,7 @@
 
 #include <sodium.h>
 #include <tenon/sign.h>
-#include "base/base.h"
-
-#define TN_SIGN_FILE_BYTES 16384 /* most of a file of minisign: comments of 1 KiB and 8 KiB, some base64 */
+#include "sign/file.h"
 
 typedef struct tn_public_key {
     uint8_t id[8], key[32];
@@ -52,8 +50,6 @@ typedef struct tn_sign_secret {
 /* Reads and decrypts. Wipe *out afterwards. */
 tn_status tn_sign_secret_load(const char *path, const char *password, tn_sign_secret *out);
 tn_status tn_sign_public_load(const char *path_or_line, tn_public_key *out);
-/* A small file, whole; its size in *out_size. `secret`: refused if others than its owner may read it. */
-tn_status tn_sign_read_file(const char *path, bool secret, char text[TN_SIGN_FILE_BYTES], size_t *out_size);
 
 /* message.c: a file is read once, in pieces, for each. */
 tn_status tn_message_hash(const char *file, uint8_t hash[64]);
