@@ -31,6 +31,7 @@ static bool read_options(const settings *s, tn_quantize_options *out) {
                                  .exclude = s->exclude,
                                  .dynamic = s->dynamic,
                                  .equalize = s->equalize,
+                                 .smooth = s->smooth,
                                  .bias_correction = s->bias_correction,
                                  .max_drop = s->max_drop,
                                  .min_sqnr = s->min_sqnr,

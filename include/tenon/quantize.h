@@ -91,6 +91,10 @@ typedef struct tn_quantize_options {
     bool never_slower;
     int threads;     /* as tn_session_options has it */
     const char *cpu; /* as tn_model_options has it */
+    /* Inputs of products whose channels differ much, as those behind the norms of transformers, are scaled to one spread, and
+     * weights in turn (Xiao et al., "SmoothQuant", arXiv 2211.10438), by the exponent of several that leaves the most signal
+     * at the outputs; undone likewise. With `dynamic` too. */
+    bool smooth;
 } tn_quantize_options;
 
 typedef struct tn_quantize_report tn_quantize_report;

@@ -28,6 +28,7 @@
  *           dynamic: false
  *           bias_correction: true
  *           equalize: false
+ *           smooth: false
  *           never_slower: false
  *           exclude: "head*"
  *           samples: 100

@@ -82,8 +82,7 @@ static void channels_of(const layout *l, int64_t i, int64_t *out, int64_t *in) {
     *in = i / l->taps % each + *out / TN_MAX(l->out / l->group, 1) * each;
 }
 
-/* Weights and biases of its own, to change. */
-static tn_status own(tn_graph *graph, int value, float **out) {
+tn_status tn_constant_own(tn_graph *graph, int value, float **out) {
     const tn_tensor *t = graph->values[value].constant;
     tn_tensor *copy = tn_graph_tensor(graph, t->dtype, t->rank, t->dims, NULL);
     if (!copy) return TN_E_MEMORY;
@@ -102,9 +101,9 @@ static tn_status scale_pair(tn_graph *graph, pair p, tn_region *scratch) {
     double *most[2] = {tn_region_array(scratch, (size_t)channels + 1, sizeof(double)),
                        tn_region_array(scratch, (size_t)channels + 1, sizeof(double))};
     if (!most[0] || !most[1]) return TN_E_MEMORY;
-    TN_TRY(own(graph, a->in[1], &wa));
-    TN_TRY(own(graph, b->in[1], &wb));
-    if (a->formal_in > 2 && a->in[2] >= 0) TN_TRY(own(graph, a->in[2], &bias));
+    TN_TRY(tn_constant_own(graph, a->in[1], &wa));
+    TN_TRY(tn_constant_own(graph, b->in[1], &wb));
+    if (a->formal_in > 2 && a->in[2] >= 0) TN_TRY(tn_constant_own(graph, a->in[2], &bias));
     int64_t count_a = tn_count(graph->values[a->in[1]].constant), count_b = tn_count(graph->values[b->in[1]].constant);
     for (int64_t i = 0; i < count_a; i++) {
         channels_of(&la, i, &out, &in);

@@ -56,9 +56,9 @@ tn_status tn_qjob_observe(tn_qjob *job) {
     job->ranges = tn_region_array(job->region, values, sizeof *job->ranges);
     if (!job->observers || !job->ranges || !o.watch) return TN_E_MEMORY;
     job->observed = job->base->value_count;
-    if (job->options.bias_correction) set_axes(job);
+    if (job->options.bias_correction || job->options.smooth) set_axes(job);
     for (int v = 0; v < job->base->value_count; v++)
-        if (job->plan.byte[v]) o.watch[o.count++] = v;
+        if (job->plan.byte[v] || job->observers[v].axis) o.watch[o.count++] = v;
     return tn_replay_run(&job->replay, job->options.most_samples, 1, (const tn_graph *const[]){job->base}, o.count,
                          (const int *const[]){o.watch}, observe, &o, &job->report->summary.samples);
 }
@@ -111,7 +111,7 @@ static tn_status list_layers(tn_qjob *job) {
 
 /* ---- all of it ---- */
 
-static tn_status begin(tn_qjob *job) {
+tn_status tn_qjob_begin(tn_qjob *job) {
     size_t nodes = (size_t)job->base->node_count + 1;
     tn_quantize_report *r = job->report;
     double **rows[] = {&r->sensitivity, &r->ns_before, &r->ns_after};
@@ -139,8 +139,9 @@ tn_status tn_qjob_plan(const tn_qjob *job, const bool *skip, tn_region *region, 
 static tn_status run(tn_qjob *job, const tn_graph *graph, tn_graph **out_graph) {
     TN_TRY(tn_quantize_prepare(graph, &job->graph));
     TN_TRY(tn_graph_copy(job->graph, true, &job->base));
-    TN_TRY(begin(job));
-    if (!job->options.dynamic) TN_TRY(tn_qjob_observe(job));
+    TN_TRY(tn_qjob_begin(job));
+    if (!job->options.dynamic || job->options.smooth) TN_TRY(tn_qjob_observe(job));
+    if (job->options.smooth) TN_TRY(tn_qjob_smooth(job));
     if (!job->options.dynamic && job->options.equalize) TN_TRY(tn_qjob_equalize(job));
     TN_TRY(tn_qjob_search(job));
     if (job->options.never_slower) TN_TRY(tn_qjob_never_slower(job));
@@ -194,7 +195,7 @@ tn_status tn_quantize(const tn_graph *graph, const tn_samples *samples, const tn
     TN_TRY(check_options(options, &job.options));
     if (!graph || (samples && !samples->get)) return tn_fail(TN_E_INVALID, "a graph and samples are needed");
     const tn_quantize_options *o = &job.options;
-    bool measured = o->max_drop > 0 || o->min_sqnr > 0 || o->sensitivity || o->never_slower;
+    bool measured = o->smooth || o->max_drop > 0 || o->min_sqnr > 0 || o->sensitivity || o->never_slower;
     if (!samples && (!o->dynamic || measured))
         return tn_fail(TN_E_INVALID,
                        "calibration data are needed; without them only dynamic quantization without bounds is "

@@ -138,7 +138,7 @@ typedef struct tn_qjob {
     const char **reason; /* a row a node: why it stays float; NULL: it need not */
     bool *skip;
     tn_qplan plan;      /* with all that may be on 8 bits */
-    tn_graph *older[4]; /* which base and graph borrow constants of */
+    tn_graph *older[8]; /* which base and graph borrow constants of */
     int observed;       /* values that there are observers for */
     tn_observer *observers;
     tn_qrange *ranges; /* by options.calibration */
@@ -173,6 +173,12 @@ tn_status tn_qjob_observe(tn_qjob *job);
 void tn_observers_free(tn_observer *observers, int count);
 /* Weights of layers that follow each other, of one spread. */
 tn_status tn_qjob_equalize(tn_qjob *job);
+/* A float32 constant of the graph becomes its own, to change. */
+tn_status tn_constant_own(tn_graph *graph, int value, float **out);
+/* From job->graph and job->base, new ones in which inputs of products have channels of one spread. */
+tn_status tn_qjob_smooth(tn_qjob *job);
+/* From job->base: which nodes to leave in float and why, and the plan. */
+tn_status tn_qjob_begin(tn_qjob *job);
 /* What base was a copy of. */
 void tn_qjob_retire(tn_qjob *job, tn_graph *older);
 /* Better biases. */

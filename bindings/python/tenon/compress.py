@@ -50,6 +50,7 @@ class QuantizeOptions(ctypes.Structure):
         ("never_slower", c_bool),
         ("threads", c_int),
         ("cpu", c_char_p),
+        ("smooth", c_bool),
     ]
 
 
@@ -132,6 +133,7 @@ def quantize(
     dynamic: bool = False,
     bias_correction: bool = False,
     equalize: bool = False,
+    smooth: bool = False,
     exclude: Sequence[str] = (),
     max_drop: float = 0.0,
     min_sqnr: float = 0.0,
@@ -174,6 +176,7 @@ def quantize(
         never_slower=never_slower,
         threads=threads,
         cpu=cpu.encode() if cpu else None,
+        smooth=smooth,
     )
     samples = SamplesStruct(calls.get, None)
     made, report = c_void_p(), c_void_p()

@@ -40,7 +40,8 @@ class Compress(unittest.TestCase):
         self.data = [{"x": random.uniform(-1, 1, (4, 3, 8, 8)).astype(np.float32)} for _ in range(6)]
 
     def test_quantized_models_are_small_and_close(self):
-        for options in ({}, {"calibration": "best", "bias_correction": True}, {"activations": "int8"}, {"dynamic": True}):
+        best = {"calibration": "best", "bias_correction": True}
+        for options in ({}, best, {"activations": "int8"}, {"dynamic": True}, {"smooth": True}):
             report = tenon.compress.quantize(self.source, self.target, self.data, **options)
             self.assertEqual(report["int8_layers"], 2)
             self.assertGreater(report["sqnr_db"], 30)
