@@ -32,6 +32,7 @@ static bool read_options(const settings *s, tn_quantize_options *out) {
                                  .dynamic = s->dynamic,
                                  .equalize = s->equalize,
                                  .smooth = s->smooth,
+                                 .adaptive_rounding = s->adaptive_rounding,
                                  .bias_correction = s->bias_correction,
                                  .max_drop = s->max_drop,
                                  .min_sqnr = s->min_sqnr,

@@ -74,6 +74,8 @@ static const row rows[] = {
     {"--dynamic", NULL, FLAG, AT(dynamic), COMPRESS,
      "activations are measured at each run, not beforehand; needs no --data", 0},
     {"--bias-correction", NULL, FLAG, AT(bias_correction), COMPRESS, "biases take up what rounding weights shifts", 0},
+    {"--adaptive-rounding", NULL, FLAG, AT(adaptive_rounding), COMPRESS,
+     "weights go up or down by what their products become (AdaRound)", 0},
     {"--smooth", NULL, FLAG, AT(smooth), COMPRESS, "channels far larger than others are scaled down (SmoothQuant)", 0},
     {"--equalize", NULL, FLAG, AT(equalize), COMPRESS, "layers that follow each other get weights that spread alike",
      0},

@@ -33,7 +33,8 @@ typedef struct settings {
     const char *calibration, *activations, *exclude, *loss_report, *labels;
     words data;
     double percentile, samples, max_drop, min_sqnr;
-    bool per_tensor, reduce_range, bias_correction, sensitivity, never_slower, dynamic, equalize, smooth;
+    bool per_tensor, reduce_range, bias_correction, sensitivity, never_slower, dynamic, equalize, smooth,
+        adaptive_rounding;
 } settings;
 
 typedef struct command {

@@ -95,6 +95,10 @@ typedef struct tn_quantize_options {
      * weights in turn (Xiao et al., "SmoothQuant", arXiv 2211.10438), by the exponent of several that leaves the most signal
      * at the outputs; undone likewise. With `dynamic` too. */
     bool smooth;
+    /* Weights are rounded up or down by what that does to their product on the samples (Nagel et al., "Up or Down? Adaptive
+     * Rounding for Post-Training Quantization", arXiv 2004.10568: their problem, descended weight by weight), not each to the
+     * nearest level; undone likewise. Needs samples and OpenBLAS. Layers of more than 2048 inputs an output stay as they are. */
+    bool adaptive_rounding;
 } tn_quantize_options;
 
 typedef struct tn_quantize_report tn_quantize_report;

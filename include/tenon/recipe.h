@@ -29,6 +29,7 @@
  *           bias_correction: true
  *           equalize: false
  *           smooth: false
+ *           adaptive_rounding: false
  *           never_slower: false
  *           exclude: "head*"
  *           samples: 100

@@ -12,7 +12,7 @@ static float number(const tn_tensor *t, int64_t i) {
 
 /* moved[c]: the mean of what the layer gives on 8 bits less what it gives in float. */
 static tn_status mean_shift(const tn_qjob *job, const tn_node *node, int axis, double *moved, tn_region *scratch) {
-    const tn_tensor *w = job->base->values[node->in[1]].constant;
+    const tn_tensor *w = job->base->values[node->in[1]].constant, *whole = job->graph->values[node->in[1]].constant;
     const tn_observer *o = &job->observers[node->in[0]];
     tn_qweights q;
     TN_TRY(tn_qweights_make(scratch, w, axis, job->options.per_tensor, job->options.reduce_range ? 64 : 127,
@@ -28,7 +28,7 @@ static tn_status mean_shift(const tn_qjob *job, const tn_node *node, int axis, d
                 if (conv) input += c / TN_MAX(q.channels / groups, 1) * w->dims[1];
                 if (input >= o->channels) return TN_OK;
                 double now = (double)q.q[at] * (double)q.scale[q.scale_count == 1 ? 0 : c];
-                moved[c] += (now - (double)number(w, at)) * o->sums[input] / o->rows;
+                moved[c] += (now - (double)number(whole, at)) * o->sums[input] / o->rows;
             }
     return TN_OK;
 }
@@ -52,18 +52,16 @@ static tn_status correct(tn_qjob *job, int n, tn_region *scratch) {
     return in[2] < 0 ? TN_E_MEMORY : tn_node_set_inputs(job->base, &job->base->nodes[n], 3, in);
 }
 
-tn_status tn_qjob_correct_biases(tn_qjob *job) {
-    tn_region *scratch = tn_region_create(NULL);
+tn_status tn_qjob_improve(tn_qjob *job, tn_status (*change)(tn_qjob *job, tn_region *scratch), tn_region *scratch) {
     tn_graph *before = job->base;
     tn_attempt a = {0}, b = {0};
-    tn_status status = scratch ? tn_attempt_make(job, job->skip, TN_KEPT_SETS, &a) : TN_E_MEMORY;
+    tn_status status = tn_attempt_make(job, job->skip, TN_KEPT_SETS, &a);
     if (status == TN_OK) status = tn_graph_copy(before, true, &job->base);
-    for (int n = 0; status == TN_OK && n < job->base->node_count; n++) status = correct(job, n, scratch);
+    if (status == TN_OK) status = change(job, scratch);
     if (status == TN_OK) status = tn_attempt_make(job, job->skip, TN_KEPT_SETS, &b);
     bool better = status == TN_OK && b.score.sqnr > a.score.sqnr;
     tn_attempt_free(&a);
     tn_attempt_free(&b);
-    tn_region_destroy(scratch);
     if (!job->base) job->base = before;
     if (!better && job->base != before) {
         tn_graph_destroy(job->base);
@@ -71,5 +69,17 @@ tn_status tn_qjob_correct_biases(tn_qjob *job) {
     } else if (job->base != before) {
         tn_qjob_retire(job, before);
     }
+    return status;
+}
+
+static tn_status correct_all(tn_qjob *job, tn_region *scratch) {
+    for (int n = 0; n < job->base->node_count; n++) TN_TRY(correct(job, n, scratch));
+    return TN_OK;
+}
+
+tn_status tn_qjob_correct_biases(tn_qjob *job) {
+    tn_region *scratch = tn_region_create(NULL);
+    tn_status status = scratch ? tn_qjob_improve(job, correct_all, scratch) : TN_E_MEMORY;
+    tn_region_destroy(scratch);
     return status;
 }

@@ -195,7 +195,8 @@ tn_status tn_quantize(const tn_graph *graph, const tn_samples *samples, const tn
     TN_TRY(check_options(options, &job.options));
     if (!graph || (samples && !samples->get)) return tn_fail(TN_E_INVALID, "a graph and samples are needed");
     const tn_quantize_options *o = &job.options;
-    bool measured = o->smooth || o->max_drop > 0 || o->min_sqnr > 0 || o->sensitivity || o->never_slower;
+    bool measured =
+        o->smooth || o->adaptive_rounding || o->max_drop > 0 || o->min_sqnr > 0 || o->sensitivity || o->never_slower;
     if (!samples && (!o->dynamic || measured))
         return tn_fail(TN_E_INVALID,
                        "calibration data are needed; without them only dynamic quantization without bounds is "

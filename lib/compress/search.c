@@ -135,6 +135,7 @@ tn_status tn_qjob_search(tn_qjob *job) {
         TN_TRY(choose_method(job));
     else
         tn_qjob_ranges(job);
+    if (job->options.adaptive_rounding) TN_TRY(tn_qjob_round(job));
     if (job->options.bias_correction) TN_TRY(tn_qjob_correct_biases(job));
     tn_status status = tn_attempt_make(job, job->skip, bounded(job) ? 0 : 2 * CHOOSING_SETS, &a);
     bool good = status == TN_OK && holds(job, &a.score);

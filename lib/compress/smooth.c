@@ -12,6 +12,12 @@
 
 static const double exponents[] = {0.35, 0.5, 0.65, 0.8};
 
+static float number(const tn_tensor *t, int64_t i) {
+    float x; /* weights may lie unaligned in a file */
+    memcpy(&x, (const char *)t->data + (size_t)i * sizeof x, sizeof x);
+    return x;
+}
+
 /* A product of last axes whose weights nobody else has. */
 static bool is_product(const tn_qjob *job, const tn_match *m, int n) {
     const tn_node *node = &job->graph->nodes[n];
@@ -31,13 +37,12 @@ static int scales_of(const tn_qjob *job, const tn_match *m, int value, double ex
         const tn_node *node = &job->graph->nodes[n];
         if (node->in_count < 2 || node->in[0] != value || !is_product(job, m, n)) continue;
         const tn_tensor *w = job->graph->values[node->in[1]].constant;
-        const float *data = w->data;
         const bool rows = by_rows(node);
         const int64_t inputs = w->dims[rows ? 1 : 0], outputs = w->dims[rows ? 0 : 1];
         if (inputs != o->channels) return 0;
         for (int64_t i = 0; i < inputs * outputs; i++) {
             const int64_t k = rows ? i % inputs : i / outputs;
-            s[k] = TN_MAX(s[k], fabsf(data[i]));
+            s[k] = TN_MAX(s[k], fabsf(number(w, i)));
         }
         products++;
     }

@@ -185,6 +185,7 @@ def main():
     integers = {  # and what ONNX Runtime's quantizer makes beside them
         "int8, ranges of 64 sentences": {},
         "int8, SmoothQuant": {"smooth": True},
+        "int8, SmoothQuant, AdaRound": {"smooth": True, "adaptive_rounding": True},
         "int8, dynamic": {"dynamic": True},
         "int8, dynamic, SmoothQuant": {"dynamic": True, "smooth": True},
     }
@@ -215,7 +216,7 @@ def main():
     for name, make in {"ONNX Runtime's ranges": static, "ONNX Runtime's dynamic": dynamic}.items():
         make(path, file, inputs)
         show(name, 0)
-    for name, least in {"4 bits, GPTQ": 0.99, "int8, SmoothQuant": 0.997}.items():
+    for name, least in {"4 bits, GPTQ": 0.99, "int8, SmoothQuant": 0.997, "int8, SmoothQuant, AdaRound": 0.998}.items():
         if means[name] < least:
             sys.exit(f"{name}: expected a cosine similarity of {least} or more")
 

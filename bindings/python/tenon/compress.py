@@ -51,6 +51,7 @@ class QuantizeOptions(ctypes.Structure):
         ("threads", c_int),
         ("cpu", c_char_p),
         ("smooth", c_bool),
+        ("adaptive_rounding", c_bool),
     ]
 
 
@@ -134,6 +135,7 @@ def quantize(
     bias_correction: bool = False,
     equalize: bool = False,
     smooth: bool = False,
+    adaptive_rounding: bool = False,
     exclude: Sequence[str] = (),
     max_drop: float = 0.0,
     min_sqnr: float = 0.0,
@@ -177,6 +179,7 @@ def quantize(
         threads=threads,
         cpu=cpu.encode() if cpu else None,
         smooth=smooth,
+        adaptive_rounding=adaptive_rounding,
     )
     samples = SamplesStruct(calls.get, None)
     made, report = c_void_p(), c_void_p()
