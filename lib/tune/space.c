@@ -2,6 +2,11 @@
 #include "base/unicode.h"
 #include "tune/study.h"
 
+bool tn_study_takes(uint32_t code) {
+    return code >= 0x20 && (code < 0x7f || code > 0x9f) && code != 0xfeff && code != 0xfffe &&
+           code <= TN_UNICODE_LAST && code != 0xffff;
+}
+
 static tn_status check_text(const char *what, const char *text) {
     uint32_t code;
     if (!text || !*text) return tn_fail(TN_E_INVALID, "%s needs a name", what);
@@ -9,7 +14,9 @@ static tn_status check_text(const char *what, const char *text) {
     if (size > 16384) return tn_fail(TN_E_LIMIT, "%s has a name of %zu bytes; 16384 can be", what, size);
     for (size_t i = 0; i < size;) {
         i += tn_utf8_decode(text + i, size - i, &code);
-        if (code > TN_UNICODE_LAST) return tn_fail(TN_E_INVALID, "%s '%.60s' is not UTF-8", what, text);
+        if (!tn_study_takes(code))
+            return tn_fail(TN_E_INVALID, "%s '%.60s' is not UTF-8, or has characters that control something", what,
+                           text);
     }
     return TN_OK;
 }

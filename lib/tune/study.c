@@ -5,6 +5,7 @@
  * trials are never moved, so that what it gave out stays. */
 #include "tune/study.h"
 #include "base/random.h"
+#include "base/unicode.h"
 
 tn_status tn_study_create(const tn_study_options *options, tn_study **out_study) {
     tn_study_options o = {.struct_size = sizeof o};
@@ -155,9 +156,14 @@ tn_status tn_study_tell(tn_study *s, int64_t number, const double *values, int c
 static tn_status fail(tn_study *s, int64_t number, const char *sentence) {
     tn_try *t;
     TN_TRY(find_running(s, number, &t));
-    size_t size = sentence ? strlen(sentence) : 0;
-    while (size > 500 || (size && size == 500 && (sentence[size] & 0xc0) == 0x80)) size--; /* not within a character */
-    t->sentence = tn_region_strndup(s->region, size ? sentence : "failed", size ? size : 6);
+    char own[512];
+    size_t used = 0, size = sentence ? strlen(sentence) : 0;
+    for (size_t i = 0, n; i < size && used < 500; i += n) {
+        uint32_t code;
+        n = tn_utf8_decode(sentence + i, size - i, &code);
+        used += tn_utf8_encode(tn_study_takes(code) ? code : '?', own + used);
+    }
+    t->sentence = tn_region_strndup(s->region, used ? own : "failed", used ? used : 6);
     return t->sentence ? end(s, t, TN_TRIAL_FAILED) : TN_E_MEMORY;
 }
 

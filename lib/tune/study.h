@@ -54,7 +54,10 @@ struct tn_study {
     bool broken; /* a line could not be written: the file may be torn */
 };
 
-/* ---- study.c ---- */
+/* ---- space.c, study.c ---- */
+
+/* Whether a text may have the character: all that a file of a study has reads as YAML again. */
+bool tn_study_takes(uint32_t code);
 
 /* A trial under a number, running, with room for its parts. */
 tn_status tn_study_place(tn_study *s, int64_t number, tn_try **out);

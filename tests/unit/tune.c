@@ -167,6 +167,35 @@ static void files_of_other_studies_and_damaged_ones_are_refused(void **state) {
     tn_study_destroy(s);
 }
 
+static void what_was_said_of_a_failure_is_read_again(void **state) {
+    (void)state;
+    if (!TN_WITH_YAML) skip();
+    static const char said[] = "a \"quoted\"\ttab, \xff no UTF-8, \x7f, \xc2\x85, \xe2\x82\xac",
+                      *const read = "a \"quoted\"?tab, ? no UTF-8, ?, ?, \xe2\x82\xac";
+    tn_trial t = {.struct_size = sizeof t};
+    char text[1200];
+    int64_t number;
+    for (int again = 0; again < 2; again++) {
+        tn_study *s;
+        assert_ok(tn_study_create(NULL, &s));
+        assert_int_equal(tn_study_add_float(s, "a\nb", 0, 1, 0, false), TN_E_INVALID);
+        assert_ok(tn_study_add_float(s, "x: \"\xc3\xa4\"", 0, 1, 0, false));
+        assert_ok(tn_study_open(s, tree_at(root, "failures")));
+        for (int i = 0; i < 2 && !again; i++) {
+            for (size_t k = 0; k + 1 < sizeof text; k++) text[k] = "\xe2\x82\xac"[k % 3];
+            text[sizeof text - 1] = 0;
+            assert_ok(tn_study_ask(s, &number));
+            assert_ok(tn_study_fail(s, number, i ? text : said));
+        }
+        assert_int_equal(tn_study_count(s), 2);
+        assert_ok(tn_study_trial(s, 0, &t));
+        assert_string_equal(t.sentence, read);
+        assert_ok(tn_study_trial(s, 1, &t));
+        assert_int_equal(strlen(t.sentence) % 3, 0);
+        tn_study_destroy(s);
+    }
+}
+
 static void a_rung_lets_the_best_part_of_the_trials_go_on(void **state) {
     (void)state;
     tn_study *s;
@@ -299,6 +328,7 @@ int main(void) {
         cmocka_unit_test(tpe_finds_better_than_random_draws),
         cmocka_unit_test(a_study_goes_on_from_its_file_as_if_it_had_not_stopped),
         cmocka_unit_test(files_of_other_studies_and_damaged_ones_are_refused),
+        cmocka_unit_test(what_was_said_of_a_failure_is_read_again),
         cmocka_unit_test(a_rung_lets_the_best_part_of_the_trials_go_on),
         cmocka_unit_test(the_front_is_what_nothing_dominates),
         cmocka_unit_test(what_is_wrong_is_named),
