@@ -143,6 +143,15 @@ static tn_status train(trial *t, tn_region *region, const char *model_path) {
     return path ? write_plan(path, text) : TN_E_MEMORY;
 }
 
+/* Not while another job looks at which trials are the best: it would take this one, complete since, for one that is not. */
+static tn_status tell(trial *t) {
+    tn_study *study = t->run->tuning->study;
+    pthread_mutex_lock(&t->run->lock);
+    tn_status status = tn_study_tell(study, t->number, t->values, study->objective_count);
+    pthread_mutex_unlock(&t->run->lock);
+    return status;
+}
+
 /* Of a disk that is full and the like other trials will suffer too. */
 static bool is_of_all(tn_status status) {
     return status == TN_E_IO || status == TN_E_MEMORY;
@@ -151,7 +160,7 @@ static bool is_of_all(tn_status status) {
 static tn_status finish(trial *t, tn_status status, const char *model_path) {
     tn_study *study = t->run->tuning->study;
     if (t->status != TN_OK) return t->status;
-    if (status == TN_OK) return tn_study_tell(study, t->number, t->values, study->objective_count);
+    if (status == TN_OK) return tell(t);
     unlink(model_path);
     if (t->pruned) return TN_OK;
     if (is_of_all(status) || status == TN_E_INTERRUPTED) return status;
