@@ -9,10 +9,11 @@
  *
  * Conv, Gemm and MatMul of constant weights, and between them Add, Mul, Concat, pools, and whatever only moves elements, get a
  * QuantizeLinear and a DequantizeLinear at their inputs and outputs, which Tenon and ONNX Runtime turn into operators on
- * integers when they load the model. What a Gemm or MatMul gives stays float where nothing takes integers of it, as before
- * the norms of transformers; products of two activations stay float. Weights are int8, symmetric, a scale for each output channel; activations have one scale and a
- * zero point; biases are int32. Batch normalization goes into weights first. Nodes that cannot be integers, or whose
- * neighbours are not, stay float32. Graphs with If, Loop, Scan, or operators of the host are refused. A graph that is
+ * integers when they load the model. Weights are int8, symmetric, a scale for each output channel; activations have one scale
+ * and a zero point; biases are int32. Batch normalization goes into weights first. What a Gemm or MatMul gives stays float
+ * where nothing takes integers of it, as before the norms of transformers. Products of two activations stay float32, and so
+ * do those of weights that the file has as fewer numbers and a node, nodes that cannot be integers, and those whose
+ * neighbours are not. Graphs with If, Loop, Scan, or operators of the host are refused. A graph that is
  * quantized already comes out as it is.
  *
  * Integer results are the same bits on every instruction set.

@@ -5,7 +5,8 @@
 #include "passes/match.h"
 #include "passes/passes.h"
 
-static const char *const kept[] = {"widen", "fold", "inline", "fold-inlined", "identity", "common", "conv-scale"};
+static const char *const first[] = {"widen", "inline", NULL}, *const later[] = {"identity", "common", "conv-scale",
+                                                                                NULL};
 
 /* x w + b */
 static tn_status match_gemm(tn_match *m, int n, int *changes) {
@@ -37,12 +38,12 @@ static tn_status match_gemm(tn_match *m, int n, int *changes) {
     return TN_OK;
 }
 
-static tn_status run_passes(tn_graph *graph) {
+static tn_status run_passes(tn_graph *graph, const char *const *kept) {
     char skip[1024] = "";
     size_t used = 0;
     for (const tn_pass *pass = tn_passes; pass->name; pass++) {
         bool keep = false;
-        for (size_t i = 0; i < TN_COUNT(kept); i++) keep |= strcmp(kept[i], pass->name) == 0;
+        for (int i = 0; kept[i]; i++) keep |= strcmp(kept[i], pass->name) == 0;
         size_t length = strlen(pass->name);
         if (keep) continue;
         if (used + length + 2 > sizeof skip) return tn_fail(TN_E_INTERNAL, "the passes have names too long");
@@ -73,7 +74,12 @@ static tn_status prepare(tn_graph *graph) {
     int changes = 0;
     TN_TRY(tn_graph_sort(graph));
     TN_TRY(tn_graph_infer(graph));
-    TN_TRY(run_passes(graph));
+    TN_TRY(run_passes(graph, first));
+    TN_TRY(tn_fold_to_store(graph, &changes));
+    tn_graph_compact(graph);
+    TN_TRY(tn_graph_sort(graph));
+    TN_TRY(tn_graph_infer(graph));
+    TN_TRY(run_passes(graph, later));
     TN_TRY(tn_match_each(graph, match_gemm, &changes));
     tn_graph_compact(graph);
     TN_TRY(tn_graph_sort(graph));

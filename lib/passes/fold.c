@@ -2,12 +2,14 @@
  * weights stay as they are at first: what finds operators on integers has to see them. */
 #include "exec/eager.h"
 #include "graph/infer.h"
+#include "passes/passes.h"
 #include "passes/rows.h"
 
 /* Results larger than both this and their inputs stay unfolded: a node that makes a big tensor of little
  * (ConstantOfShape, Expand) is better run than kept. All results of a pass together stay below this and twice the
  * constants that there were, so that a small file cannot ask for much memory. */
 #define FREE_BYTES (1u << 20)
+#define FREE_BYTES_TO_STORE (4u << 10)
 #define FREE_BYTES_IN_ALL ((size_t)64 << 20)
 
 static size_t bytes_of(const tn_tensor *t) {
@@ -22,8 +24,8 @@ static size_t budget_of(const tn_graph *graph) {
 }
 
 /* *bytes: of its results, as far as they are known. */
-static bool foldable(tn_graph *graph, const tn_node *node, bool quantized, size_t *bytes) {
-    size_t in = FREE_BYTES, out = 0;
+static bool foldable(tn_graph *graph, const tn_node *node, bool quantized, size_t free_bytes, size_t *bytes) {
+    size_t in = free_bytes, out = 0;
     if (!quantized && strcmp(node->op->name, "DequantizeLinear") == 0) return false;
     if (node->dead || node->op->flags & (TN_OP_RANDOM | TN_OP_CONTROL) || !node->op->run) return false;
     for (int i = 0; i < node->in_count; i++) {
@@ -80,13 +82,13 @@ static tn_status fold_node(tn_graph *graph, const tn_node *node, tn_region *scra
     return status;
 }
 
-static tn_status fold(tn_graph *graph, bool quantized, int *changes) {
+static tn_status fold(tn_graph *graph, bool quantized, size_t free_bytes, int *changes) {
     tn_region *scratch = tn_region_create(graph->allocator);
     tn_status status = scratch ? TN_OK : TN_E_MEMORY;
     size_t budget = budget_of(graph), bytes;
     for (int n = 0; n < graph->node_count && status == TN_OK; n++) {
         tn_node *node = &graph->nodes[n];
-        if (!foldable(graph, node, quantized, &bytes) || bytes > budget) continue;
+        if (!foldable(graph, node, quantized, free_bytes, &bytes) || bytes > budget) continue;
         budget -= bytes;
         tn_region_reset(scratch);
         status = fold_node(graph, node, scratch);
@@ -104,8 +106,11 @@ static tn_status fold(tn_graph *graph, bool quantized, int *changes) {
 }
 
 tn_status tn_pass_fold(tn_graph *graph, int *changes) {
-    return fold(graph, false, changes);
+    return fold(graph, false, FREE_BYTES, changes);
 }
 tn_status tn_pass_fold_quantized(tn_graph *graph, int *changes) {
-    return fold(graph, true, changes);
+    return fold(graph, true, FREE_BYTES, changes);
+}
+tn_status tn_fold_to_store(tn_graph *graph, int *changes) {
+    return fold(graph, false, FREE_BYTES_TO_STORE, changes);
 }

@@ -466,6 +466,34 @@ static void dynamic_needs_no_data(void **state) {
     tn_graph_destroy(graph);
 }
 
+/* Weights that a file has as a few numbers and a node are no smaller as 8 bits, so they stay. */
+static void computed_weights_do_not_grow(void **state) {
+    (void)state;
+    int x, y;
+    builder b = {.seed = 7};
+    assert_ok(tn_graph_create(NULL, &b.g));
+    assert_ok(tn_graph_input(b.g, "x", TN_FLOAT32, 2, (int64_t[]){1, 64}, &x));
+    tn_tensor *shape;
+    int to;
+    assert_ok(tn_tensor_create(TN_INT64, 1, (int64_t[]){2}, NULL, &shape));
+    memcpy(tn_tensor_data(shape), (int64_t[]){64, 64}, 2 * sizeof(int64_t));
+    assert_ok(tn_graph_constant(b.g, "shape", shape, &to));
+    tn_tensor_destroy(shape);
+    int w = node(&b, "Expand", 2, (int[]){weights(&b, "row", 2, (int64_t[]){1, 64}, 0.3f), to}, NULL);
+    y = node(&b, "MatMul", 2, (int[]){x, w}, NULL);
+    y = node(&b, "MatMul", 2, (int[]){y, weights(&b, "w", 2, (int64_t[]){64, 8}, 0.3f)}, NULL);
+    assert_ok(tn_graph_output(b.g, y, "y"));
+    random_data d = data_of(3, 2, (int64_t[]){1, 64});
+    tn_quantize_summary s;
+    tn_graph *made = quantize(b.g, &d, NULL, &s);
+    assert_int_equal(count_nodes(made, "Expand"), 1);
+    assert_int_equal(s.int8_layers, 1);
+    assert_true(s.bytes_after < s.bytes_before);
+    tn_graph_destroy(made);
+    tn_graph_destroy(b.g);
+    tn_tensor_destroy(d.x);
+}
+
 /* The process's memory after 100 sets is what it is after 100,000; fewer where an emulator runs the tests, whose own memory
  * counts as well. */
 static void memory_does_not_grow_with_the_samples(void **state) {
@@ -541,6 +569,7 @@ int main(void) {
         cmocka_unit_test(corrected_biases_are_no_worse),
         cmocka_unit_test(timed_layers_are_reported),
         cmocka_unit_test(dynamic_needs_no_data),
+        cmocka_unit_test(computed_weights_do_not_grow),
         cmocka_unit_test(memory_does_not_grow_with_the_samples),
         cmocka_unit_test(bad_data_are_refused_with_a_sentence),
     };
