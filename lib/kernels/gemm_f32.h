@@ -244,9 +244,10 @@ static void gemv_f32(const tn_gemv_f32 *g) {
     activate(1, g->n, g->y, 0, &g->epilogue);
 }
 
-/* `rows` dot products at once; each has two running sums a vector wide. */
+/* `rows` dot products at once; each has two running sums a vector wide. What lies `ahead` of them is fetched, since no
+ * hardware foresees where rows begin; 0: nothing. */
 ALWAYS_INLINE void dot_rows(size_t k, const float *a, size_t a_stride, const float *x, float *y, size_t y_stride,
-                            int rows) {
+                            int rows, size_t ahead) {
     vf even[4], odd[4];
     size_t i = 0;
 #pragma GCC unroll 4
@@ -255,6 +256,8 @@ ALWAYS_INLINE void dot_rows(size_t k, const float *a, size_t a_stride, const flo
         vf x0 = vf_load(x + i), x1 = vf_load(x + i + VF_WIDTH);
 #pragma GCC unroll 4
         for (int r = 0; r < rows; r++) {
+            for (int v = 0; ahead && v < 2 * VF_WIDTH; v += 16)
+                __builtin_prefetch(a + (size_t)r * a_stride + ahead + i + v, 0, 2);
             even[r] = MULTIPLY_ADD(vf_load(a + (size_t)r * a_stride + i), x0, even[r]);
             odd[r] = MULTIPLY_ADD(vf_load(a + (size_t)r * a_stride + i + VF_WIDTH), x1, odd[r]);
         }
@@ -272,8 +275,9 @@ ALWAYS_INLINE void dot_rows(size_t k, const float *a, size_t a_stride, const flo
 
 static void dot_f32(size_t m, size_t k, const float *a, size_t a_stride, const float *x, float *y, size_t y_stride) {
     size_t i = 0;
-    for (; i + 4 <= m; i += 4) dot_rows(k, a + i * a_stride, a_stride, x, y + i * y_stride, y_stride, 4);
-    for (; i < m; i++) dot_rows(k, a + i * a_stride, a_stride, x, y + i * y_stride, y_stride, 1);
+    for (; i + 4 <= m; i += 4)
+        dot_rows(k, a + i * a_stride, a_stride, x, y + i * y_stride, y_stride, 4, i + 8 <= m ? 4 * a_stride : 0);
+    for (; i < m; i++) dot_rows(k, a + i * a_stride, a_stride, x, y + i * y_stride, y_stride, 1, 0);
 }
 
 static void gather_rows_f32(size_t rows, size_t n, const float *src, size_t src_step, size_t stride, float *dst,

@@ -57,9 +57,6 @@ static inline float product_across(vf a) {
         if (i < n) b = combine(b, vf_select(vm_first(n - i), map(vf_load_n(x + i, n - i)), none));                     \
         return across(combine(combine(a, b), combine(c, d)));                                                          \
     }                                                                                                                  \
-    static void rows_##name##_f32(float *y, const float *x, size_t rows, size_t n) {                                   \
-        for (size_t r = 0; r < rows; r++) y[r] = name##_of(x + r * n, n);                                              \
-    }                                                                                                                  \
     static void columns_##name##_f32(float *y, const float *x, size_t rows, size_t n, size_t stride) {                 \
         for (size_t j = 0; j < n; j += VF_WIDTH) store(y + j, vf_set(neutral), n - j);                                 \
         size_t r = 0;                                                                                                  \
@@ -80,6 +77,36 @@ REDUCTION(sum_squares, 0, square, vf_add, vf_sum)
 REDUCTION(product, 1, same, vf_mul, product_across)
 REDUCTION(max, -TN_INFINITY, same, max_keep, max_across)
 REDUCTION(min, TN_INFINITY, same, min_keep, min_across)
+
+#define ROWS(name)                                                                                                     \
+    static void rows_##name##_f32(float *y, const float *x, size_t rows, size_t n) {                                   \
+        for (size_t r = 0; r < rows; r++) y[r] = name##_of(x + r * n, n);                                              \
+    }
+ROWS(sum)
+ROWS(sum_abs)
+ROWS(sum_squares)
+ROWS(product)
+
+/* Extremes of a few things beside each other: rows that hardly begin a vector are done one element at a time. */
+#define SHORT_ROWS(name, beats)                                                                                        \
+    static inline void name##_of_few(float *y, const float *x, size_t rows, size_t n) {                                \
+        for (size_t r = 0; r < rows; r++, x += n) {                                                                    \
+            float a = x[0];                                                                                            \
+            for (size_t i = 1; i < n; i++) a = a != a || a beats x[i] ? a : x[i];                                      \
+            y[r] = a;                                                                                                  \
+        }                                                                                                              \
+    }                                                                                                                  \
+    static void rows_##name##_f32(float *y, const float *x, size_t rows, size_t n) {                                   \
+        switch (n) {                                                                                                   \
+        case 2: name##_of_few(y, x, rows, 2); return;                                                                  \
+        case 3: name##_of_few(y, x, rows, 3); return;                                                                  \
+        case 4: name##_of_few(y, x, rows, 4); return;                                                                  \
+        default:                                                                                                       \
+            for (size_t r = 0; r < rows; r++) y[r] = name##_of(x + r * n, n);                                          \
+        }                                                                                                              \
+    }
+SHORT_ROWS(max, >)
+SHORT_ROWS(min, <)
 
 /* The maxima of up to VF_WIDTH columns, in a register. */
 static inline vf max_down(const float *x, size_t rows, size_t stride, size_t lanes) {

@@ -10,6 +10,8 @@ median over all turns. What counts is the ratio of Tenon's figure to the best pe
 result, and the most memory on the way, a new process each time; --jitter the 99th percentile of a run started every
 10 ms over its median; --sessions N how many times the runs of one session N sessions of the same model do, one thread
 each.
+On a machine that others use too, --shared takes the time that the thread had a core for (one thread), or the tenth
+percentile instead of the median (several).
 With --json, figures are kept there, and rows measured before stay: a long table can be made in slices. --show only
 prints what is kept, --markdown as Markdown.
 """
@@ -76,11 +78,12 @@ def measure_latency(folder, threads, options):
     turns = 0
     while turns < 3 or time.perf_counter() < end:
         for w in good:
-            w.times += w.ask(f"run {TURN}")
+            w.times += w.ask(f"run {TURN} own" if options.shared and threads == 1 else f"run {TURN}")
         turns += 1
     for w in workers:
         w.close()
-    return {w.engine: statistics.median(w.times) / 1e6 for w in good}
+    share = 0.1 if options.shared and threads > 1 else 0.5
+    return {w.engine: sorted(w.times)[int(share * len(w.times))] / 1e6 for w in good}
 
 
 def measure_load(folder, threads, options):
@@ -169,6 +172,8 @@ def parse():
     parser.add_argument("--batch", type=numbers, default=[1, 8])
     parser.add_argument("--threads", type=numbers, default=[1, 2])
     parser.add_argument("--seconds", type=float, default=2, help="for each engine and row")
+    parser.add_argument("--shared", action="store_true", help="latency on a machine that others use too")
+    parser.add_argument("--best", action="store_true", help="show only the best peer of each row")
     parser.add_argument("--repeats", type=int, default=5, help="of --load")
     parser.add_argument("--engines", type=lambda text: text.split(","), default=list(tables.TITLES))
     parser.add_argument("--json", type=pathlib.Path, help="keep the figures there")

@@ -7,6 +7,7 @@ import platform
 from engines import TITLES, version
 
 QUANTIZED = (b"QuantizeLinear", b"MatMulInteger", b"ConvInteger")
+INITIALS = {"onnxruntime": "R", "openvino": "V", "mnn": "M"}
 SMALL = 1.0  # milliseconds of the best peer
 
 
@@ -74,7 +75,18 @@ def split(key):
     return name, int(threads)
 
 
-def show_latency(rows, engines, markdown):
+def best_cells(lines, engines):
+    """Tenon's figure, the best peer's with its name, and the ratio, for each number of threads."""
+    cells = []
+    for line in lines:
+        peers = {e: line[e] for e in engines if e != "tenon" and e in line}
+        best = min(peers, key=peers.get) if peers else None
+        found = ratio(line, engines)
+        cells += [line.get("tenon"), best and f"{figure(peers[best])} {INITIALS[best]}", found and f"{found:.2f}"]
+    return cells
+
+
+def show_latency(rows, engines, markdown, best):
     means = []
     for quantized in (False, True):
         group = {k: r for k, r in rows.items() if r["quantized"] == quantized}
@@ -83,9 +95,17 @@ def show_latency(rows, engines, markdown):
             continue
         kind = "int8" if quantized else "float32"
         title = f"Median latency in ms, {kind}, {' / '.join(map(str, counts))} thread(s); ratio: Tenon to the best peer"
-        table = Table(title, ["model", *[TITLES[e] for e in engines], "ratio"])
+        if best:
+            title += "; best peer: " + ", ".join(f"{INITIALS[e]} {TITLES[e]}" for e in engines if e in INITIALS)
+            heads = ["Tenon", "best peer", "ratio"] * len(counts)
+        else:
+            heads = [*[TITLES[e] for e in engines], "ratio"]
+        table = Table(title, ["model", *heads])
         for name in dict.fromkeys(split(k)[0] for k in group):
             lines = [group.get(f"{name}/{n}", {}) for n in counts]
+            if best:
+                table.row(name, *best_cells(lines, engines))
+                continue
             cells = [pair([line.get(e) for line in lines]) for e in engines]
             ratios = [ratio(line, engines) for line in lines]
             table.row(name, *cells, pair([r and f"{r:.2f}" for r in ratios]))
@@ -140,7 +160,7 @@ def show(kept, options):
     engines, markdown = options.engines, options.markdown
     print(head())
     if "latency" in kept:
-        show_latency(kept["latency"], engines, markdown)
+        show_latency(kept["latency"], engines, markdown, options.best)
     if "load" in kept:
         title = "From the file to a session in ms / to the first result / most memory in MiB, 1 thread; ratio: Tenon to the best peer"
         show_figures(title, kept["load"], engines, ["ready", "load", "memory"], ["session", "result", "memory"], markdown)
