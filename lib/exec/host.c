@@ -48,6 +48,10 @@ size_t tn_packs_bytes(tn_packs *packs) {
     return bytes;
 }
 
+const tn_allocator *tn_packs_allocator(const tn_packs *packs) {
+    return packs->allocator;
+}
+
 void *tn_prepare_alloc(tn_prepare *call, size_t size) {
     return tn_region_alloc(call->host->region, size);
 }

@@ -9,6 +9,7 @@ typedef struct tn_packs tn_packs;
 tn_status tn_packs_create(const tn_allocator *allocator, tn_packs **out_packs);
 void tn_packs_destroy(tn_packs *packs); /* accepts NULL */
 size_t tn_packs_bytes(tn_packs *packs);
+const tn_allocator *tn_packs_allocator(const tn_packs *packs);
 /* An aligned copy of a constant. If there is none, `copy`, memory of the packs' allocator, becomes it and is theirs from
  * then on; NULL: one is made. NULL on failure. */
 void *tn_packs_aligned(tn_packs *packs, const tn_tensor *constant, void *copy, size_t copy_bytes);

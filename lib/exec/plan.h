@@ -81,8 +81,9 @@ struct tn_plan {
 /* Phase one. `owner`, `outer`: the node and plan whose body this is, or NULL. in_types: of the graph's inputs. */
 tn_status tn_plan_infer(tn_exec *exec, tn_region *region, const tn_graph *graph, const tn_type *in_types,
                         const tn_plan *outer, const tn_node *owner, tn_plan **out_plan);
-/* Phase two. Leaves memory with `exec` that serves until all of a session's plans are finished. */
+/* Phase two. */
 tn_status tn_plan_finish(tn_exec *exec, tn_plan *plan);
+/* Both phases leave memory with `exec` that serves what is prepared next; this releases it, also after a failure. */
 void tn_exec_drop_spare(tn_exec *exec);
 void tn_plan_bind(tn_plan *plan, void *arena);
 /* True if a static step writes output number `index` of the graph, nothing else reads or shares it, and so its value may be

@@ -235,8 +235,8 @@ static tn_status make_plan(tn_session *s, prepared *p) {
     p->direct = p->types ? tn_region_array(p->region, (size_t)graph->output_count + 1, sizeof *p->direct) : NULL;
     if (!p->direct) return TN_E_MEMORY;
     for (int i = 0; i < graph->input_count; i++) planned_type(s, i, &p->types[i]);
-    TN_TRY(tn_plan_infer(&s->exec, p->region, graph, p->types, NULL, NULL, &p->plan));
-    tn_status status = tn_plan_finish(&s->exec, p->plan);
+    tn_status status = tn_plan_infer(&s->exec, p->region, graph, p->types, NULL, NULL, &p->plan);
+    if (status == TN_OK) status = tn_plan_finish(&s->exec, p->plan);
     tn_exec_drop_spare(&s->exec);
     TN_TRY(status);
     for (int i = 0; i < graph->output_count; i++) p->direct[i] = tn_plan_output_is_alone(p->plan, i);

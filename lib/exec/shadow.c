@@ -56,11 +56,12 @@ tn_status tn_shadows_make(tn_exec *exec, const tn_plan *plan, tn_step *step, tn_
     return TN_OK;
 }
 
-/* The plan reads a copy that all plans of the model share: the shadow itself, unless its memory is far larger. */
+/* The plan reads a copy that all plans of the model share: the shadow itself, unless its memory is far larger, or of an
+ * allocator that the session has for itself. */
 static tn_status align_value(tn_exec *exec, tn_plan *plan, int v, tn_shadow *shadow) {
     const tn_tensor *t = plan->known[v];
     size_t bytes = tn_dtype_bytes(t->dtype, tn_count(t));
-    bool fits = shadow && shadow->bytes - bytes <= bytes / 8;
+    bool fits = shadow && exec->allocator == tn_packs_allocator(exec->packs) && shadow->bytes - bytes <= bytes / 8;
     void *own = fits ? shadow->tensor.data : NULL,
          *copy = tn_packs_aligned(exec->packs, t, own, own ? shadow->bytes : 0);
     if (own && copy == own) shadow->bytes = 0;
