@@ -45,14 +45,13 @@ extern "C" {
 typedef struct tn_mqtt_options {
     size_t struct_size;
     const char *broker;
-    const char *topic;   /* to listen to, also with the wildcards + and # */
-    const char *user;    /* "NAME:PASSWORD"; NULL: anonymous. With mqtt:// to this machine alone */
-    const char *ca_file; /* certificates of authorities to trust instead of those in /etc/ssl/certs, as PEM */
-    const char *certificate_file,
-        *key_file; /* the machine's own, as PEM, for brokers that ask for one; the key without a
-                                              * password. Both, or NULL */
-    int spread_ms; /* 0: 1000 */
-    int wait_ms;   /* before the second attempt to connect; 0: 1000 */
+    const char *topic;            /* to listen to, also with the wildcards + and # */
+    const char *user;             /* "NAME:PASSWORD"; NULL: anonymous. With mqtt:// to this machine alone */
+    const char *ca_file;          /* certificates of authorities to trust instead of those in /etc/ssl/certs, as PEM */
+    const char *certificate_file; /* the machine's own, as PEM, for brokers that ask for one. Both, or NULL */
+    const char *key_file;         /* its key, as PEM, without a password */
+    int spread_ms;                /* 0: 1000 */
+    int wait_ms;                  /* before the second attempt to connect; 0: 1000 */
 } tn_mqtt_options;
 
 /* Publishes `text`, for people who look on, and returns when the broker has it. TN_E_IO if that takes more than 10 s. */

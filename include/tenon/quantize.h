@@ -98,7 +98,8 @@ typedef struct tn_quantize_options {
     bool smooth;
     /* Weights are rounded up or down by what that does to their product on the samples (Nagel et al., "Up or Down? Adaptive
      * Rounding for Post-Training Quantization", arXiv 2004.10568: their problem, descended weight by weight), not each to the
-     * nearest level; undone likewise. Needs samples and OpenBLAS. Layers of more than 2048 inputs an output stay as they are. */
+     * nearest level; undone likewise. Needs samples and OpenBLAS. Layers of more than 2048 inputs an output
+     * (with groups, 2048 over the root of their number) stay as they are. */
     bool adaptive_rounding;
 } tn_quantize_options;
 

@@ -15,11 +15,12 @@
  *     tn_study_best(study, &number);
  *
  * Samplers. TN_SAMPLER_RANDOM draws evenly. TN_SAMPLER_TPE is the tree-structured Parzen estimator (Bergstra et al.,
- * "Algorithms for Hyper-Parameter Optimization", 2011): after `startup` random trials, the best min(ceil(n / 10), 25) of n
- * trials make a density l, the others g, mixtures of truncated normals with a prior of weight 1; of `candidates` draws from
- * l the one with the greatest l / g is tried. The joint density of all parameters without a condition is used where there
- * is one objective (multivariate: Falkner et al., "BOHB", 2018), each parameter's own where there are more. Bandwidths are
- * distances to neighbours, at least range / min(100, n + 2); trials older than the newest 25 weigh less. With several
+ * "Algorithms for Hyper-Parameter Optimization", 2011): after `startup` random trials, the best ceil(n / 10) of n
+ * trials (with one objective 25 at most) make a density l, the others g, mixtures of truncated normals with a prior of
+ * weight 1; of `candidates` draws from l the one with the greatest l / g is tried. The joint density of all parameters
+ * without a condition is used where there is one objective (multivariate: Falkner et al., "BOHB", 2018), each
+ * parameter's own where there are more. Bandwidths are distances to neighbours, at least range / min(100, n + 2);
+ * trials older than the newest 25 weigh less, but not among the best where there are several objectives. With several
  * objectives the best are those of the first non-dominated fronts (Deb et al., "NSGA-II", 2002), the last front by its
  * crowding distance. Trials that run count among the others, so that parallel ones are not drawn alike.
  *

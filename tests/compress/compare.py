@@ -4,8 +4,8 @@
     compare.py COMMAND PROGRAM FOLDER
 
 COMMAND is the tenon command, PROGRAM examples/train_digits, FOLDER where files go. What ours must hold: a valid ONNX file;
-the same result in ONNX Runtime within a step of 8 bits; no more accuracy lost than theirs, and no worse a signal; a file no
-larger; less time in all. Prints a table, and fails where one does not hold.
+the same result in ONNX Runtime within a step of 8 bits; no more accuracy lost than theirs (what theirs gains over float32
+does not count), and no worse a signal; a file no larger; less time in all. Prints a table, and fails where one does not hold.
 
 The digits are scikit-learn's, the network is the one that PROGRAM trains, accuracy is that of test pictures. The real models
 come from their packages with the inputs that the demo recorded: there the float model's own outputs are the truth, and what
