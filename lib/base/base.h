@@ -67,6 +67,9 @@ bool tn_listed(const char *list, const char *name);
 /* Whether HOST[:PORT] is this machine, by the name alone. */
 bool tn_host_is_here(const char *host);
 
+/* Nanoseconds of a clock that only goes forth. */
+uint64_t tn_now(void);
+
 /* A region: memory that is given back all at once. Graphs, plans and imports live in one each.
  * Not for use by two threads at once. */
 typedef struct tn_region tn_region;

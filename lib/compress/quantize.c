@@ -1,7 +1,6 @@
 /* Quantization after training, step by step. See quantize.h. */
 #include "compress/quantize.h"
 #include <math.h>
-#include <time.h>
 #include "passes/match.h"
 
 /* Dense float32 elements; a copy in the region if they are not. */
@@ -170,12 +169,6 @@ static tn_status check_options(const tn_quantize_options *given, tn_quantize_opt
     return TN_OK;
 }
 
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
 static void end(tn_qjob *job) {
     tn_observers_free(job->observers, job->observed);
     tn_attempt_free(&job->best);
@@ -189,7 +182,7 @@ static void end(tn_qjob *job) {
 tn_status tn_quantize(const tn_graph *graph, const tn_samples *samples, const tn_quantize_options *options,
                       tn_graph **out_graph, tn_quantize_report **out_report) {
     tn_qjob job = {0};
-    double start = now();
+    uint64_t start = tn_now();
     *out_graph = NULL;
     if (out_report) *out_report = NULL;
     TN_TRY(check_options(options, &job.options));
@@ -206,7 +199,7 @@ tn_status tn_quantize(const tn_graph *graph, const tn_samples *samples, const tn
     tn_status status = job.region ? tn_report_create(&job.report) : TN_E_MEMORY;
     if (status == TN_OK) status = run(&job, graph, out_graph);
     if (status == TN_OK) {
-        job.report->summary.seconds = now() - start;
+        job.report->summary.seconds = (double)(tn_now() - start) / 1e9;
         status = tn_report_write(job.report);
     }
     end(&job);

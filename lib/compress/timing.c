@@ -5,15 +5,8 @@
 #include "compress/quantize.h"
 #include "exec/model.h"
 #include <math.h>
-#include <time.h>
 
 enum { WARM = 2, RUNS = 12, TURNS = 3 };
-
-static double now_ns(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
-}
 
 typedef struct timing {
     double whole;
@@ -28,9 +21,9 @@ static tn_status run_timed(tn_qjob *job, tn_session *session, double *whole) {
     for (int i = 0; i < WARM; i++) TN_TRY(tn_session_run(session));
     tn_session_profile_reset(session);
     for (int i = 0; i < RUNS; i++) {
-        double start = now_ns();
+        uint64_t start = tn_now();
         TN_TRY(tn_session_run(session));
-        *whole = fmin(*whole, now_ns() - start);
+        *whole = fmin(*whole, (double)(tn_now() - start));
     }
     return TN_OK;
 }

@@ -89,8 +89,6 @@ void tn_plan_bind(tn_plan *plan, void *arena);
 /* True if a static step writes output number `index` of the graph, nothing else reads or shares it, and so its value may be
  * pointed to memory elsewhere. */
 bool tn_plan_output_is_alone(const tn_plan *plan, int index);
-/* Monotonic nanoseconds. */
-uint64_t tn_now(void);
 tn_status tn_plan_run(tn_exec *exec, tn_plan *plan);
 /* Releases what values own outside of the arena; the region is the caller's. */
 void tn_plan_release(tn_plan *plan);

@@ -1,12 +1,5 @@
 /* Running a plan: its steps in order. */
 #include "exec/plan.h"
-#include <time.h>
-
-uint64_t tn_now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
 
 static tn_status run_profiled(tn_exec *exec, tn_plan *plan, tn_step *step) {
     uint64_t start = tn_now();

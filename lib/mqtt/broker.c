@@ -1,12 +1,9 @@
 /* Options of MQTT, checked and copied. */
 #include "mqtt/mqtt.h"
 #include <stdlib.h>
-#include <time.h>
 
 int64_t tn_mqtt_now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+    return (int64_t)(tn_now() / 1000000);
 }
 
 static tn_status refuse_url(const char *url) {

@@ -1,7 +1,6 @@
 /* Fitting: epochs of steps, in an order that the seed and the epoch's number alone say, so that a run can go on anywhere. */
 #include <math.h>
 #include <stdio.h>
-#include <time.h>
 #include "base/random.h"
 #include "plan/plan.h"
 #include "train/train.h"
@@ -81,12 +80,6 @@ static void shuffle(const tn_fit *fit, int64_t rows, int64_t *order) {
     }
 }
 
-static double seconds(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
 static tn_status tell(tn_fit *fit, int64_t step, double loss, bool ends) {
     if (!fit->options->progress) return TN_OK;
     const tn_plan_progress p = {.struct_size = sizeof p,
@@ -103,7 +96,7 @@ static tn_status tell(tn_fit *fit, int64_t step, double loss, bool ends) {
                    (long long)p.epoch, (long long)p.epochs, fit->checkpoint);
 }
 
-static tn_status epoch(batch *b, int64_t *order, double *saved) {
+static tn_status epoch(batch *b, int64_t *order, uint64_t *saved) {
     tn_fit *fit = b->fit;
     int64_t rows = fit->data->rows[TN_PART_TRAIN], size = fit->plan->batch, done = 0;
     double loss, rate = tn_trainer_rate(fit->trainer);
@@ -125,16 +118,16 @@ static tn_status epoch(batch *b, int64_t *order, double *saved) {
     TN_TRY(tn_trainer_report(fit->trainer, judged, &fit->stop));
     fit->epochs++;
     fit->sum = 0;
-    if (seconds() - *saved >= 1 && fit->epochs < fit->plan->epochs && !fit->stop) {
+    if (tn_now() - *saved >= 1000000000u && fit->epochs < fit->plan->epochs && !fit->stop) {
         TN_TRY(tn_fit_save(fit));
-        *saved = seconds();
+        *saved = tn_now();
     }
     return tell(fit, fit->steps, e->loss, true);
 }
 
 static tn_status epochs(batch *b, int64_t *order) {
     tn_fit *fit = b->fit;
-    double saved = seconds();
+    uint64_t saved = tn_now();
     while (fit->epochs < fit->plan->epochs && !fit->stop) {
         tn_status status = epoch(b, order, &saved);
         if (status != TN_OK && status != TN_E_INTERRUPTED)

@@ -2,7 +2,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 #include "base/output.h"
 #include "tune/tuning.h"
@@ -46,12 +45,6 @@ static tn_status on_measured(void *context, tn_metrics *metrics) {
 
 /* ---- latency ---- */
 
-static double now_ms(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
-}
-
 static int by_value(const void *a, const void *b) {
     double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
@@ -60,9 +53,9 @@ static int by_value(const void *a, const void *b) {
 static tn_status time_runs(tn_session *session, double *out_ms) {
     double ms[RUNS];
     for (int i = -WARM; i < RUNS; i++) {
-        double start = now_ms();
+        uint64_t start = tn_now();
         TN_TRY(tn_session_run(session));
-        if (i >= 0) ms[i] = now_ms() - start;
+        if (i >= 0) ms[i] = (double)(tn_now() - start) / 1e6;
     }
     qsort(ms, RUNS, sizeof *ms, by_value);
     *out_ms = ms[RUNS / 2];
