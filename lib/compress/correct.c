@@ -52,16 +52,18 @@ static tn_status correct(tn_qjob *job, int n, tn_region *scratch) {
     return in[2] < 0 ? TN_E_MEMORY : tn_node_set_inputs(job->base, &job->base->nodes[n], 3, in);
 }
 
-tn_status tn_qjob_improve(tn_qjob *job, tn_status (*change)(tn_qjob *job, tn_region *scratch), tn_region *scratch) {
+tn_status tn_qjob_improve(tn_qjob *job, tn_status (*change)(tn_qjob *job, tn_region *scratch)) {
+    tn_region *scratch = tn_region_create(NULL);
     tn_graph *before = job->base;
     tn_attempt a = {0}, b = {0};
-    tn_status status = tn_attempt_make(job, job->skip, TN_KEPT_SETS, &a);
+    tn_status status = scratch ? tn_attempt_make(job, job->skip, TN_KEPT_SETS, &a) : TN_E_MEMORY;
     if (status == TN_OK) status = tn_graph_copy(before, true, &job->base);
     if (status == TN_OK) status = change(job, scratch);
     if (status == TN_OK) status = tn_attempt_make(job, job->skip, TN_KEPT_SETS, &b);
     bool better = status == TN_OK && b.score.sqnr > a.score.sqnr;
     tn_attempt_free(&a);
     tn_attempt_free(&b);
+    tn_region_destroy(scratch);
     if (!job->base) job->base = before;
     if (!better && job->base != before) {
         tn_graph_destroy(job->base);
@@ -78,8 +80,5 @@ static tn_status correct_all(tn_qjob *job, tn_region *scratch) {
 }
 
 tn_status tn_qjob_correct_biases(tn_qjob *job) {
-    tn_region *scratch = tn_region_create(NULL);
-    tn_status status = scratch ? tn_qjob_improve(job, correct_all, scratch) : TN_E_MEMORY;
-    tn_region_destroy(scratch);
-    return status;
+    return tn_qjob_improve(job, correct_all);
 }

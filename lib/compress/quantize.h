@@ -181,8 +181,8 @@ tn_status tn_qjob_smooth(tn_qjob *job);
 tn_status tn_qjob_begin(tn_qjob *job);
 /* What base was a copy of. */
 void tn_qjob_retire(tn_qjob *job, tn_graph *older);
-/* `change` changes job->base, a copy of what it was; undone where the outputs' signal is no better. */
-tn_status tn_qjob_improve(tn_qjob *job, tn_status (*change)(tn_qjob *job, tn_region *scratch), tn_region *scratch);
+/* `change` changes job->base, a copy of what it was, with memory of its own; undone where the outputs' signal is no better. */
+tn_status tn_qjob_improve(tn_qjob *job, tn_status (*change)(tn_qjob *job, tn_region *scratch));
 /* Weights rounded by what their products become, then better biases. */
 tn_status tn_qjob_round(tn_qjob *job);
 tn_status tn_qjob_correct_biases(tn_qjob *job);

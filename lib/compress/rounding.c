@@ -231,8 +231,5 @@ static tn_status round_all(tn_qjob *job, tn_region *scratch) {
 }
 
 tn_status tn_qjob_round(tn_qjob *job) {
-    tn_region *scratch = tn_region_create(NULL);
-    tn_status status = scratch ? tn_qjob_improve(job, round_all, scratch) : TN_E_MEMORY;
-    tn_region_destroy(scratch);
-    return status;
+    return tn_qjob_improve(job, round_all);
 }
