@@ -5,8 +5,6 @@
 #include <stdio.h>
 #include "plan/keys.h"
 
-#define MOST_BYTES (1 << 20)
-
 static const char *const loss_words[] = {"", "mse", "mae", "huber", "cross-entropy", "binary-cross-entropy", NULL};
 static const char *const optimizer_words[] = {"sgd", "adam", "adamw", "adagrad", "rmsprop", "lion", NULL};
 static const char *const schedule_words[] = {"constant", "step", "exponential", "cosine", "one-cycle", "plateau", NULL};
@@ -145,7 +143,7 @@ static tn_status read_root(tn_plan *p, const tn_manifest_node *root) {
 tn_status tn_plan_parse(const char *text, size_t size, const char *folder, tn_plan **out_plan) {
     tn_manifest_node *root;
     *out_plan = NULL;
-    if (size > MOST_BYTES) return tn_fail(TN_E_LIMIT, "a plan of more than 1 MiB");
+    if (size > TN_PLAN_BYTES) return tn_fail(TN_E_LIMIT, "a plan of more than 1 MiB");
     tn_region *region = tn_region_create(NULL);
     tn_plan *p = region ? tn_region_alloc(region, sizeof *p) : NULL;
     tn_status status = p ? TN_OK : TN_E_MEMORY;
@@ -163,6 +161,19 @@ tn_status tn_plan_parse(const char *text, size_t size, const char *folder, tn_pl
     return status;
 }
 
+tn_status tn_plan_read_text(const char *path, tn_region *region, tn_string *out) {
+    FILE *file = fopen(path, "rb");
+    if (!file) return tn_fail(TN_E_IO, "cannot open '%s': %s", path, strerror(errno));
+    char *text = tn_region_alloc(region, TN_PLAN_BYTES + 1);
+    size_t size = text ? fread(text, 1, TN_PLAN_BYTES + 1, file) : 0;
+    tn_status status = !text           ? TN_E_MEMORY
+                       : !ferror(file) ? TN_OK
+                                       : tn_fail(TN_E_IO, "cannot read '%s': %s", path, strerror(errno));
+    fclose(file);
+    *out = (tn_string){text, size};
+    return status;
+}
+
 tn_status tn_plan_load(const char *path, tn_plan **out_plan) {
     const char *slash = strrchr(path, '/');
     char folder[4096];
@@ -171,19 +182,14 @@ tn_status tn_plan_load(const char *path, tn_plan **out_plan) {
     if (length >= sizeof folder) return tn_fail(TN_E_LIMIT, "a path of %zu characters", length);
     memcpy(folder, path, length);
     folder[length] = 0;
-    FILE *file = fopen(path, "rb");
-    if (!file) return tn_fail(TN_E_IO, "cannot open '%s': %s", path, strerror(errno));
-    char *text = tn_alloc(NULL, MOST_BYTES + 1);
-    size_t size = text ? fread(text, 1, MOST_BYTES + 1, file) : 0;
-    tn_status status = !text           ? TN_E_MEMORY
-                       : !ferror(file) ? TN_OK
-                                       : tn_fail(TN_E_IO, "cannot read '%s': %s", path, strerror(errno));
-    fclose(file);
+    tn_string text;
+    tn_region *region = tn_region_create(NULL);
+    tn_status status = region ? tn_plan_read_text(path, region, &text) : TN_E_MEMORY;
     if (status == TN_OK) {
-        status = tn_plan_parse(text, size, slash ? folder : NULL, out_plan);
+        status = tn_plan_parse(text.data, text.size, slash ? folder : NULL, out_plan);
         if (status != TN_OK) tn_fail_context(status, "%s", path);
     }
-    tn_free(NULL, text, MOST_BYTES + 1);
+    tn_region_destroy(region);
     return status;
 }
 

@@ -144,6 +144,10 @@ struct tn_evaluation {
     bool logits;
 };
 
+#define TN_PLAN_BYTES (1 << 20) /* of a plan's text at most */
+/* A file's text, cut behind one byte more than that. */
+tn_status tn_plan_read_text(const char *path, tn_region *region, tn_string *out);
+
 /* Where a manifest has the pipeline. */
 #define TN_PIPELINE_PATH "extra/pipeline"
 /* y as it was before the target was scaled, in place. */

@@ -1,10 +1,6 @@
 /* Studies of plans: what the YAML says. See tenon/tune.h. */
-#include <errno.h>
-#include <stdio.h>
 #include "plan/keys.h"
 #include "tune/tuning.h"
-
-#define MOST_BYTES (1 << 20)
 
 /* What the file says, before it is anything. */
 typedef struct draft {
@@ -159,17 +155,8 @@ static tn_status add_objectives(tn_tuning *t, const tn_manifest_node *list) {
 /* ---- the plan ---- */
 
 static tn_status read_file(const char *path, tn_region *region, tn_string *out) {
-    FILE *file = fopen(path, "rb");
-    if (!file) return tn_fail(TN_E_IO, "cannot open '%s': %s", path, strerror(errno));
-    char *text = tn_region_alloc(region, MOST_BYTES + 1);
-    size_t size = text ? fread(text, 1, MOST_BYTES + 1, file) : 0;
-    tn_status status = !text               ? TN_E_MEMORY
-                       : ferror(file)      ? tn_fail(TN_E_IO, "cannot read '%s': %s", path, strerror(errno))
-                       : size > MOST_BYTES ? tn_fail(TN_E_LIMIT, "'%s' has more than 1 MiB", path)
-                                           : TN_OK;
-    fclose(file);
-    *out = (tn_string){text, size};
-    return status;
+    TN_TRY(tn_plan_read_text(path, region, out));
+    return out->size > TN_PLAN_BYTES ? tn_fail(TN_E_LIMIT, "'%s' has more than 1 MiB", path) : TN_OK;
 }
 
 static tn_status read_plan(tn_tuning *t, const tn_manifest_node *node) {
@@ -268,7 +255,7 @@ static tn_status read_root(tn_tuning *t, const tn_manifest_node *root) {
 tn_status tn_tuning_parse(const char *text, size_t size, const char *folder, tn_tuning **out_tuning) {
     tn_manifest_node *root;
     *out_tuning = NULL;
-    if (size > MOST_BYTES) return tn_fail(TN_E_LIMIT, "a study of more than 1 MiB");
+    if (size > TN_PLAN_BYTES) return tn_fail(TN_E_LIMIT, "a study of more than 1 MiB");
     tn_region *region = tn_region_create(NULL);
     tn_tuning *t = region ? tn_region_alloc(region, sizeof *t) : NULL;
     if (!t) {
