@@ -1,6 +1,6 @@
 /* The report of a quantization. */
 #include "compress/quantize.h"
-#include "compress/text.h"
+#include "base/text.h"
 #include <math.h>
 
 tn_status tn_report_create(tn_quantize_report **out) {

@@ -1,7 +1,7 @@
 /* The report as one page of HTML, its pictures SVG inside of it: for each layer size, signal and time, and how size and signal
  * of all that was tried lie together. Nothing is loaded from elsewhere, and nothing in it runs. */
 #include "compress/quantize.h"
-#include "compress/text.h"
+#include "base/text.h"
 #include <math.h>
 #include <stdio.h>
 

@@ -13,8 +13,6 @@ tn_manifest_node *tn_manifest_add(tn_manifest_writer *w, tn_manifest_node *paren
 
 void tn_manifest_add_number(tn_manifest_writer *w, tn_manifest_node *parent, const char *key, double x) {
     char text[TN_NUMBER_TEXT];
-    tn_number_to_text(TN_FLOAT64, &x, 0, text);
-    size_t n = strlen(text);
-    if (n > 2 && strcmp(text + n - 2, ".0") == 0) text[n - 2] = 0;
+    tn_double_to_text(x, text);
     tn_manifest_add(w, parent, key, TN_MANIFEST_NUMBER, text);
 }

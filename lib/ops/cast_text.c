@@ -40,6 +40,12 @@ size_t tn_number_to_text(tn_dtype dtype, const void *data, int64_t i, char text[
                                        : snprintf(text, TN_NUMBER_TEXT, "%" PRId64, x));
 }
 
+size_t tn_double_to_text(double x, char text[TN_NUMBER_TEXT]) {
+    size_t n = float_to_text(TN_FLOAT64, x, text);
+    if (n > 2 && strcmp(text + n - 2, ".0") == 0) text[n -= 2] = 0;
+    return n;
+}
+
 /* A whole number in all of the text, or false. */
 static bool parse_integer(const char *text, int64_t *out) {
     char *end;

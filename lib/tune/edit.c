@@ -1,5 +1,5 @@
 /* A trial's plan: the plan's tree with some of its values replaced, as text again. */
-#include "compress/text.h"
+#include "base/text.h"
 #include "data/csv.h"
 #include "ops/cast_text.h"
 #include "tune/tuning.h"
@@ -105,8 +105,7 @@ tn_status tn_tuning_plan(const tn_tuning *t, const double *x, tn_region *region,
             for (int k = 0; k < (int)x[i]; k++) value = value->next;
         } else {
             char text[TN_NUMBER_TEXT];
-            size_t n = tn_number_to_text(TN_FLOAT64, &x[i], 0, text);
-            if (n > 2 && strcmp(text + n - 2, ".0") == 0) text[n - 2] = 0;
+            tn_double_to_text(x[i], text);
             const char *own = tn_region_strdup(region, text);
             if (!own || !(value = tn_manifest_new(region, TN_MANIFEST_NUMBER, own))) return TN_E_MEMORY;
         }

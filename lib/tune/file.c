@@ -11,7 +11,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include "compress/text.h"
+#include "base/text.h"
 #include "model/manifest.h"
 #include "ops/cast_text.h"
 #include "tune/study.h"
@@ -21,8 +21,7 @@ static const char *const states[] = {"running", "complete", "pruned", "failed"};
 
 static void put_number(tn_text *t, double x) {
     char text[TN_NUMBER_TEXT];
-    size_t n = tn_number_to_text(TN_FLOAT64, &x, 0, text);
-    if (n > 2 && strcmp(text + n - 2, ".0") == 0) text[n - 2] = 0;
+    tn_double_to_text(x, text);
     tn_put_text(t, text);
 }
 

@@ -1,6 +1,6 @@
-/* Text that grows in a region, for reports. The first failure stays: what follows does nothing. */
-#ifndef TN_COMPRESS_TEXT_H
-#define TN_COMPRESS_TEXT_H
+/* Text that grows in a region, for reports and files. The first failure stays: what follows does nothing. */
+#ifndef TN_BASE_TEXT_H
+#define TN_BASE_TEXT_H
 
 #include "base/base.h"
 

@@ -1,5 +1,5 @@
 /* Text that grows in a region. See text.h. */
-#include "compress/text.h"
+#include "base/text.h"
 #include <math.h>
 #include <stdio.h>
 
