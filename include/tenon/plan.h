@@ -29,12 +29,16 @@
  *       loss: cross-entropy              # mse, mae, huber, cross-entropy, binary-cross-entropy; by the target without it
  *       epochs: 30                       # 50 without it
  *       batch: 32                        # 32 without it
+ *       accumulate: 4                    # batches whose gradients make one step; 1 without it
  *       optimizer:                       # kind: sgd, adam (without it), adamw, adagrad, rmsprop, lion; all of
  *         kind: adamw                    # tn_optimizer_options by their names
  *         rate: 0.004
  *       schedule:                        # kind: constant, step, exponential, cosine, one-cycle, plateau; all of
  *         kind: one-cycle                # tn_schedule by their names, but period, total and warm_up in epochs (period and
  *                                        # total: all of them without it) and exponential's factor an epoch
+ *       average:                         # weights along the way, kind: ema or swa (tenon/train.h): what is validated and kept
+ *         kind: swa                      # decay of ema; start: epochs before the first; every: epochs between them (ema:
+ *         start: 20                      # a step without it, swa: an epoch)
  *       validation: 0.1                  # part of the training rows that only says when to stop; 0 without it
  *       patience: 10                     # epochs without a better validation loss until it stops; the best comes back
  *       seed: 7                          # of first weights, order, dropout and validation; 0 without it

@@ -101,6 +101,22 @@ typedef struct tn_schedule {
 /* The factor of the rate at a step. drops: how often a plateau lowered it. */
 TN_API double tn_schedule_factor(const tn_schedule *schedule, int64_t step, int64_t drops);
 
+/* Averages of the weights along the way, which often generalise better than where the steps end. Once there is one, it is
+ * what predicts, is evaluated, remembered as the best and exported; steps go on from the weights themselves. Running
+ * statistics of batch norms are averaged alike. As torch.optim.swa_utils.AveragedModel with use_buffers has it. */
+typedef enum tn_average_kind {
+    TN_AVERAGE_NONE = 0,
+    TN_AVERAGE_EMA = 1, /* average = decay average + (1 - decay) weights, from the weights on */
+    TN_AVERAGE_SWA = 2  /* the mean (Izmailov et al., "Averaging Weights Leads to Wider Optima", 2018) */
+} tn_average_kind;
+
+typedef struct tn_average {
+    tn_average_kind kind;
+    double decay;  /* EMA [0.999] */
+    int64_t start; /* [0] steps that nothing is averaged of */
+    int64_t every; /* [1] then the weights after each so many steps are */
+} tn_average;
+
 /* All zero but struct_size is the default. */
 typedef struct tn_trainer_options {
     size_t struct_size;
@@ -114,15 +130,22 @@ typedef struct tn_trainer_options {
     const tn_allocator *allocator;
     int64_t patience; /* tn_trainer_report asks to stop after so many calls without a better loss [never] */
     tn_loss_options loss_options;
+    tn_average average;
+    /* Batches to a step [1]: gradients are gathered, each batch with as much weight as its target has elements, so that a
+     * step is that of one batch of all the rows (but for batch norms, which see each batch alone). */
+    int64_t accumulate;
 } tn_trainer_options;
 
 /* Takes the graph over, also on failure. Fails with a sentence that names the node if an operator has no gradient. */
 TN_API tn_status tn_trainer_create(tn_graph *graph, const tn_trainer_options *options, tn_trainer **out_trainer);
 TN_API void tn_trainer_destroy(tn_trainer *trainer); /* accepts NULL */
 
-/* One step on a batch: inputs[i] for input i of the graph, and the target. out_loss (may be NULL): before the step. */
+/* One step on a batch: inputs[i] for input i of the graph, and the target. out_loss (may be NULL): before the step. With
+ * `accumulate` only each so many calls make a step, and the others gather. */
 TN_API tn_status tn_trainer_step(tn_trainer *trainer, const tn_tensor *const *inputs, const tn_tensor *target,
                                  double *out_loss);
+/* The step of what was gathered so far, as at the end of an epoch; does nothing where nothing was. */
+TN_API tn_status tn_trainer_finish_step(tn_trainer *trainer);
 /* The loss of a batch in inference mode. */
 TN_API tn_status tn_trainer_evaluate(tn_trainer *trainer, const tn_tensor *const *inputs, const tn_tensor *target,
                                      double *out_loss);
@@ -134,10 +157,11 @@ TN_API tn_status tn_trainer_report(tn_trainer *trainer, double loss, bool *out_s
 /* Brings back the parameters of the best loss reported; TN_E_STATE if there was none. */
 TN_API tn_status tn_trainer_restore_best(tn_trainer *trainer);
 
-TN_API int64_t tn_trainer_steps(const tn_trainer *trainer); /* done so far */
-TN_API double tn_trainer_rate(const tn_trainer *trainer);   /* of the next step */
+TN_API int64_t tn_trainer_steps(const tn_trainer *trainer);   /* done so far */
+TN_API int64_t tn_trainer_batches(const tn_trainer *trainer); /* seen so far: as many, but for `accumulate` */
+TN_API double tn_trainer_rate(const tn_trainer *trainer);     /* of the next step */
 TN_API int tn_trainer_parameter_count(const tn_trainer *trainer);
-/* The name and the current contents, valid until the next step; TN_E_NOT_FOUND past the last. */
+/* The name and the current contents, not averaged, valid until the next step; TN_E_NOT_FOUND past the last. */
 TN_API tn_status tn_trainer_parameter(const tn_trainer *trainer, int index, const char **out_name,
                                       const tn_tensor **out_tensor);
 
@@ -145,7 +169,7 @@ TN_API tn_status tn_trainer_parameter(const tn_trainer *trainer, int index, cons
 TN_API tn_status tn_trainer_export(const tn_trainer *trainer, tn_graph **out_graph);
 
 /* Everything that a later run needs to go on as if it had not stopped, bit for bit: parameters, the optimizer's state,
- * counts, the generator of dropout, the best so far. The file is replaced whole or stays as it is. The trainer that loads
+ * gathered gradients, averages, counts, the generator of dropout, the best so far. The file is replaced whole or stays as it is. The trainer that loads
  * it must be made of the same graph and options; what does not fit is refused with a sentence, and nothing changes. */
 TN_API tn_status tn_trainer_save(const tn_trainer *trainer, const char *path);
 TN_API tn_status tn_trainer_load(tn_trainer *trainer, const char *path);

@@ -75,8 +75,8 @@ static tn_status apply(tn_fit *fit, const uint8_t *data, size_t size) {
     if (memcmp(digest, data + size - sizeof digest, sizeof digest) != 0)
         return tn_fail(TN_E_FORMAT, "it is damaged: its SHA-256 is not what it says");
     TN_TRY(tn_trainer_read(fit->trainer, data + before, size - before - sizeof digest));
-    int64_t steps = tn_trainer_steps(fit->trainer);
-    if (steps / fit->steps != h.epochs) return tn_fail(TN_E_FORMAT, "its steps do not fit its epochs");
+    if (tn_trainer_batches(fit->trainer) / fit->steps != h.epochs)
+        return tn_fail(TN_E_FORMAT, "its steps do not fit its epochs");
     fit->epochs = h.epochs;
     fit->sum = h.sum;
     fit->best = h.best;

@@ -101,13 +101,14 @@ static tn_status epoch(batch *b, int64_t *order, uint64_t *saved) {
     int64_t rows = fit->data->rows[TN_PART_TRAIN], size = fit->plan->batch, done = 0;
     double loss, rate = tn_trainer_rate(fit->trainer);
     shuffle(fit, rows, order);
-    for (int64_t s = tn_trainer_steps(fit->trainer) % fit->steps; s < fit->steps; s++) {
+    for (int64_t s = tn_trainer_batches(fit->trainer) % fit->steps; s < fit->steps; s++) {
         int64_t first = s * size, count = TN_MIN(size, rows - first);
         TN_TRY(run(b, TN_PART_TRAIN, order, first, count, &loss));
         fit->sum += loss * (double)count;
         done = first + count;
         if (s + 1 < fit->steps) TN_TRY(tell(fit, s + 1, fit->sum / (double)done, false));
     }
+    TN_TRY(tn_trainer_finish_step(fit->trainer));
     tn_epoch *e = &fit->history[fit->epochs];
     *e = (tn_epoch){.loss = fit->sum / (double)rows, .validation = NAN, .rate = rate};
     if (fit->plan->validation > 0) TN_TRY(validate(b, &e->validation));

@@ -7,6 +7,7 @@
 
 static const char *const loss_words[] = {"", "mse", "mae", "huber", "cross-entropy", "binary-cross-entropy", NULL};
 static const char *const optimizer_words[] = {"sgd", "adam", "adamw", "adagrad", "rmsprop", "lion", NULL};
+static const char *const average_words[] = {"", "ema", "swa", NULL};
 static const char *const schedule_words[] = {"constant", "step", "exponential", "cosine", "one-cycle", "plateau", NULL};
 
 #define AT(field) offsetof(tn_plan, field)
@@ -37,8 +38,10 @@ static const tn_key train_keys[] = {
     {"loss", TN_KEY_WORD, AT(loss), 0, 0, loss_words},
     {"epochs", TN_KEY_WHOLE, AT(epochs), 1, 1e6, NULL},
     {"batch", TN_KEY_WHOLE, AT(batch), 1, 1e6, NULL},
+    {"accumulate", TN_KEY_WHOLE, AT(accumulate), 1, 1e6, NULL},
     {"optimizer", TN_KEY_NODE, AT(optimizer_node), 0, 0, NULL},
     {"schedule", TN_KEY_NODE, AT(schedule_node), 0, 0, NULL},
+    {"average", TN_KEY_NODE, AT(average_node), 0, 0, NULL},
     {"validation", TN_KEY_NUMBER, AT(validation), 0, 0.9, NULL},
     {"patience", TN_KEY_WHOLE, AT(patience), 1, 1e6, NULL},
     {"seed", TN_KEY_WHOLE, AT(seed), 0, 0x1p53, NULL},
@@ -70,6 +73,14 @@ static const tn_key schedule_keys[] = {
     {"end", TN_KEY_NUMBER, AT(schedule.end), 1, 1e9, NULL},
     {"patience", TN_KEY_WHOLE, AT(schedule.patience), 1, 1e6, NULL},
     {"warm_up", TN_KEY_NUMBER, AT(warm_up), 0, 1e6, NULL},
+    {0},
+};
+
+static const tn_key average_keys[] = {
+    {"kind", TN_KEY_WORD, AT(average.kind), 0, 0, average_words},
+    {"decay", TN_KEY_NUMBER, AT(average.decay), 1e-6, 0.9999999, NULL},
+    {"start", TN_KEY_NUMBER, AT(average_start), 0, 1e6, NULL},
+    {"every", TN_KEY_NUMBER, AT(average_every), 1e-6, 1e6, NULL},
     {0},
 };
 
@@ -105,6 +116,9 @@ static tn_status read_train(tn_plan *p) {
     if (p->train_node) TN_TRY(tn_keys_read(p->train_node, train_keys, p));
     if (p->optimizer_node) TN_TRY(tn_keys_read(p->optimizer_node, optimizer_keys, p));
     if (p->schedule_node) TN_TRY(tn_keys_read(p->schedule_node, schedule_keys, p));
+    if (p->average_node) TN_TRY(tn_keys_read(p->average_node, average_keys, p));
+    if (p->average_node && p->average.kind == TN_AVERAGE_NONE)
+        return tn_key_fail(p->average_node, "an average needs 'kind': ema or swa");
     if (p->patience && p->validation == 0)
         return tn_key_fail(p->train_node, "'patience' looks at a validation loss: it needs 'validation', as 0.1");
     return TN_OK;
@@ -125,6 +139,7 @@ static tn_status read_root(tn_plan *p, const tn_manifest_node *root) {
     p->header = true;
     p->epochs = 50;
     p->batch = 32;
+    p->accumulate = 1;
     p->version = "0.1.0";
     p->optimizer.kind = TN_ADAM;
     TN_TRY(tn_keys_read(root, root_keys, p));

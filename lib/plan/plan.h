@@ -48,7 +48,7 @@ struct tn_plan {
     uint8_t digest[TN_SHA256_BYTES]; /* of its text */
     const char *name, *version, *title, *description, *licence, *output;
     const tn_manifest_node *data_node, *pipeline_node, *model_node, *train_node, *layers_node, *shape_node;
-    const tn_manifest_node *optimizer_node, *schedule_node;
+    const tn_manifest_node *optimizer_node, *schedule_node, *average_node;
     /* data */
     const char *train, *test, *separator, *decimal;
     bool header;
@@ -60,11 +60,13 @@ struct tn_plan {
     int layer_count;
     /* train */
     int loss; /* tn_loss + 1; 0: by the target */
-    int64_t epochs, batch, patience, seed;
+    int64_t epochs, batch, accumulate, patience, seed;
     double validation;
     tn_optimizer_options optimizer;
     tn_schedule schedule; /* but its steps, which are in epochs: */
     double period, total, warm_up;
+    tn_average average; /* likewise: */
+    double average_start, average_every;
 };
 
 /* ---- data.c ---- */
@@ -108,7 +110,7 @@ typedef struct tn_fit {
     tn_loss loss;
     int input_rank; /* of the graph's input, and its dims but the batch */
     int64_t input_dims[TN_MAX_RANK];
-    int64_t steps; /* an epoch */
+    int64_t steps; /* batches of an epoch */
     tn_epoch *history;
     int64_t epochs; /* done */
     double sum;     /* of the epoch under way: loss times rows */

@@ -32,6 +32,14 @@ static tn_schedule schedule_of(const tn_plan *plan, int64_t steps) {
     return s;
 }
 
+static tn_average average_of(const tn_plan *plan, int64_t steps) {
+    tn_average a = plan->average;
+    double each = (double)steps, fallback = a.kind == TN_AVERAGE_SWA ? 1 : 0;
+    a.start = (int64_t)floor(plan->average_start * each + 0.5);
+    a.every = TN_MAX((int64_t)floor((plan->average_every > 0 ? plan->average_every : fallback) * each + 0.5), 1);
+    return a;
+}
+
 static int64_t parameters_of(const tn_trainer *trainer) {
     const tn_tensor *t;
     int64_t count = 0;
@@ -47,6 +55,7 @@ static tn_status make_trainer(const tn_plan *plan, tn_plan_data *data, tn_fit *f
     int64_t rows = data->rows[TN_PART_TRAIN];
     TN_TRY(choose_loss(plan, data, &fit->loss));
     fit->steps = (rows + plan->batch - 1) / plan->batch;
+    const int64_t steps = (fit->steps + plan->accumulate - 1) / plan->accumulate;
     TN_TRY(tn_plan_network(plan, data, &graph));
     const tn_type *input = &graph->values[graph->inputs[0]].type;
     fit->input_rank = input->rank;
@@ -54,12 +63,14 @@ static tn_status make_trainer(const tn_plan *plan, tn_plan_data *data, tn_fit *f
     const tn_trainer_options options = {.struct_size = sizeof options,
                                         .loss = fit->loss,
                                         .optimizer = plan->optimizer,
-                                        .schedule = schedule_of(plan, fit->steps),
+                                        .schedule = schedule_of(plan, steps),
                                         .freeze = plan->freeze,
                                         .threads = fit->options->threads,
                                         .seed = (uint64_t)plan->seed,
                                         .cpu = fit->options->cpu,
-                                        .patience = plan->patience};
+                                        .patience = plan->patience,
+                                        .average = average_of(plan, steps),
+                                        .accumulate = plan->accumulate};
     return tn_trainer_create(graph, &options, &fit->trainer);
 }
 

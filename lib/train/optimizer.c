@@ -73,14 +73,14 @@ tn_status tn_optimizer_node(tn_graph *graph, const tn_optimizer_options *o, int 
 }
 
 /* min(1, limit / (norm + 1e-6)), as torch.nn.utils.clip_grad_norm_ has it. */
-tn_status tn_optimizer_clip(tn_graph *graph, const tn_optimizer_options *options, int count, const int *gradients,
-                            int *out_factor) {
+tn_status tn_optimizer_clip(tn_graph *graph, const tn_optimizer_options *options, int scale, int count,
+                            const int *gradients, int *out_factor) {
     const tn_attribute scalar[] = {{.name = "keepdims", .kind = TN_ATTR_INT, .i = 0}, {0}};
     const tn_attribute wide[] = {{.name = "to", .kind = TN_ATTR_INT, .i = TN_FLOAT64}, {0}};
     const char *name = "clip";
     int sum = -1, limit, one, tiny;
     TN_TRY(tn_graph_scalar(graph, TN_FLOAT64, 1, &one));
-    *out_factor = one;
+    *out_factor = scale < 0 ? one : scale;
     if (options->clip_norm == 0) return TN_OK;
     for (int i = 0; i < count; i++) {
         int square;
@@ -92,7 +92,10 @@ tn_status tn_optimizer_clip(tn_graph *graph, const tn_optimizer_options *options
     TN_TRY(tn_graph_scalar(graph, TN_FLOAT64, options->clip_norm, &limit));
     TN_TRY(tn_graph_scalar(graph, TN_FLOAT64, 1e-6, &tiny));
     TN_TRY(tn_graph_node(graph, "Sqrt", name, 1, &sum, 1, &sum, NULL));
+    if (scale >= 0) TN_TRY(tn_graph_node(graph, "Mul", name, 2, (int[]){sum, scale}, 1, &sum, NULL));
     TN_TRY(tn_graph_node(graph, "Add", name, 2, (int[]){sum, tiny}, 1, &sum, NULL));
     TN_TRY(tn_graph_node(graph, "Div", name, 2, (int[]){limit, sum}, 1, &sum, NULL));
-    return tn_graph_node(graph, "Min", name, 2, (int[]){sum, one}, 1, out_factor, NULL);
+    TN_TRY(tn_graph_node(graph, "Min", name, 2, (int[]){sum, one}, 1, out_factor, NULL));
+    if (scale < 0) return TN_OK;
+    return tn_graph_node(graph, "Mul", name, 2, (int[]){*out_factor, scale}, 1, out_factor, NULL);
 }

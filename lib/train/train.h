@@ -4,37 +4,57 @@
  * one that predicts, and a small one for the loss of a prediction. What changes from step to step is a state: a parameter,
  * a statistic of a normalisation, or what the optimizer remembers. A state is an input and an output of the training
  * graph, and has two tensors: a step reads one and writes the other, then they change places. So nothing is copied, and a
- * step that fails changes nothing. */
+ * step that fails changes nothing.
+ *
+ * Where a step takes several batches, the training graph is in two: one that adds a batch's gradients to those gathered,
+ * and one that makes the step of them. */
 #ifndef TN_TRAIN_H
 #define TN_TRAIN_H
 
 #include <tenon/train.h>
 #include "base/output.h"
 #include "graph/graph.h"
+#include "kernels/sha256.h"
 
 /* In this order in tn_states. */
-typedef enum tn_state_kind { TN_STATE_STATISTIC, TN_STATE_PARAMETER, TN_STATE_OPTIMIZER } tn_state_kind;
+typedef enum tn_state_kind {
+    TN_STATE_STATISTIC,
+    TN_STATE_PARAMETER,
+    TN_STATE_GRADIENT, /* gathered over batches; none where each batch makes a step */
+    TN_STATE_OPTIMIZER
+} tn_state_kind;
 
 typedef struct tn_state {
     tn_state_kind kind;
-    const char *name; /* of the constant, in the host's graph */
-    int value;        /* of all graphs; -1 of the optimizer's states */
-    tn_tensor *now, *next, *best;
+    const char *name;                       /* of the constant, in the host's graph */
+    int value;                              /* of all graphs; -1 of gradients and the optimizer's states */
+    tn_tensor *now, *next, *best, *average; /* the last two: NULL until there is one */
 } tn_state;
 
 typedef struct tn_states {
     tn_state *all;
     int count, capacity;
-    int statistics, parameters; /* how many of these there are */
-    int predicting;             /* both: what predictions need */
+    int statistics, parameters, gradients; /* how many of these there are */
+    int predicting;                        /* the first two: what predictions need */
 } tn_states;
 
 /* Inputs of the training graph behind the host's; the states follow. Its outputs: the loss, then the states. */
 enum { TN_TRAIN_TARGET, TN_TRAIN_RATE, TN_TRAIN_COUNT, TN_TRAIN_INPUTS };
+/* Where it only gathers: the states up to the gradients follow; outputs are the loss, statistics and gradients. */
+enum { TN_GATHER_TARGET, TN_GATHER_WEIGHT, TN_GATHER_INPUTS };
+/* Of the graph that makes a step of what was gathered: the states from the parameters on follow; outputs are the parameters
+ * and the optimizer's states. SCALE: what gradients are multiplied by. */
+enum { TN_STEP_RATE, TN_STEP_COUNT, TN_STEP_SCALE, TN_STEP_INPUTS };
 
+/* Whether a step takes several batches. */
+static inline bool tn_trainer_gathers(const tn_trainer_options *options) {
+    return options->accumulate > 1;
+}
 /* Makes the training graph and lists the states, whose tensors are filled. `graph` is sorted and inferred. */
 tn_status tn_training_graph(const tn_graph *graph, const tn_trainer_options *options, tn_states *states,
                             tn_graph **out_graph);
+tn_status tn_step_graph(const tn_trainer_options *options, const tn_states *states, const tn_allocator *allocator,
+                        tn_graph **out_graph);
 /* Output 0 alone, with the parameters and statistics as inputs behind the host's. */
 tn_status tn_predicting_graph(const tn_graph *graph, const tn_states *states, tn_graph **out_graph);
 /* Two inputs, a prediction and a target; one output. */
@@ -52,9 +72,10 @@ int tn_optimizer_states(const tn_optimizer_options *options); /* of each paramet
 /* The node of one parameter: outs are its new value and states. factor: what its gradient is multiplied by. */
 tn_status tn_optimizer_node(tn_graph *graph, const tn_optimizer_options *options, int rate, int count, int factor,
                             int parameter, int gradient, const int *states, int *outs);
-/* What all gradients are multiplied by so that their common norm stays below options->clip_norm. */
-tn_status tn_optimizer_clip(tn_graph *graph, const tn_optimizer_options *options, int count, const int *gradients,
-                            int *out_factor);
+/* What all gradients are multiplied by: `scale` (a float64; -1: 1), and what keeps their common norm, then, below
+ * options->clip_norm. */
+tn_status tn_optimizer_clip(tn_graph *graph, const tn_optimizer_options *options, int scale, int count,
+                            const int *gradients, int *out_factor);
 
 struct tn_trainer {
     tn_trainer_options options;
@@ -62,17 +83,32 @@ struct tn_trainer {
     tn_graph *graph; /* the host's */
     int inputs;      /* of it */
     tn_states states;
-    tn_model *train_model, *predict_model, *loss_model;
-    tn_session *train, *predict, *loss;
-    tn_tensor *rate, *count; /* inputs */
-    int64_t steps, drops;    /* done; of the plateau */
-    double best;             /* loss reported */
+    uint8_t made_of[TN_SHA256_BYTES]; /* what checkpoints must be of */
+    tn_model *train_model, *predict_model, *loss_model, *step_model;
+    tn_session *train, *predict, *loss, *step; /* step: NULL where each batch makes one */
+    tn_tensor *rate, *count, *weight, *scale;  /* inputs */
+    int64_t steps, batches, drops;             /* done; seen; of the plateau */
+    int64_t gathered;                          /* batches since the last step */
+    double weighed;                            /* their weights together */
+    int64_t averages;                          /* weights that are in the average */
+    double best;                               /* loss reported */
     int64_t reports_since_best, reports_since_drop;
     double plateau_best;
     bool has_best;
 };
 
+/* Moves the averages towards the weights after a step, if it is time (average.c). */
+tn_status tn_average_check(const tn_average *average);
+tn_status tn_trainer_average(tn_trainer *trainer);
+/* What a state predicts with. */
+static inline tn_tensor *tn_state_weights(const tn_trainer *trainer, const tn_state *state) {
+    return trainer->averages ? state->average : state->now;
+}
+/* The loss that a session gave; one that is no number fails, before it ruins anything. */
+tn_status tn_trainer_read_loss(const tn_trainer *trainer, const tn_session *session, double *out_loss);
+
 /* A checkpoint as a part of another file, and back (checkpoint.c). */
+void tn_trainer_fingerprint(tn_trainer *trainer);
 void tn_trainer_write(const tn_trainer *trainer, tn_output *out);
 tn_status tn_trainer_read(tn_trainer *trainer, const uint8_t *data, size_t size);
 size_t tn_trainer_most_bytes(const tn_trainer *trainer);

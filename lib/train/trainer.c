@@ -1,16 +1,8 @@
-/* Trainers: their life, steps, and what is asked of them. See tenon/train.h. */
+/* Trainers: their life, and what is asked of them; their steps are in step.c. See tenon/train.h. */
 #include <math.h>
-#include "base/element.h"
-#include "base/random.h"
 #include "exec/model.h"
 #include "graph/infer.h"
 #include "train/train.h"
-
-/* Different numbers for each step, so that a resumed run drops what an uninterrupted one would. */
-static uint64_t seed_of(const tn_trainer *t) {
-    uint64_t state = t->options.seed + TN_RANDOM_STEP * (uint64_t)t->steps;
-    return tn_random_next(&state) | 1;
-}
 
 static tn_status open_session(tn_trainer *t, tn_graph *graph, tn_model **model, tn_session **session) {
     tn_model_options of_model = {.struct_size = sizeof of_model, .allocator = t->allocator, .cpu = t->options.cpu};
@@ -20,10 +12,27 @@ static tn_status open_session(tn_trainer *t, tn_graph *graph, tn_model **model, 
     return tn_session_create(*model, &of_session, session);
 }
 
+/* What makes a step of several batches' gradients. */
+static tn_status build_step(tn_trainer *t) {
+    tn_graph *graph;
+    TN_TRY(tn_step_graph(&t->options, &t->states, t->allocator, &graph));
+    TN_TRY(open_session(t, graph, &t->step_model, &t->step));
+    TN_TRY(tn_tensor_create(TN_FLOAT64, 0, NULL, t->allocator, &t->weight));
+    TN_TRY(tn_tensor_create(TN_FLOAT64, 0, NULL, t->allocator, &t->scale));
+    TN_TRY(tn_session_set_input(t->train, t->inputs + TN_GATHER_WEIGHT, t->weight));
+    TN_TRY(tn_session_set_input(t->step, TN_STEP_RATE, t->rate));
+    TN_TRY(tn_session_set_input(t->step, TN_STEP_COUNT, t->count));
+    return tn_session_set_input(t->step, TN_STEP_SCALE, t->scale);
+}
+
 static tn_status build(tn_trainer *t) {
     tn_graph *graph;
     TN_TRY(tn_optimizer_defaults(&t->options.optimizer, &t->options.optimizer));
     TN_TRY(tn_loss_check(&t->options));
+    TN_TRY(tn_average_check(&t->options.average));
+    if (t->options.accumulate < 0)
+        return tn_fail(TN_E_INVALID, "accumulate is %lld; expected a number of batches",
+                       (long long)t->options.accumulate);
     TN_TRY(tn_graph_sort(t->graph));
     TN_TRY(tn_graph_infer(t->graph));
     TN_TRY(tn_training_graph(t->graph, &t->options, &t->states, &graph));
@@ -34,6 +43,7 @@ static tn_status build(tn_trainer *t) {
     TN_TRY(open_session(t, graph, &t->loss_model, &t->loss));
     TN_TRY(tn_tensor_create(TN_FLOAT64, 0, NULL, t->allocator, &t->rate));
     TN_TRY(tn_tensor_create(TN_INT64, 0, NULL, t->allocator, &t->count));
+    if (tn_trainer_gathers(&t->options)) return build_step(t);
     TN_TRY(tn_session_set_input(t->train, t->inputs + TN_TRAIN_RATE, t->rate));
     return tn_session_set_input(t->train, t->inputs + TN_TRAIN_COUNT, t->count);
 }
@@ -53,6 +63,7 @@ tn_status tn_trainer_create(tn_graph *graph, const tn_trainer_options *options, 
     t->inputs = graph->input_count;
     t->best = t->plateau_best = INFINITY;
     tn_status status = build(t);
+    if (status == TN_OK) tn_trainer_fingerprint(t);
     t->options.freeze = t->options.cpu = NULL; /* the caller's memory */
     t->options.loss_options.class_weights = NULL;
     if (status == TN_OK)
@@ -67,17 +78,22 @@ void tn_trainer_destroy(tn_trainer *t) {
     tn_session_destroy(t->train);
     tn_session_destroy(t->predict);
     tn_session_destroy(t->loss);
+    tn_session_destroy(t->step);
     tn_model_destroy(t->train_model);
     tn_model_destroy(t->predict_model);
     tn_model_destroy(t->loss_model);
+    tn_model_destroy(t->step_model);
     for (int s = 0; s < t->states.count; s++) {
         tn_tensor_destroy(t->states.all[s].now);
         tn_tensor_destroy(t->states.all[s].next);
         tn_tensor_destroy(t->states.all[s].best);
+        tn_tensor_destroy(t->states.all[s].average);
     }
     tn_free(t->graph->allocator, t->states.all, ((size_t)t->states.capacity + 1) * sizeof *t->states.all);
     tn_tensor_destroy(t->rate);
     tn_tensor_destroy(t->count);
+    tn_tensor_destroy(t->weight);
+    tn_tensor_destroy(t->scale);
     tn_graph_destroy(t->graph);
     tn_free(t->allocator, t, sizeof *t);
 }
@@ -87,48 +103,11 @@ static tn_status set_inputs(tn_trainer *t, tn_session *session, const tn_tensor 
     return TN_OK;
 }
 
-/* A loss that is no number says so before it ruins anything. */
-static tn_status read_loss(const tn_trainer *t, const tn_session *session, double *out_loss) {
-    const tn_tensor *loss;
-    TN_TRY(tn_session_output(session, 0, &loss));
-    *out_loss = tn_get_double(loss->dtype, loss->data, 0);
-    if (isfinite(*out_loss)) return TN_OK;
-    return tn_fail(TN_E_INVALID,
-                   "the loss is %g after %lld steps; look for such numbers in the data, or take a lower rate or "
-                   "optimizer.clip_norm",
-                   *out_loss, (long long)t->steps);
-}
-
-tn_status tn_trainer_step(tn_trainer *t, const tn_tensor *const *inputs, const tn_tensor *target, double *out_loss) {
-    double loss;
-    int first = t->inputs + TN_TRAIN_INPUTS;
-    TN_TRY(set_inputs(t, t->train, inputs));
-    TN_TRY(tn_session_set_input(t->train, t->inputs + TN_TRAIN_TARGET, target));
-    for (int s = 0; s < t->states.count; s++) {
-        TN_TRY(tn_session_set_input(t->train, first + s, t->states.all[s].now));
-        TN_TRY(tn_session_bind_output(t->train, 1 + s, t->states.all[s].next));
-    }
-    *(double *)t->rate->data = tn_trainer_rate(t);
-    *(int64_t *)t->count->data = t->steps + 1;
-    tn_session_seed(t->train, seed_of(t));
-    TN_TRY(tn_session_run(t->train));
-    TN_TRY(read_loss(t, t->train, &loss));
-    for (int s = 0; s < t->states.count; s++) {
-        tn_state *state = &t->states.all[s];
-        tn_tensor *now = state->now;
-        state->now = state->next;
-        state->next = now;
-    }
-    t->steps++;
-    if (out_loss) *out_loss = loss;
-    return TN_OK;
-}
-
 tn_status tn_trainer_predict(tn_trainer *t, const tn_tensor *const *inputs, const tn_tensor **out_tensor) {
     *out_tensor = NULL;
     TN_TRY(set_inputs(t, t->predict, inputs));
     for (int s = 0; s < t->states.predicting; s++)
-        TN_TRY(tn_session_set_input(t->predict, t->inputs + s, t->states.all[s].now));
+        TN_TRY(tn_session_set_input(t->predict, t->inputs + s, tn_state_weights(t, &t->states.all[s])));
     TN_TRY(tn_session_run(t->predict));
     return tn_session_output(t->predict, 0, out_tensor);
 }
@@ -141,14 +120,14 @@ tn_status tn_trainer_evaluate(tn_trainer *t, const tn_tensor *const *inputs, con
     TN_TRY(tn_session_set_input(t->loss, 0, prediction));
     TN_TRY(tn_session_set_input(t->loss, 1, target));
     TN_TRY(tn_session_run(t->loss));
-    return read_loss(t, t->loss, out_loss);
+    return tn_trainer_read_loss(t, t->loss, out_loss);
 }
 
 static tn_status remember(tn_trainer *t) {
     for (int s = 0; s < t->states.predicting; s++) {
         tn_state *state = &t->states.all[s];
         if (!state->best) TN_TRY(tn_tensor_clone(state->now, t->allocator, &state->best));
-        TN_TRY(tn_tensor_copy(state->best, state->now));
+        TN_TRY(tn_tensor_copy(state->best, tn_state_weights(t, state)));
     }
     return TN_OK;
 }
@@ -180,12 +159,18 @@ tn_status tn_trainer_report(tn_trainer *t, double loss, bool *out_stop) {
 
 tn_status tn_trainer_restore_best(tn_trainer *t) {
     if (!t->has_best) return tn_fail(TN_E_STATE, "no loss was reported yet; see tn_trainer_report");
-    for (int s = 0; s < t->states.predicting; s++) TN_TRY(tn_tensor_copy(t->states.all[s].now, t->states.all[s].best));
+    for (int s = 0; s < t->states.predicting; s++) {
+        TN_TRY(tn_tensor_copy(t->states.all[s].now, t->states.all[s].best));
+        if (t->averages) TN_TRY(tn_tensor_copy(t->states.all[s].average, t->states.all[s].best));
+    }
     return TN_OK;
 }
 
 int64_t tn_trainer_steps(const tn_trainer *t) {
     return t->steps;
+}
+int64_t tn_trainer_batches(const tn_trainer *t) {
+    return t->batches;
 }
 double tn_trainer_rate(const tn_trainer *t) {
     return t->options.optimizer.rate * tn_schedule_factor(&t->options.schedule, t->steps, t->drops);
@@ -208,7 +193,7 @@ tn_status tn_trainer_export(const tn_trainer *t, tn_graph **out_graph) {
     for (int s = 0; s < t->states.predicting; s++) {
         const tn_state *state = &t->states.all[s];
         const tn_tensor *to = (*out_graph)->values[state->value].constant;
-        memcpy(to->data, state->now->data, tn_dtype_bytes(to->dtype, tn_count(to)));
+        memcpy(to->data, tn_state_weights(t, state)->data, tn_dtype_bytes(to->dtype, tn_count(to)));
     }
     return TN_OK;
 }

@@ -144,8 +144,8 @@ typedef struct {
     tn_graph *graph;
     tn_states *states;
     const tn_trainer_options *options;
-    int *learned, *grads, *new_values; /* new_values: of each state */
-    int learned_count, rate, count, loss, factor;
+    int *learned, *grads, *new_values; /* new_values: of each state; -1: it has none here */
+    int learned_count, rate, count, weight, loss;
 } training;
 
 static tn_status add_parameters(training *t) {
@@ -166,58 +166,106 @@ static tn_status add_parameters(training *t) {
                                         "or all of them are frozen");
 }
 
-/* Inputs are the states in their order, so all are made inputs before the optimizer's nodes read them. */
-static tn_status add_optimizer(training *t) {
-    tn_graph *graph = t->graph;
-    const tn_optimizer_options *o = &t->options->optimizer;
-    int each = tn_optimizer_states(o), states[2], outs[3];
-    for (int s = 0; s < t->states->predicting; s++) TN_TRY(make_input(graph, t->states->all[s].value));
-    for (int p = 0; p < t->learned_count; p++) {
-        int own = t->states->statistics + p;
-        const tn_tensor *like = t->states->all[own].now;
-        int first = t->states->count;
-        for (int k = 0; k < each; k++) {
-            TN_TRY(tn_graph_input(graph, "state", like->dtype, like->rank, like->dims, &states[k]));
-            TN_TRY(add_state(graph, t->states, TN_STATE_OPTIMIZER, -1, like, true));
-        }
-        TN_TRY(tn_optimizer_node(graph, o, t->rate, t->count, t->factor, t->learned[p], t->grads[p], states, outs));
-        t->new_values[own] = outs[0];
-        for (int k = 0; k < each; k++) t->new_values[first + k] = outs[1 + k];
+static const tn_tensor *parameter(const tn_states *states, int p) {
+    return states->all[states->statistics + p].now;
+}
+
+static tn_status add_zeros(training *t, tn_state_kind kind, int each) {
+    for (int p = 0; p < t->learned_count; p++)
+        for (int k = 0; k < each; k++) TN_TRY(add_state(t->graph, t->states, kind, -1, parameter(t->states, p), true));
+    return TN_OK;
+}
+
+static tn_status input_like(tn_graph *graph, const char *name, const tn_tensor *like, int *out) {
+    return tn_graph_input(graph, name, like->dtype, like->rank, like->dims, out);
+}
+
+/* The nodes of all parameters. Inputs are the states in their order, so those before the optimizer's are there already.
+ * outs: the new parameters, then the new states. */
+static tn_status add_optimizer(tn_graph *graph, const tn_optimizer_options *o, const tn_states *s, const int in[3],
+                               const int *parameters, const int *gradients, int *outs) {
+    int each = tn_optimizer_states(o), states[2], new_values[3];
+    for (int p = 0; p < s->parameters; p++) {
+        for (int k = 0; k < each; k++) TN_TRY(input_like(graph, "state", parameter(s, p), &states[k]));
+        TN_TRY(tn_optimizer_node(graph, o, in[0], in[1], in[2], parameters[p], gradients[p], states, new_values));
+        outs[p] = new_values[0];
+        for (int k = 0; k < each; k++) outs[s->parameters + p * each + k] = new_values[1 + k];
     }
     return TN_OK;
 }
 
+/* Each batch makes a step. */
+static tn_status step_at_once(training *t) {
+    const tn_optimizer_options *o = &t->options->optimizer;
+    int in[3] = {t->rate, t->count, -1};
+    TN_TRY(tn_optimizer_clip(t->graph, o, -1, t->learned_count, t->grads, &in[2]));
+    return add_optimizer(t->graph, o, t->states, in, t->learned, t->grads, t->new_values + t->states->statistics);
+}
+
+/* A batch's gradients go to the others. */
+static tn_status gather(training *t) {
+    const tn_states *s = t->states;
+    for (int p = 0; p < t->learned_count; p++) {
+        int in[2] = {-1, t->grads[p]};
+        t->new_values[s->statistics + p] = -1;
+        TN_TRY(input_like(t->graph, "gathered", parameter(s, p), &in[0]));
+        TN_TRY(tn_graph_node(t->graph, "Add", "gather", 2, in, 1, &t->new_values[s->predicting + p], NULL));
+    }
+    for (int i = s->predicting + s->gradients; i < s->count; i++) t->new_values[i] = -1;
+    return TN_OK;
+}
+
+/* What the gradients are of: the loss, with the batch's weight where it is one of several. */
+static tn_status weigh(training *t, int *out_loss) {
+    const tn_attribute type[] = {{.name = "to", .kind = TN_ATTR_INT, .i = t->graph->values[t->loss].type.dtype}, {0}};
+    int weight;
+    *out_loss = t->loss;
+    if (t->weight < 0) return TN_OK;
+    TN_TRY(tn_graph_node(t->graph, "Cast", "weight", 1, &t->weight, 1, &weight, type));
+    return tn_graph_node(t->graph, "Mul", "weight", 2, (int[]){t->loss, weight}, 1, out_loss, NULL);
+}
+
 static tn_status build(training *t) {
     tn_graph *graph = t->graph;
-    const tn_optimizer_options *o = &t->options->optimizer;
-    int prediction = graph->outputs[0], target, norms = 0;
+    const int each = tn_optimizer_states(&t->options->optimizer);
+    const bool gathers = tn_trainer_gathers(t->options);
+    int prediction = graph->outputs[0], target, loss, norms = 0;
     for (int n = 0; n < graph->node_count; n++) norms += strcmp(graph->nodes[n].op->name, "BatchNormalization") == 0;
     t->learned = tn_region_array(graph->region, (size_t)graph->value_count + 1, sizeof *t->learned);
     t->grads = tn_region_array(graph->region, (size_t)graph->value_count + 1, sizeof *t->grads);
     if (!t->learned || !t->grads) return TN_E_MEMORY;
     t->learned_count = find_learned(graph, t->options->freeze, t->learned);
-    t->states->capacity = t->learned_count * (1 + tn_optimizer_states(o)) + 2 * norms;
+    t->states->capacity = t->learned_count * (1 + gathers + each) + 2 * norms;
     t->states->all = tn_alloc_zero(graph->allocator, ((size_t)t->states->capacity + 1) * sizeof *t->states->all);
     t->new_values = tn_region_array(graph->region, (size_t)t->states->capacity + 1, sizeof *t->new_values);
     if (!t->states->all || !t->new_values) return TN_E_MEMORY;
     TN_TRY(tn_loss_target(graph, t->options->loss, prediction, &target));
-    TN_TRY(tn_graph_input(graph, "rate", TN_FLOAT64, 0, NULL, &t->rate));
-    TN_TRY(tn_graph_input(graph, "count", TN_INT64, 0, NULL, &t->count));
+    if (gathers) {
+        TN_TRY(tn_graph_input(graph, "weight", TN_FLOAT64, 0, NULL, &t->weight));
+    } else {
+        TN_TRY(tn_graph_input(graph, "rate", TN_FLOAT64, 0, NULL, &t->rate));
+        TN_TRY(tn_graph_input(graph, "count", TN_INT64, 0, NULL, &t->count));
+    }
     TN_TRY(set_training_mode(graph, t->states, t->new_values));
     TN_TRY(tn_loss_nodes(graph, t->options, prediction, target, &t->loss));
-    TN_TRY(tn_graph_gradient(graph, t->loss, t->learned_count, t->learned, t->grads));
+    TN_TRY(weigh(t, &loss));
+    TN_TRY(tn_graph_gradient(graph, loss, t->learned_count, t->learned, t->grads));
     TN_TRY(add_parameters(t));
-    TN_TRY(tn_optimizer_clip(graph, o, t->learned_count, t->grads, &t->factor));
-    TN_TRY(add_optimizer(t));
+    if (gathers) TN_TRY(add_zeros(t, TN_STATE_GRADIENT, 1));
+    t->states->gradients = gathers ? t->learned_count : 0;
+    TN_TRY(add_zeros(t, TN_STATE_OPTIMIZER, each));
+    for (int s = 0; s < t->states->predicting; s++) TN_TRY(make_input(graph, t->states->all[s].value));
+    TN_TRY(gathers ? gather(t) : step_at_once(t));
     graph->output_count = 0;
     TN_TRY(tn_graph_output(graph, t->loss, "loss"));
-    for (int s = 0; s < t->states->count; s++) TN_TRY(tn_graph_add_output(graph, t->new_values[s]));
+    for (int s = 0; s < t->states->count; s++)
+        if (t->new_values[s] >= 0) TN_TRY(tn_graph_add_output(graph, t->new_values[s]));
     return TN_OK;
 }
 
 tn_status tn_training_graph(const tn_graph *graph, const tn_trainer_options *options, tn_states *states,
                             tn_graph **out_graph) {
-    training t = {.states = states, .options = options};
+    training t = {.states = states, .options = options, .weight = -1};
     *out_graph = NULL;
     if (graph->output_count < 1) return tn_fail(TN_E_INVALID, "the graph has no output to train");
     TN_TRY(tn_graph_copy(graph, true, &t.graph));
@@ -226,6 +274,34 @@ tn_status tn_training_graph(const tn_graph *graph, const tn_trainer_options *opt
         *out_graph = t.graph;
     else
         tn_graph_destroy(t.graph);
+    return status;
+}
+
+static tn_status build_step(const tn_trainer_options *options, const tn_states *states, tn_graph *graph) {
+    const tn_optimizer_options *o = &options->optimizer;
+    const int parameters = states->parameters, steps = parameters * (1 + tn_optimizer_states(o));
+    int *own = tn_region_array(graph->region, (size_t)parameters + 1, sizeof *own),
+        *gradients = tn_region_array(graph->region, (size_t)parameters + 1, sizeof *gradients),
+        *outs = tn_region_array(graph->region, (size_t)steps + 1, sizeof *outs), in[3], scale;
+    if (!own || !gradients || !outs) return TN_E_MEMORY;
+    TN_TRY(tn_graph_input(graph, "rate", TN_FLOAT64, 0, NULL, &in[0]));
+    TN_TRY(tn_graph_input(graph, "count", TN_INT64, 0, NULL, &in[1]));
+    TN_TRY(tn_graph_input(graph, "scale", TN_FLOAT64, 0, NULL, &scale));
+    for (int p = 0; p < parameters; p++) TN_TRY(input_like(graph, "parameter", parameter(states, p), &own[p]));
+    for (int p = 0; p < parameters; p++) TN_TRY(input_like(graph, "gathered", parameter(states, p), &gradients[p]));
+    TN_TRY(tn_optimizer_clip(graph, o, scale, parameters, gradients, &in[2]));
+    TN_TRY(add_optimizer(graph, o, states, in, own, gradients, outs));
+    for (int i = 0; i < steps; i++) TN_TRY(tn_graph_output(graph, outs[i], NULL));
+    return TN_OK;
+}
+
+tn_status tn_step_graph(const tn_trainer_options *options, const tn_states *states, const tn_allocator *allocator,
+                        tn_graph **out_graph) {
+    TN_TRY(tn_graph_create(allocator, out_graph));
+    tn_status status = build_step(options, states, *out_graph);
+    if (status == TN_OK) return TN_OK;
+    tn_graph_destroy(*out_graph);
+    *out_graph = NULL;
     return status;
 }
 

@@ -17,7 +17,7 @@ static tn_session *stepper(const tn_optimizer_options *options, tn_dtype dtype, 
     assert_ok(tn_graph_input(g, "count", TN_INT64, 0, NULL, &count));
     for (int i = 0; i < 2 + states; i++)
         assert_ok(tn_graph_input(g, "x", dtype, 1, (int64_t[]){REFERENCE_SIZE}, &in[i]));
-    assert_ok(tn_optimizer_clip(g, options, 1, &in[1], &factor));
+    assert_ok(tn_optimizer_clip(g, options, -1, 1, &in[1], &factor));
     assert_ok(tn_optimizer_node(g, options, rate, count, factor, in[0], in[1], in + 2, out));
     for (int i = 0; i < 1 + states; i++) assert_ok(tn_graph_output(g, out[i], NULL));
     assert_ok(tn_model_from_graph(g, NULL, model));

@@ -119,11 +119,9 @@ static bool stop_after(void *context, const tn_plan_progress *progress) {
     return --*left > 0;
 }
 
-static void a_run_that_stops_goes_on_to_the_same_bytes(void **state) {
-    (void)state;
+static void check_stops(const char *text) {
     size_t whole_size, size;
-    if (!TN_WITH_YAML) skip();
-    tn_plan *plan = plan_of(classes);
+    tn_plan *plan = plan_of(text);
     assert_ok(tn_plan_train(plan, NULL, NULL));
     char *whole = tree_read(tree_at(root, "circles.tenon"), &whole_size);
     static const int stops[] = {5, 12, 1, 100, 36, 1000}; /* an epoch has 12 steps */
@@ -143,6 +141,19 @@ static void a_run_that_stops_goes_on_to_the_same_bytes(void **state) {
     free(pieces);
     free(whole);
     tn_plan_destroy(plan);
+}
+
+static void a_run_that_stops_goes_on_to_the_same_bytes(void **state) {
+    (void)state;
+    static const char *const averages[] = {"accumulate: 5, average: {kind: ema, decay: 0.9}",
+                                           "average: {kind: swa, start: 20, every: 2}, patience: 8"};
+    char text[1000];
+    if (!TN_WITH_YAML) skip();
+    check_stops(classes);
+    for (size_t i = 0; i < TN_COUNT(averages); i++) {
+        snprintf(text, sizeof text, "%.*s, %s}\n", (int)strlen(classes) - 2, classes, averages[i]);
+        check_stops(text);
+    }
 }
 
 static void checkpoints_of_other_plans_and_damaged_ones_are_refused(void **state) {
@@ -339,6 +350,8 @@ static void what_is_wrong_in_a_plan_is_named_with_its_line(void **state) {
         {HEAD PIPELINE MODEL "train: {optimizer: {kind: adan}}\n", "'kind' is one of sgd, adam"},
         {HEAD PIPELINE MODEL "train: {optimizer: {rate: -1}}\n", "'rate' is a number from"},
         {HEAD PIPELINE MODEL "train: {schedule: {kind: cosine, perod: 4}}\n", "there is no key 'perod' here"},
+        {HEAD PIPELINE MODEL "train: {average: {decay: 0.5}}\n", "an average needs 'kind'"},
+        {HEAD PIPELINE MODEL "train: {average: {kind: mean}}\n", "'kind' is one of ema, swa"},
         {HEAD PIPELINE MODEL "train: {patience: 4}\n", "it needs 'validation'"},
     };
     tn_plan *plan;
