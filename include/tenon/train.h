@@ -39,7 +39,12 @@ typedef enum tn_loss {
     TN_LOSS_BINARY_CROSS_ENTROPY = 4, /* scores before the sigmoid; targets from 0 to 1, of the scores' shape */
     TN_LOSS_QUANTILE = 5,             /* d = t - y: q d above, (q - 1) d below, with q = quantile */
     TN_LOSS_FOCAL = 6, /* cross-entropy of each label times (1 - p)^focus, where p is the label's probability */
-    TN_LOSS_KL = 7     /* of softmax(scores) from a target distribution of the scores' shape, sum over axis 1 */
+    TN_LOSS_KL = 7,    /* of softmax(scores) from a target distribution of the scores' shape, sum over axis 1 */
+    /* Of variational autoencoders: the sum over a row of (y - t)^2 / 2 and of beta times the divergence from the standard
+     * normal distribution, where outputs 1 and 2 are the means and the logarithms of variances; the mean over rows. While
+     * it trains, what reads the means reads them with normal noise of these variances (Kingma and Welling, "Auto-Encoding
+     * Variational Bayes", 2013); predictions are without noise. */
+    TN_LOSS_ELBO = 8
 } tn_loss;
 
 /* What losses take besides; what is 0 has the default in brackets. */
@@ -49,6 +54,7 @@ typedef struct tn_loss_options {
     double label_smoothing;     /* cross-entropy [0]: so much of each label is shared out evenly among all classes */
     const float *class_weights; /* cross-entropy, focal [none]: of each class; read by tn_trainer_create alone */
     int class_count;            /* of them */
+    double beta;                /* ELBO [1]; -1: none */
 } tn_loss_options;
 
 /* As torch.optim has them. */
@@ -125,7 +131,7 @@ typedef struct tn_trainer_options {
     tn_schedule schedule;
     const char *freeze; /* names of constants to leave as they are, with commas between; "conv*" is all that begin so */
     int threads;        /* as tn_session_options has it */
-    uint64_t seed;      /* of dropout */
+    uint64_t seed;      /* of dropout and noise */
     const char *cpu;    /* as tn_model_options has it */
     const tn_allocator *allocator;
     int64_t patience; /* tn_trainer_report asks to stop after so many calls without a better loss [never] */

@@ -104,6 +104,8 @@ tn_status tn_plan_answer(const tn_plan_data *data, tn_loss loss, tn_graph *g) {
     const tn_attribute last[] = {{.name = "axis", .kind = TN_ATTR_INT, .i = -1}, {0}};
     int value = g->outputs[0];
     const tn_feature *target = &data->pipeline->target;
+    const int outputs = g->output_count,
+              latent[] = {outputs > 2 ? g->outputs[1] : -1, outputs > 2 ? g->outputs[2] : -1};
     g->output_count = 0;
     if (data->task == TN_TASK_CLASSIFICATION && loss == TN_LOSS_BINARY_CROSS_ENTROPY)
         TN_TRY(tn_graph_node(g, "Sigmoid", "answer", 1, &value, 1, &value, NULL));
@@ -114,5 +116,7 @@ tn_status tn_plan_answer(const tn_plan_data *data, tn_loss loss, tn_graph *g) {
         TN_TRY(scale(g, "Add", target->centre, &value));
     }
     if (value == g->inputs[0]) TN_TRY(tn_graph_node(g, "Identity", "answer", 1, &value, 1, &value, NULL));
-    return tn_graph_output(g, value, names[data->task]);
+    TN_TRY(tn_graph_output(g, value, names[data->task]));
+    for (int i = 0; i < 2 && latent[i] >= 0; i++) TN_TRY(tn_graph_output(g, latent[i], NULL));
+    return TN_OK;
 }

@@ -15,7 +15,7 @@ typedef struct batch {
 
 /* The target of a loss on scores [N, K]: labels int64 [N] of cross-entropy, else floats [N, K]. */
 static bool takes_labels(const tn_fit *fit) {
-    return fit->loss == TN_LOSS_CROSS_ENTROPY;
+    return fit->loss == TN_LOSS_CROSS_ENTROPY || fit->loss == TN_LOSS_FOCAL;
 }
 
 static void gather(batch *b, int part, const int64_t *order, int64_t first, int64_t count) {

@@ -1,76 +1,30 @@
-/* Networks of plans: layers as nodes. First weights are drawn by the plan's seed, in the order of the layers, so that the
- * same plan begins with the same numbers on every machine. */
+/* Networks of plans: layers as nodes. */
 #include <math.h>
 #include <stdio.h>
-#include "base/random.h"
+#include "plan/builder.h"
 #include "plan/keys.h"
-#include "plan/plan.h"
 
-typedef struct builder {
-    tn_graph *graph;
-    uint64_t state; /* of the random numbers */
-    int value;      /* what the next layer takes */
-    char name[64];  /* of the layer */
-    const tn_layer *layer;
-    tn_status status; /* after a failure nothing is added */
-} builder;
-
-static const tn_type *type_of(const builder *b) {
-    return &b->graph->values[b->value].type;
+static void activate(tn_builder *b, int activation) {
+    b->value = tn_build_activation(b, b->value, activation);
 }
 
-static int node(builder *b, const char *op, int count, const int *in, const tn_attribute *attributes) {
-    int out = -1;
-    char name[100];
-    snprintf(name, sizeof name, "%s.%s", b->name, op);
-    if (b->status == TN_OK) b->status = tn_graph_node(b->graph, op, name, count, in, 1, &out, attributes);
-    return out;
+static void flatten(tn_builder *b) {
+    if (b->status == TN_OK && tn_build_type(b)->rank != 2) b->value = tn_build_node(b, "Flatten", 1, &b->value, NULL);
 }
 
-/* `reach` NAN: He's or Glorot's, by what follows; else all elements are it. */
-static int weights(builder *b, const char *part, int rank, const int64_t *dims, double fill) {
-    char name[96];
-    tn_tensor *tensor;
-    int value = -1;
-    if (b->status != TN_OK) return -1;
-    b->status = tn_tensor_create(TN_FLOAT32, rank, dims, NULL, &tensor);
-    if (b->status != TN_OK) return -1;
-    double field = 1, in = 1, out;
-    for (int i = 2; i < rank; i++) field *= (double)dims[i];
-    if (rank > 1) in = field * (double)dims[1];
-    out = field * (double)dims[0];
-    int activation = b->layer ? b->layer->activation : 0; /* relu, leaky-relu, elu, gelu and silu come first */
-    double reach = activation >= 1 && activation <= 5 ? sqrt(6 / in) : sqrt(6 / (in + out));
-    float *data = tensor->data;
-    for (int64_t i = 0; i < tn_count(tensor); i++)
-        data[i] = (float)(isnan(fill) ? reach * (2 * tn_random_uniform(&b->state) - 1) : fill);
-    snprintf(name, sizeof name, "%s.%s", b->name, part);
-    b->status = tn_graph_constant(b->graph, name, tensor, &value);
-    tn_tensor_destroy(tensor);
-    return value;
-}
-
-static void activate(builder *b, int activation) {
-    static const char *const ops[] = {"", "Relu", "LeakyRelu", "Elu", "Gelu", "Swish", "Tanh", "Sigmoid", "Softplus"};
-    if (activation) b->value = node(b, ops[activation], 1, &b->value, NULL);
-}
-
-static void flatten(builder *b) {
-    if (b->status == TN_OK && type_of(b)->rank != 2) b->value = node(b, "Flatten", 1, &b->value, NULL);
-}
-
-static void dense(builder *b, int64_t units) {
+static void dense(tn_builder *b, int64_t units) {
     const tn_attribute rows[] = {{.name = "transB", .kind = TN_ATTR_INT, .i = 1}, {0}};
     flatten(b);
     if (b->status != TN_OK) return;
-    const int64_t dims[] = {units, type_of(b)->dims[1]};
-    int in[] = {b->value, weights(b, "weight", 2, dims, NAN), weights(b, "bias", 1, dims, 0)};
-    b->value = node(b, "Gemm", 3, in, rows);
+    const int64_t dims[] = {units, tn_build_type(b)->dims[1]};
+    const double reach = tn_build_reach(b, (double)dims[1], (double)dims[0]);
+    int in[] = {b->value, tn_build_drawn(b, "weight", 2, dims, reach), tn_build_filled(b, "bias", 1, dims, 0)};
+    b->value = tn_build_node(b, "Gemm", 3, in, rows);
 }
 
 /* Axes behind the channels; 0 and a sentence if there are none. */
-static int axes_of(builder *b, const char *what) {
-    int axes = type_of(b)->rank - 2;
+static int axes_of(tn_builder *b, const char *what) {
+    int axes = tn_build_type(b)->rank - 2;
     if (axes == 1 || axes == 2) return axes;
     b->status = tn_fail(TN_E_SHAPE,
                         "%s needs samples of [channels, length] or [channels, height, width], and gets %d "
@@ -79,11 +33,11 @@ static int axes_of(builder *b, const char *what) {
     return 0;
 }
 
-static void convolve(builder *b, int64_t channels, int64_t groups, const int64_t *kernel, const int64_t *stride,
+static void convolve(tn_builder *b, int64_t channels, int64_t groups, const int64_t *kernel, const int64_t *stride,
                      const int64_t *dilation, bool same) {
     int axes = b->status == TN_OK ? axes_of(b, "a convolution") : 0;
     if (!axes) return;
-    int64_t in_channels = type_of(b)->dims[1], dims[4] = {channels, in_channels / groups, kernel[0], kernel[1]},
+    int64_t in_channels = tn_build_type(b)->dims[1], dims[4] = {channels, in_channels / groups, kernel[0], kernel[1]},
             pads[4];
     if (in_channels % groups || channels % groups) {
         b->status = tn_fail(TN_E_SHAPE, "%lld groups divide neither %lld nor %lld channels evenly", (long long)groups,
@@ -101,56 +55,59 @@ static void convolve(builder *b, int64_t channels, int64_t groups, const int64_t
         {.name = "dilations", .kind = TN_ATTR_INTS, .count = (size_t)axes, .ints = dilation},
         {.name = "group", .kind = TN_ATTR_INT, .i = groups},
         {0}};
-    int in[] = {b->value, weights(b, "weight", 2 + axes, dims, NAN), weights(b, "bias", 1, dims, 0)};
-    b->value = node(b, "Conv", 3, in, attributes);
+    double field = 1;
+    for (int i = 0; i < axes; i++) field *= (double)kernel[i];
+    const double reach = tn_build_reach(b, field * (double)dims[1], field * (double)channels);
+    int in[] = {b->value, tn_build_drawn(b, "weight", 2 + axes, dims, reach), tn_build_filled(b, "bias", 1, dims, 0)};
+    b->value = tn_build_node(b, "Conv", 3, in, attributes);
 }
 
-static void pool(builder *b, const tn_layer *l) {
+static void pool(tn_builder *b, const tn_layer *l) {
     int axes = axes_of(b, "a pool");
     if (!axes) return;
     if (l->word == TN_POOL_GLOBAL) {
-        b->value = node(b, "GlobalAveragePool", 1, &b->value, NULL);
+        b->value = tn_build_node(b, "GlobalAveragePool", 1, &b->value, NULL);
         return;
     }
     const tn_attribute attributes[] = {
         {.name = "kernel_shape", .kind = TN_ATTR_INTS, .count = (size_t)axes, .ints = l->kernel},
         {.name = "strides", .kind = TN_ATTR_INTS, .count = (size_t)axes, .ints = l->stride},
         {0}};
-    b->value = node(b, l->word == TN_POOL_MAX ? "MaxPool" : "AveragePool", 1, &b->value, attributes);
+    b->value = tn_build_node(b, l->word == TN_POOL_MAX ? "MaxPool" : "AveragePool", 1, &b->value, attributes);
 }
 
-static void normalise(builder *b, const tn_layer *l) {
-    const tn_attribute first[] = {{.name = "axis", .kind = TN_ATTR_INT, .i = 1}, {0}};
-    bool batch = l->word == TN_NORM_BATCH;
-    const tn_type type = *type_of(b);
-    int rank = batch ? 1 : type.rank - 1;
-    int in[] = {b->value, weights(b, "scale", rank, type.dims + 1, 1), weights(b, "bias", rank, type.dims + 1, 0), -1,
-                -1};
-    if (batch) {
-        in[3] = weights(b, "mean", 1, type.dims + 1, 0);
-        in[4] = weights(b, "variance", 1, type.dims + 1, 1);
+static void normalise(tn_builder *b, const tn_layer *l) {
+    static const char *const ops[] = {"BatchNormalization", "LayerNormalization", "GroupNormalization"};
+    const tn_attribute first[] = {{.name = "axis", .kind = TN_ATTR_INT, .i = 1}, {0}},
+                       groups[] = {{.name = "num_groups", .kind = TN_ATTR_INT, .i = l->groups}, {0}};
+    const tn_attribute *const attributes[] = {NULL, first, groups};
+    const bool batch = l->word == TN_NORM_BATCH;
+    const tn_type type = *tn_build_type(b);
+    int rank = l->word == TN_NORM_LAYER ? type.rank - 1 : 1;
+    if (l->word == TN_NORM_GROUP && type.dims[1] % l->groups != 0) {
+        tn_build_fail(b, "%lld groups do not divide %lld channels evenly", (long long)l->groups,
+                      (long long)type.dims[1]);
+        return;
     }
-    b->value = node(b, batch ? "BatchNormalization" : "LayerNormalization", batch ? 5 : 3, in, batch ? NULL : first);
-}
-
-static int number(builder *b, tn_dtype dtype, double x) {
-    int value = -1;
-    tn_tensor *t = b->status == TN_OK ? tn_graph_tensor(b->graph, dtype, 0, NULL, NULL) : NULL;
-    if (t && dtype == TN_FLOAT32) *(float *)t->data = (float)x;
-    if (t) value = tn_graph_add_constant(b->graph, "", t);
-    if (value < 0 && b->status == TN_OK) b->status = TN_E_MEMORY;
-    return value;
+    int in[] = {b->value, tn_build_filled(b, "scale", rank, type.dims + 1, 1),
+                tn_build_filled(b, "bias", rank, type.dims + 1, 0), -1, -1};
+    if (batch) {
+        in[3] = tn_build_filled(b, "mean", 1, type.dims + 1, 0);
+        in[4] = tn_build_filled(b, "variance", 1, type.dims + 1, 1);
+    }
+    b->value = tn_build_node(b, ops[l->word], batch ? 5 : 3, in, attributes[l->word]);
 }
 
 /* The last row of the table is of codes that are none: -1. */
-static void embed(builder *b, const tn_layer *l) {
+static void embed(tn_builder *b, const tn_layer *l) {
     const tn_attribute whole[] = {{.name = "to", .kind = TN_ATTR_INT, .i = TN_INT64}, {0}};
-    int codes = node(b, "Cast", 1, &b->value, whole);
-    int table = weights(b, "table", 2, (int64_t[]){l->of + 1, l->size}, NAN);
-    b->value = node(b, "Gather", 2, (int[]){table, codes}, NULL);
+    int codes = tn_build_node(b, "Cast", 1, &b->value, whole);
+    const double reach = tn_build_reach(b, (double)l->size, (double)l->of + 1);
+    int table = tn_build_drawn(b, "table", 2, (int64_t[]){l->of + 1, l->size}, reach);
+    b->value = tn_build_node(b, "Gather", 2, (int[]){table, codes}, NULL);
 }
 
-static void build(builder *b, const tn_layer *layers, int count, const char *prefix);
+static void build(tn_builder *b, const tn_layer *layers, int count, const char *prefix);
 
 static bool same_shape(const tn_type *a, const tn_type *b) {
     if (a->rank != b->rank) return false;
@@ -160,8 +117,8 @@ static bool same_shape(const tn_type *a, const tn_type *b) {
 }
 
 /* Brings the value to the shape of another. */
-static void project(builder *b, const tn_type *to) {
-    const tn_type from = *type_of(b);
+static void project(tn_builder *b, const tn_type *to) {
+    const tn_type from = *tn_build_type(b);
     int64_t one[2] = {1, 1}, stride[2] = {1, 1};
     if (to->rank == 2) {
         dense(b, to->dims[1]);
@@ -180,7 +137,7 @@ static void project(builder *b, const tn_type *to) {
     convolve(b, to->dims[1], 1, one, stride, one, true);
 }
 
-static void residual(builder *b, const tn_layer *l) {
+static void residual(tn_builder *b, const tn_layer *l) {
     char name[64];
     int before = b->value;
     snprintf(name, sizeof name, "%s", b->name);
@@ -189,13 +146,72 @@ static void residual(builder *b, const tn_layer *l) {
     snprintf(b->name, sizeof b->name, "%.40s.shortcut", name);
     b->layer = NULL;
     int inside = b->value;
-    const tn_type type = *type_of(b);
+    const tn_type type = *tn_build_type(b);
     b->value = before;
-    if (!same_shape(type_of(b), &type)) project(b, &type);
-    b->value = node(b, "Add", 2, (int[]){inside, b->value}, NULL);
+    if (!same_shape(tn_build_type(b), &type)) project(b, &type);
+    b->value = tn_build_node(b, "Add", 2, (int[]){inside, b->value}, NULL);
 }
 
-static void add_layer(builder *b, const tn_layer *l) {
+/* Axes of a sample, counted from 1, in another order. */
+static void transpose(tn_builder *b, const tn_layer *l) {
+    const int rank = tn_build_type(b)->rank;
+    int64_t perm[TN_MAX_RANK] = {0};
+    for (int i = 0; i < l->count; i++) perm[1 + i] = l->order[i];
+    if (rank - 1 != l->count)
+        tn_build_fail(b, "the order is of %d axes, and a sample has %d", l->count, rank - 1);
+    else
+        b->value = tn_build_transpose(b, b->value, rank, perm);
+}
+
+/* Several lists of layers take the same; what they give stands side by side in the channels, or is added up. */
+static void branch(tn_builder *b, const tn_layer *l) {
+    const tn_attribute channels[] = {{.name = "axis", .kind = TN_ATTR_INT, .i = 1}, {0}};
+    char name[64];
+    int before = b->value, out[TN_BRANCHES];
+    snprintf(name, sizeof name, "%s", b->name);
+    for (int i = 0; i < l->count; i++) {
+        char own[64];
+        snprintf(own, sizeof own, "%.40s.branch%d", name, i + 1);
+        b->value = before;
+        build(b, l->inside[i].inside, l->inside[i].count, own);
+        out[i] = b->value;
+        if (b->status != TN_OK) return;
+        const tn_type *first = &b->graph->values[out[0]].type, *type = tn_build_type(b);
+        bool fits = first->rank == type->rank;
+        for (int k = 1; fits && k < type->rank; k++)
+            fits = first->dims[k] == type->dims[k] || (k == 1 && l->word == TN_JOIN_CHANNELS);
+        if (!fits) {
+            tn_build_fail(b, "branch %d does not give the shape that branch 1 gives%s", i + 1,
+                          l->word == TN_JOIN_CHANNELS ? ", the number of channels aside" : "");
+            return;
+        }
+    }
+    snprintf(b->name, sizeof b->name, "%s", name);
+    b->value = l->word == TN_JOIN_CHANNELS ? tn_build_node(b, "Concat", l->count, out, channels)
+                                           : tn_build_node(b, "Sum", l->count, out, NULL);
+}
+
+/* The middle of a variational autoencoder: means and logarithms of variances, of which the means go on; while it trains,
+ * what goes on is drawn around them (TN_LOSS_ELBO). */
+static void latent(tn_builder *b, const tn_layer *l) {
+    char name[64];
+    snprintf(name, sizeof name, "%s", b->name);
+    flatten(b);
+    if (b->means >= 0) {
+        tn_build_fail(b, "there are two latent layers; one is what an ELBO is of");
+        return;
+    }
+    int from = b->value;
+    snprintf(b->name, sizeof b->name, "%.40s.log_variance", name);
+    dense(b, l->size);
+    b->log_variances = b->value;
+    b->value = from;
+    snprintf(b->name, sizeof b->name, "%.40s.mean", name);
+    dense(b, l->size);
+    b->means = b->value;
+}
+
+static void add_layer(tn_builder *b, const tn_layer *l) {
     int ratio;
     switch (l->kind) {
     case TN_LAYER_DENSE: dense(b, l->size); break;
@@ -205,15 +221,24 @@ static void add_layer(builder *b, const tn_layer *l) {
     case TN_LAYER_POOL: pool(b, l); break;
     case TN_LAYER_EMBEDDING: embed(b, l); break;
     case TN_LAYER_DROPOUT:
-        ratio = number(b, TN_FLOAT32, l->part);
-        b->value = node(b, "Dropout", 2, (int[]){b->value, ratio}, NULL);
+        ratio = tn_build_number(b, l->part);
+        b->value = tn_build_node(b, "Dropout", 2, (int[]){b->value, ratio}, NULL);
         break;
+    case TN_LAYER_BRANCHES: branch(b, l); break;
+    case TN_LAYER_LATENT: latent(b, l); break;
+    case TN_LAYER_RNN:
+    case TN_LAYER_GRU:
+    case TN_LAYER_LSTM: tn_build_recurrent(b, l); break;
+    case TN_LAYER_ATTENTION: tn_build_attention(b, l); break;
+    case TN_LAYER_TRANSFORMER: tn_build_transformer(b, l); return; /* the activation is in it */
+    case TN_LAYER_POSITION: tn_build_position(b); break;
+    case TN_LAYER_TRANSPOSE: transpose(b, l); break;
     case TN_LAYER_ACTIVATION: break;
     }
     activate(b, l->activation);
 }
 
-static void build(builder *b, const tn_layer *layers, int count, const char *prefix) {
+static void build(tn_builder *b, const tn_layer *layers, int count, const char *prefix) {
     for (int i = 0; i < count && b->status == TN_OK; i++) {
         snprintf(b->name, sizeof b->name, "%.40s%slayer%d", prefix, *prefix ? "." : "", i + 1);
         b->layer = &layers[i];
@@ -237,14 +262,23 @@ static void choose_prefix(const tn_graph *g, char prefix[16]) {
 }
 
 tn_status tn_plan_layers(const tn_plan *plan, tn_graph *graph, int value, int64_t outputs) {
-    builder b = {.graph = graph, .value = value, .state = (uint64_t)plan->seed};
+    tn_builder b = {.graph = graph,
+                    .value = value,
+                    .state = (uint64_t)plan->seed,
+                    .dtype = graph->values[value].type.dtype == TN_FLOAT64 ? TN_FLOAT64 : TN_FLOAT32,
+                    .means = -1,
+                    .log_variances = -1};
     char prefix[16] = "";
     if (plan->file) choose_prefix(graph, prefix);
     build(&b, plan->layers, plan->layer_count, prefix);
     snprintf(b.name, sizeof b.name, "%s%sanswer", prefix, *prefix ? "." : "");
     b.layer = NULL;
     dense(&b, outputs);
-    return b.status == TN_OK ? tn_graph_output(graph, b.value, "scores") : b.status;
+    TN_TRY(b.status);
+    TN_TRY(tn_graph_output(graph, b.value, "scores"));
+    if (b.means < 0) return TN_OK;
+    TN_TRY(tn_graph_output(graph, b.means, "means"));
+    return tn_graph_output(graph, b.log_variances, "log_variances");
 }
 
 static tn_status from_layers(const tn_plan *plan, const tn_plan_data *data, tn_graph *g) {

@@ -5,7 +5,9 @@
 #include <stdio.h>
 #include "plan/keys.h"
 
-static const char *const loss_words[] = {"", "mse", "mae", "huber", "cross-entropy", "binary-cross-entropy", NULL};
+/* The divergence of distributions has no word: a column is none. */
+const char *const tn_loss_words[] = {
+    "", "mse", "mae", "huber", "cross-entropy", "binary-cross-entropy", "quantile", "focal", "", "elbo", NULL};
 static const char *const optimizer_words[] = {"sgd", "adam", "adamw", "adagrad", "rmsprop", "lion", NULL};
 static const char *const average_words[] = {"", "ema", "swa", NULL};
 static const char *const schedule_words[] = {"constant", "step", "exponential", "cosine", "one-cycle", "plateau", NULL};
@@ -35,7 +37,7 @@ static const tn_key model_keys[] = {
     {"freeze", TN_KEY_TEXT, AT(freeze), 0, 0, NULL},    {0},
 };
 static const tn_key train_keys[] = {
-    {"loss", TN_KEY_WORD, AT(loss), 0, 0, loss_words},
+    {"loss", TN_KEY_NODE, AT(loss_node), 0, 0, NULL},
     {"epochs", TN_KEY_WHOLE, AT(epochs), 1, 1e6, NULL},
     {"batch", TN_KEY_WHOLE, AT(batch), 1, 1e6, NULL},
     {"accumulate", TN_KEY_WHOLE, AT(accumulate), 1, 1e6, NULL},
@@ -45,6 +47,15 @@ static const tn_key train_keys[] = {
     {"validation", TN_KEY_NUMBER, AT(validation), 0, 0.9, NULL},
     {"patience", TN_KEY_WHOLE, AT(patience), 1, 1e6, NULL},
     {"seed", TN_KEY_WHOLE, AT(seed), 0, 0x1p53, NULL},
+    {0},
+};
+static const tn_key loss_keys[] = {
+    {"kind", TN_KEY_WORD, AT(loss), 0, 0, tn_loss_words},
+    {"quantile", TN_KEY_NUMBER, AT(loss_options.quantile), 1e-6, 0.999999, NULL},
+    {"focus", TN_KEY_NUMBER, AT(loss_options.focus), 1e-6, 100, NULL},
+    {"label_smoothing", TN_KEY_NUMBER, AT(loss_options.label_smoothing), 0, 0.99, NULL},
+    {"class_weights", TN_KEY_NODE, AT(class_weights), 0, 0, NULL},
+    {"beta", TN_KEY_NUMBER, AT(loss_options.beta), 1e-9, 1e6, NULL},
     {0},
 };
 static const tn_key optimizer_keys[] = {
@@ -114,6 +125,9 @@ static tn_status read_model(tn_plan *p) {
 
 static tn_status read_train(tn_plan *p) {
     if (p->train_node) TN_TRY(tn_keys_read(p->train_node, train_keys, p));
+    if (p->loss_node)
+        TN_TRY(p->loss_node->kind == TN_MANIFEST_MAP ? tn_keys_read(p->loss_node, loss_keys, p)
+                                                     : tn_key_read(p->loss_node, &loss_keys[0], p));
     if (p->optimizer_node) TN_TRY(tn_keys_read(p->optimizer_node, optimizer_keys, p));
     if (p->schedule_node) TN_TRY(tn_keys_read(p->schedule_node, schedule_keys, p));
     if (p->average_node) TN_TRY(tn_keys_read(p->average_node, average_keys, p));

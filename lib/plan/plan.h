@@ -19,28 +19,47 @@ typedef enum tn_layer_kind {
     TN_LAYER_POOL,
     TN_LAYER_DROPOUT,
     TN_LAYER_EMBEDDING,
+    TN_LAYER_BRANCHES,
+    TN_LAYER_LATENT,
+    TN_LAYER_RNN,
+    TN_LAYER_GRU,
+    TN_LAYER_LSTM,
+    TN_LAYER_ATTENTION,
+    TN_LAYER_TRANSFORMER,
+    TN_LAYER_POSITION,
+    TN_LAYER_TRANSPOSE,
     TN_LAYER_ACTIVATION
 } tn_layer_kind;
 
 enum { TN_POOL_MAX, TN_POOL_AVERAGE, TN_POOL_GLOBAL };
-enum { TN_NORM_BATCH, TN_NORM_LAYER };
+enum { TN_NORM_BATCH, TN_NORM_LAYER, TN_NORM_GROUP };
+enum { TN_JOIN_CHANNELS, TN_JOIN_ADD };
+enum { TN_FORWARD, TN_REVERSE, TN_BIDIRECTIONAL };
+enum { TN_NORM_FIRST, TN_NORM_LAST };
+#define TN_BRANCHES 8
+#define TN_GELU 4 /* among the activations */
 
 typedef struct tn_layer {
     tn_layer_kind kind;
     const tn_manifest_node *node; /* for sentences */
-    int64_t size, of, groups;     /* units, channels, embedding; codes; of a convolution */
+    int64_t size, of, groups;     /* units, channels, embedding, heads; codes; of a convolution or norm */
+    int64_t inner;                /* units of a transformer block; 0: four times the channels */
     double part;                  /* dropout */
-    int word, activation;         /* of pool or norm; 0: none */
-    int valid;                    /* padding */
+    int word, activation;         /* of pool, norm, join, direction; 0: none */
+    int valid, all;               /* padding; a recurrent layer gives the whole length */
     int64_t kernel[2], stride[2], dilation[2];
-    struct tn_layer *inside; /* of residual */
-    int count;
+    int64_t order[3];        /* of a transposition */
+    struct tn_layer *inside; /* of residual; a branch each, which has its layers inside */
+    int count;               /* of these, or of the order */
 } tn_layer;
 
 #define TN_LAYER_DEPTH 4
-extern const char *const tn_activation_words[];
+extern const char *const tn_activation_words[], *const tn_loss_words[]; /* of losses: word 1 is loss 0 */
 /* A list of layers. */
 tn_status tn_layers_read(tn_region *region, const tn_manifest_node *list, int depth, tn_layer **out, int *out_count);
+
+/* Whether one of them is a latent layer. */
+bool tn_has_latent(const tn_layer *layers, int count);
 
 struct tn_plan {
     tn_region *region;
@@ -48,7 +67,7 @@ struct tn_plan {
     uint8_t digest[TN_SHA256_BYTES]; /* of its text */
     const char *name, *version, *title, *description, *licence, *output;
     const tn_manifest_node *data_node, *pipeline_node, *model_node, *train_node, *layers_node, *shape_node;
-    const tn_manifest_node *optimizer_node, *schedule_node, *average_node;
+    const tn_manifest_node *loss_node, *optimizer_node, *schedule_node, *average_node, *class_weights;
     /* data */
     const char *train, *test, *separator, *decimal;
     bool header;
@@ -60,6 +79,7 @@ struct tn_plan {
     int layer_count;
     /* train */
     int loss; /* tn_loss + 1; 0: by the target */
+    tn_loss_options loss_options;
     int64_t epochs, batch, accumulate, patience, seed;
     double validation;
     tn_optimizer_options optimizer;

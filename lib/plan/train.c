@@ -6,18 +6,60 @@
 #include "plan/plan.h"
 #include "train/train.h"
 
+static bool is_of_classes(tn_loss loss) {
+    return loss == TN_LOSS_CROSS_ENTROPY || loss == TN_LOSS_BINARY_CROSS_ENTROPY || loss == TN_LOSS_FOCAL;
+}
+
 static tn_status choose_loss(const tn_plan *plan, tn_plan_data *data, tn_loss *out) {
     static const tn_loss by_task[] = {TN_LOSS_CROSS_ENTROPY, TN_LOSS_MSE, TN_LOSS_MSE};
-    *out = plan->loss ? (tn_loss)(plan->loss - 1) : by_task[data->task];
-    bool classes = *out == TN_LOSS_CROSS_ENTROPY || *out == TN_LOSS_BINARY_CROSS_ENTROPY;
-    if (classes != (data->task == TN_TASK_CLASSIFICATION))
-        return tn_key_fail(plan->train_node, "the loss does not fit the target: %s",
-                           classes ? "a target of classes has encode: ordinal" : "classes take a cross-entropy");
+    const bool latent = tn_has_latent(plan->layers, plan->layer_count);
+    const tn_manifest_node *at = plan->loss_node ? plan->loss_node : plan->model_node;
+    *out = plan->loss ? (tn_loss)(plan->loss - 1) : latent ? TN_LOSS_ELBO : by_task[data->task];
+    if ((*out == TN_LOSS_ELBO) != latent || (latent && data->task != TN_TASK_RECONSTRUCTION))
+        return tn_key_fail(at,
+                           "a model with a 'latent' layer has the loss 'elbo', and no target; no other model has it");
+    if (is_of_classes(*out) != (data->task == TN_TASK_CLASSIFICATION))
+        return tn_key_fail(at, "the loss does not fit the target: %s",
+                           is_of_classes(*out) ? "a target of classes has encode: ordinal"
+                                               : "classes take a cross-entropy or the focal loss");
     if (*out != TN_LOSS_BINARY_CROSS_ENTROPY) return TN_OK;
     if (data->outputs != 2)
-        return tn_key_fail(plan->train_node, "binary-cross-entropy tells 2 classes apart, and there are %lld",
+        return tn_key_fail(at, "binary-cross-entropy tells 2 classes apart, and there are %lld",
                            (long long)data->outputs);
     data->outputs = 1;
+    return TN_OK;
+}
+
+/* As they are listed, or "balanced": all classes weigh as much together, whatever rows they have, as in
+ * scikit-learn. */
+static tn_status weigh_classes(const tn_plan *plan, const tn_plan_data *data, tn_loss loss, tn_loss_options *o) {
+    const tn_manifest_node *node = plan->class_weights;
+    const tn_key row = {.name = "class_weights", .kind = TN_KEY_NUMBER, .high = 1e9};
+    const int64_t classes = data->outputs, rows = data->rows[TN_PART_TRAIN];
+    int64_t c = 0;
+    if (!node) return TN_OK;
+    if (loss != TN_LOSS_CROSS_ENTROPY && loss != TN_LOSS_FOCAL)
+        return tn_key_fail(node, "'class_weights' are for cross-entropy and the focal loss");
+    double *of_class = tn_region_array(plan->region, (size_t)classes, sizeof *of_class);
+    float *weights = tn_region_array(plan->region, (size_t)classes, sizeof *weights);
+    if (!of_class || !weights) return TN_E_MEMORY;
+    if (node->kind == TN_MANIFEST_LIST) {
+        if (node->count != classes)
+            return tn_key_fail(node, "'class_weights' has %d numbers, and there are %lld classes", node->count,
+                               (long long)classes);
+        for (const tn_manifest_node *child = node->first; child; child = child->next)
+            TN_TRY(tn_key_read(child, &row, &of_class[c++]));
+    } else if (node->text && strcmp(node->text, "balanced") == 0) {
+        const int64_t *y = data->y[TN_PART_TRAIN]->data;
+        for (int64_t r = 0; r < rows; r++) of_class[y[r]]++;
+        for (c = 0; c < classes; c++)
+            if (of_class[c] > 0) of_class[c] = (double)rows / ((double)classes * of_class[c]);
+    } else {
+        return tn_key_fail(node, "'class_weights' is 'balanced' or a list of a number for each class");
+    }
+    for (c = 0; c < classes; c++) weights[c] = (float)of_class[c];
+    o->class_weights = weights;
+    o->class_count = (int)classes;
     return TN_OK;
 }
 
@@ -53,7 +95,9 @@ static int64_t parameters_of(const tn_trainer *trainer) {
 static tn_status make_trainer(const tn_plan *plan, tn_plan_data *data, tn_fit *fit) {
     tn_graph *graph;
     int64_t rows = data->rows[TN_PART_TRAIN];
+    tn_loss_options loss = plan->loss_options;
     TN_TRY(choose_loss(plan, data, &fit->loss));
+    TN_TRY(weigh_classes(plan, data, fit->loss, &loss));
     fit->steps = (rows + plan->batch - 1) / plan->batch;
     const int64_t steps = (fit->steps + plan->accumulate - 1) / plan->accumulate;
     TN_TRY(tn_plan_network(plan, data, &graph));
@@ -69,6 +113,7 @@ static tn_status make_trainer(const tn_plan *plan, tn_plan_data *data, tn_fit *f
                                         .seed = (uint64_t)plan->seed,
                                         .cpu = fit->options->cpu,
                                         .patience = plan->patience,
+                                        .loss_options = loss,
                                         .average = average_of(plan, steps),
                                         .accumulate = plan->accumulate};
     return tn_trainer_create(graph, &options, &fit->trainer);

@@ -30,7 +30,7 @@ static const char magic[8] = {'T', 'N', 'T', 'R', 'A', 'I', 'N', '2'};
 void tn_trainer_fingerprint(tn_trainer *t) {
     tn_sha256 hash;
     const tn_loss_options *loss = &t->options.loss_options;
-    const double numbers[] = {loss->quantile, loss->focus, loss->label_smoothing};
+    const double numbers[] = {loss->quantile, loss->focus, loss->label_smoothing, loss->beta};
     const int64_t what[] = {t->options.loss,
                             t->options.optimizer.kind,
                             t->options.average.kind,

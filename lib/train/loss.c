@@ -182,17 +182,22 @@ tn_status tn_loss_check(const tn_trainer_options *options) {
         if (!(o->class_weights[i] >= 0) || isinf(o->class_weights[i]))
             return tn_fail(TN_E_INVALID, "loss_options.class_weights[%d] is %g; expected 0 or more", i,
                            (double)o->class_weights[i]);
+    if (!(o->beta >= 0 || o->beta == -1) || isinf(o->beta))
+        return tn_fail(TN_E_INVALID, "loss_options.beta is %g; expected 0 or more", o->beta);
     return o->class_weights && o->class_count < 1
                ? tn_fail(TN_E_INVALID, "loss_options.class_count is %d", o->class_count)
                : TN_OK;
 }
 
-tn_status tn_loss_nodes(tn_graph *graph, const tn_trainer_options *options, int prediction, int target, int *out_loss) {
+tn_status tn_loss_nodes(tn_graph *graph, const tn_trainer_options *options, const int *outputs, int target,
+                        int *out_loss) {
+    const int prediction = outputs[0];
     const tn_loss_options *o = &options->loss_options;
     int each = -1, difference;
     switch (options->loss) {
     case TN_LOSS_CROSS_ENTROPY: return cross_entropy(graph, o, prediction, target, out_loss);
     case TN_LOSS_FOCAL: return focal(graph, o, prediction, target, out_loss);
+    case TN_LOSS_ELBO: return tn_elbo_nodes(graph, o, outputs, target, out_loss);
     case TN_LOSS_BINARY_CROSS_ENTROPY: TN_TRY(binary(graph, prediction, target, &each)); break;
     case TN_LOSS_QUANTILE: TN_TRY(quantile(graph, o, prediction, target, &each)); break;
     case TN_LOSS_KL: TN_TRY(divergence(graph, prediction, target, &each)); break;
@@ -208,21 +213,28 @@ tn_status tn_loss_nodes(tn_graph *graph, const tn_trainer_options *options, int 
     return over_all(graph, "ReduceMean", each, out_loss);
 }
 
-tn_status tn_loss_graph(const tn_graph *graph, const tn_trainer_options *options, tn_graph **out_graph) {
-    tn_graph *g;
-    int prediction, target, out;
-    const tn_type *type = &graph->values[graph->outputs[0]].type;
+/* Inputs like outputs of the other graph, whose symbols are not this one's. */
+static tn_status input_like(tn_graph *graph, const char *name, const tn_type *type, int *out) {
     int64_t dims[TN_MAX_RANK];
+    for (int i = 0; i < type->rank; i++) dims[i] = TN_MAX(type->dims[i], -1);
+    return tn_graph_input(graph, name, type->dtype, type->rank, dims, out);
+}
+
+static tn_status build_loss_graph(const tn_graph *graph, const tn_trainer_options *options, tn_graph *g) {
+    int outputs[3], target, out;
+    TN_TRY(input_like(g, "prediction", &graph->values[graph->outputs[0]].type, &outputs[0]));
+    TN_TRY(tn_loss_target(g, options->loss, outputs[0], &target));
+    for (int i = 1; i < tn_loss_outputs(options->loss); i++)
+        TN_TRY(input_like(g, "latent", &graph->values[graph->outputs[i]].type, &outputs[i]));
+    TN_TRY(tn_loss_nodes(g, options, outputs, target, &out));
+    return tn_graph_output(g, out, "loss");
+}
+
+tn_status tn_loss_graph(const tn_graph *graph, const tn_trainer_options *options, tn_graph **out_graph) {
+    TN_TRY(tn_graph_create(graph->allocator, out_graph));
+    tn_status status = build_loss_graph(graph, options, *out_graph);
+    if (status == TN_OK) return TN_OK;
+    tn_graph_destroy(*out_graph);
     *out_graph = NULL;
-    for (int i = 0; i < type->rank; i++) dims[i] = TN_MAX(type->dims[i], -1); /* symbols are the other graph's */
-    TN_TRY(tn_graph_create(graph->allocator, &g));
-    tn_status status = tn_graph_input(g, "prediction", type->dtype, type->rank, dims, &prediction);
-    if (status == TN_OK) status = tn_loss_target(g, options->loss, prediction, &target);
-    if (status == TN_OK) status = tn_loss_nodes(g, options, prediction, target, &out);
-    if (status == TN_OK) status = tn_graph_output(g, out, "loss");
-    if (status == TN_OK)
-        *out_graph = g;
-    else
-        tn_graph_destroy(g);
     return status;
 }

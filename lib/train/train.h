@@ -55,14 +55,23 @@ tn_status tn_training_graph(const tn_graph *graph, const tn_trainer_options *opt
                             tn_graph **out_graph);
 tn_status tn_step_graph(const tn_trainer_options *options, const tn_states *states, const tn_allocator *allocator,
                         tn_graph **out_graph);
-/* Output 0 alone, with the parameters and statistics as inputs behind the host's. */
-tn_status tn_predicting_graph(const tn_graph *graph, const tn_states *states, tn_graph **out_graph);
-/* Two inputs, a prediction and a target; one output. */
+/* The outputs that the loss is of, with the parameters and statistics as inputs behind the host's. */
+tn_status tn_predicting_graph(const tn_graph *graph, const tn_trainer_options *options, const tn_states *states,
+                              tn_graph **out_graph);
+/* Inputs are a prediction, a target, and what else the loss is of; one output. */
 tn_status tn_loss_graph(const tn_graph *graph, const tn_trainer_options *options, tn_graph **out_graph);
 
 /* Adds the input of targets for such predictions, and the loss [] itself (loss.c). */
 tn_status tn_loss_target(tn_graph *graph, tn_loss loss, int prediction, int *out_target);
-tn_status tn_loss_nodes(tn_graph *graph, const tn_trainer_options *options, int prediction, int target, int *out_loss);
+tn_status tn_loss_nodes(tn_graph *graph, const tn_trainer_options *options, const int *outputs, int target,
+                        int *out_loss);
+/* How many outputs it is of. */
+static inline int tn_loss_outputs(tn_loss loss) {
+    return loss == TN_LOSS_ELBO ? 3 : 1;
+}
+/* Noise around the means of an ELBO, for what reads them (elbo.c). */
+tn_status tn_elbo_noise(tn_graph *graph);
+tn_status tn_elbo_nodes(tn_graph *graph, const tn_loss_options *options, const int *outputs, int target, int *out_loss);
 /* Fails with a sentence about what is wrong with them. */
 tn_status tn_loss_check(const tn_trainer_options *options);
 

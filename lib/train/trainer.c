@@ -37,7 +37,7 @@ static tn_status build(tn_trainer *t) {
     TN_TRY(tn_graph_infer(t->graph));
     TN_TRY(tn_training_graph(t->graph, &t->options, &t->states, &graph));
     TN_TRY(open_session(t, graph, &t->train_model, &t->train));
-    TN_TRY(tn_predicting_graph(t->graph, &t->states, &graph));
+    TN_TRY(tn_predicting_graph(t->graph, &t->options, &t->states, &graph));
     TN_TRY(open_session(t, graph, &t->predict_model, &t->predict));
     TN_TRY(tn_loss_graph(t->graph, &t->options, &graph));
     TN_TRY(open_session(t, graph, &t->loss_model, &t->loss));
@@ -119,6 +119,10 @@ tn_status tn_trainer_evaluate(tn_trainer *t, const tn_tensor *const *inputs, con
     TN_TRY(tn_trainer_predict(t, inputs, &prediction));
     TN_TRY(tn_session_set_input(t->loss, 0, prediction));
     TN_TRY(tn_session_set_input(t->loss, 1, target));
+    for (int i = 1; i < tn_loss_outputs(t->options.loss); i++) {
+        TN_TRY(tn_session_output(t->predict, i, &prediction));
+        TN_TRY(tn_session_set_input(t->loss, 1 + i, prediction));
+    }
     TN_TRY(tn_session_run(t->loss));
     return tn_trainer_read_loss(t, t->loss, out_loss);
 }

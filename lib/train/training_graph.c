@@ -229,7 +229,8 @@ static tn_status build(training *t) {
     tn_graph *graph = t->graph;
     const int each = tn_optimizer_states(&t->options->optimizer);
     const bool gathers = tn_trainer_gathers(t->options);
-    int prediction = graph->outputs[0], target, loss, norms = 0;
+    int target, loss, norms = 0;
+    if (t->options->loss == TN_LOSS_ELBO) TN_TRY(tn_elbo_noise(graph));
     for (int n = 0; n < graph->node_count; n++) norms += strcmp(graph->nodes[n].op->name, "BatchNormalization") == 0;
     t->learned = tn_region_array(graph->region, (size_t)graph->value_count + 1, sizeof *t->learned);
     t->grads = tn_region_array(graph->region, (size_t)graph->value_count + 1, sizeof *t->grads);
@@ -239,7 +240,7 @@ static tn_status build(training *t) {
     t->states->all = tn_alloc_zero(graph->allocator, ((size_t)t->states->capacity + 1) * sizeof *t->states->all);
     t->new_values = tn_region_array(graph->region, (size_t)t->states->capacity + 1, sizeof *t->new_values);
     if (!t->states->all || !t->new_values) return TN_E_MEMORY;
-    TN_TRY(tn_loss_target(graph, t->options->loss, prediction, &target));
+    TN_TRY(tn_loss_target(graph, t->options->loss, graph->outputs[0], &target));
     if (gathers) {
         TN_TRY(tn_graph_input(graph, "weight", TN_FLOAT64, 0, NULL, &t->weight));
     } else {
@@ -247,7 +248,7 @@ static tn_status build(training *t) {
         TN_TRY(tn_graph_input(graph, "count", TN_INT64, 0, NULL, &t->count));
     }
     TN_TRY(set_training_mode(graph, t->states, t->new_values));
-    TN_TRY(tn_loss_nodes(graph, t->options, prediction, target, &t->loss));
+    TN_TRY(tn_loss_nodes(graph, t->options, graph->outputs, target, &t->loss));
     TN_TRY(weigh(t, &loss));
     TN_TRY(tn_graph_gradient(graph, loss, t->learned_count, t->learned, t->grads));
     TN_TRY(add_parameters(t));
@@ -305,10 +306,11 @@ tn_status tn_step_graph(const tn_trainer_options *options, const tn_states *stat
     return status;
 }
 
-tn_status tn_predicting_graph(const tn_graph *graph, const tn_states *states, tn_graph **out_graph) {
+tn_status tn_predicting_graph(const tn_graph *graph, const tn_trainer_options *options, const tn_states *states,
+                              tn_graph **out_graph) {
     TN_TRY(tn_graph_copy(graph, true, out_graph));
     tn_status status = TN_OK;
-    (*out_graph)->output_count = 1;
+    (*out_graph)->output_count = tn_loss_outputs(options->loss);
     for (int s = 0; s < states->predicting && status == TN_OK; s++)
         status = make_input(*out_graph, states->all[s].value);
     if (status == TN_OK) return TN_OK;

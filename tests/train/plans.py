@@ -54,6 +54,7 @@ BASELINES = {
     "wind": ("r2", power),
     "italy-power": classes(None, MLPClassifier(random_state=0, max_iter=1000)),
     "trace": classes(None, MLPClassifier(random_state=0, max_iter=1000)),
+    "motions": classes(StandardScaler, MLPClassifier(random_state=0, max_iter=1000)),
     "mnist": classes(None, make_pipeline(MinMaxScaler(), MLPClassifier(random_state=0))),
 }
 

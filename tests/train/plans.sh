@@ -4,7 +4,7 @@
 set -eu
 cd "$(dirname "$0")/../.."
 case "${1:-}" in
-all) names="digits cancer wine shuttle wind italy-power trace mnist" ;;
+all) names="digits cancer wine shuttle wind italy-power trace motions mnist" ;;
 "") names="cancer wine" ;;
 *) names="$*" ;;
 esac

@@ -44,7 +44,7 @@ static inline tn_tensor *positive_ones(int rank, const int64_t *dims) {
     return t;
 }
 
-enum { GRADIENT_INPUTS = 8 };
+enum { GRADIENT_INPUTS = 24 };
 
 static inline double loss_of(tn_session *session) {
     const tn_tensor *loss;

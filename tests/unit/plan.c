@@ -215,6 +215,11 @@ static void every_layer_trains(void **state) {
         "softplus}]}",
         "{shape: [1, 4], layers: [{conv: 8}, {pool: max}, {dense: 8, activation: tanh}, {norm: layer}]}",
         "{shape: [1, 4], layers: [{conv: 8, dilation: 2, activation: silu}, {pool: average, kernel: 2, stride: 1}]}",
+        "{shape: [1, 4], layers: [{lstm: 12, direction: bidirectional, gives: all}, {gru: 8}]}",
+        "{shape: [2, 2], layers: [{conv: 8, kernel: 1}, {position: learned}, {transformer: 2, dropout: 0.05}, {norm: "
+        "group, groups: 4}]}",
+        "{shape: [1, 4], layers: [{branches: [[{conv: 8, activation: relu}], [{rnn: 8, gives: all}]]}, {attention: "
+        "4}]}",
     };
     char text[1500];
     if (!TN_WITH_YAML) skip();
@@ -260,6 +265,95 @@ static void codes_are_embedded_and_binary_and_rebuilt(void **state) {
     assert_true(metric(e, "r2") > 0.9);
     tn_evaluation_destroy(e);
     tn_plan_destroy(plan);
+}
+
+/* On a curve, one latent number is enough; the answer is that without noise, and tells the latents besides. */
+static void a_variational_autoencoder_trains(void **state) {
+    (void)state;
+    if (!TN_WITH_YAML) skip();
+    FILE *file = fopen(tree_at(root, "curve.csv"), "w");
+    fputs("a,b,c\n", file);
+    for (int i = 0; i < ROWS; i++) {
+        double at = 6 * (i / (double)ROWS - 0.5);
+        fprintf(file, "%.6f,%.6f,%.6f\n", sin(at), at, at * at / 4);
+    }
+    fclose(file);
+    static const char form[] =
+        "name: curve\ndata: {train: curve.csv}\npipeline: {features: [{column: \"*\", scale: standard}]%s}\n"
+        "model: {layers: [{dense: 24, activation: tanh}, {latent: 2}, {dense: 24, activation: tanh}]}\n"
+        "train: {epochs: 80, optimizer: {rate: 0.01}, loss: {kind: %s, beta: 0.05}, schedule: {kind: one-cycle}}\n";
+    char text[700];
+    snprintf(text, sizeof text, form, "", "elbo");
+    tn_plan *plan = plan_of(text);
+    assert_ok(tn_plan_train(plan, NULL, NULL));
+    tn_plan_destroy(plan);
+    tn_evaluation *e = evaluate("curve.tenon", "curve.csv");
+    assert_int_equal(tn_evaluation_task(e), TN_TASK_RECONSTRUCTION);
+    if (!(metric(e, "r2") > 0.9)) fail_msg("an r2 of %g", metric(e, "r2"));
+    tn_evaluation_destroy(e);
+    tn_model *model;
+    tn_value_info info;
+    assert_ok(tn_model_load(tree_at(root, "curve.tenon"), NULL, &model));
+    assert_int_equal(tn_model_output_count(model), 3);
+    assert_ok(tn_model_output_info(model, 1, &info));
+    assert_string_equal(info.name, "means");
+    tn_model_destroy(model);
+    static const char *const bad[][2] = {{"", "mse"}, {", target: {column: a, scale: standard}", "elbo"}};
+    for (int i = 0; i < 2; i++) {
+        snprintf(text, sizeof text, form, bad[i][0], bad[i][1]);
+        plan = plan_of(text);
+        assert_int_equal(tn_plan_train(plan, NULL, NULL), TN_E_FORMAT);
+        assert_non_null(strstr(tn_last_error(), "a model with a 'latent' layer has the loss 'elbo'"));
+        tn_plan_destroy(plan);
+    }
+}
+
+/* Each is below what a guess has, and weights and smoothing change what is learnt. */
+static void losses_take_their_options(void **state) {
+    (void)state;
+    static const struct {
+        const char *target, *loss, *metric;
+        double least;
+    } cases[] = {
+        {"{column: kind, encode: ordinal}", "{kind: cross-entropy, label_smoothing: 0.1}", "accuracy", 0.95},
+        {"{column: kind, encode: ordinal}", "{kind: cross-entropy, class_weights: balanced}", "accuracy", 0.95},
+        {"{column: kind, encode: ordinal}", "{kind: focal, focus: 1.5, class_weights: [1, 3]}", "accuracy", 0.95},
+        {"{column: kind, encode: ordinal}", "focal", "accuracy", 0.95},
+        {"{column: far, scale: standard}", "{kind: quantile, quantile: 0.6}", "r2", 0.9},
+        {"{column: far, scale: standard}", "mae", "r2", 0.9},
+    };
+    static const struct {
+        const char *loss, *sentence;
+    } bad[] = {
+        {"{kind: cross-entropy, class_weights: [1, 2, 3]}", "'class_weights' has 3 numbers, and there are 2 classes"},
+        {"{kind: cross-entropy, class_weights: even}", "'class_weights' is 'balanced' or a list"},
+        {"{kind: binary-cross-entropy, class_weights: balanced}", "are for cross-entropy and the focal loss"},
+        {"quantile", "classes take a cross-entropy or the focal loss"},
+        {"elbo", "no other model has it"},
+    };
+    static const char form[] = "name: losses\ndata: {train: train.csv, test: test.csv}\n"
+                               "pipeline: {features: [{column: a}, {column: b}], target: %s}\n"
+                               "model: {layers: [{dense: 24, activation: silu}, {dense: 24, activation: tanh}]}\n"
+                               "train: {epochs: 40, optimizer: {rate: 0.02}, schedule: {kind: one-cycle}, loss: %s}\n";
+    char text[700];
+    if (!TN_WITH_YAML) skip();
+    for (size_t i = 0; i < TN_COUNT(cases); i++) {
+        snprintf(text, sizeof text, form, cases[i].target, cases[i].loss);
+        tn_plan *plan = plan_of(text);
+        assert_ok(tn_plan_train(plan, NULL, NULL));
+        tn_evaluation *e = evaluate("losses.tenon", "test.csv");
+        if (!(metric(e, cases[i].metric) > cases[i].least))
+            fail_msg("%s: %s %g", cases[i].loss, cases[i].metric, metric(e, cases[i].metric));
+        tn_evaluation_destroy(e);
+        tn_plan_destroy(plan);
+    }
+    for (size_t i = 0; i < TN_COUNT(bad); i++) {
+        snprintf(text, sizeof text, form, cases[0].target, bad[i].loss);
+        tn_plan *plan = plan_of(text);
+        assert_int_equal(tn_plan_train(plan, NULL, NULL), TN_E_FORMAT);
+        if (!strstr(tn_last_error(), bad[i].sentence)) fail_msg("'%s' without '%s'", tn_last_error(), bad[i].sentence);
+        tn_plan_destroy(plan);
+    }
 }
 
 static float first_weight(const char *name, const char *constant) {
@@ -352,6 +446,10 @@ static void what_is_wrong_in_a_plan_is_named_with_its_line(void **state) {
         {HEAD PIPELINE MODEL "train: {schedule: {kind: cosine, perod: 4}}\n", "there is no key 'perod' here"},
         {HEAD PIPELINE MODEL "train: {average: {decay: 0.5}}\n", "an average needs 'kind'"},
         {HEAD PIPELINE MODEL "train: {average: {kind: mean}}\n", "'kind' is one of ema, swa"},
+        {HEAD PIPELINE "model: {layers: [{branches: [[{dense: 4}]]}]}\n", "'branches' is a list of 2 to 8 lists"},
+        {HEAD PIPELINE "model: {layers: [{lstm: 4, direction: both}]}\n", "'direction' is one of forward, reverse"},
+        {HEAD PIPELINE "model: {layers: [{transpose: [1, 1]}]}\n", "names each axis of a sample once"},
+        {HEAD PIPELINE MODEL "train: {loss: {kind: focal, focus: -1}}\n", "'focus' is a number from"},
         {HEAD PIPELINE MODEL "train: {patience: 4}\n", "it needs 'validation'"},
     };
     tn_plan *plan;
@@ -418,6 +516,8 @@ int main(void) {
         cmocka_unit_test(numbers_are_learnt_in_their_own_unit),
         cmocka_unit_test(every_layer_trains),
         cmocka_unit_test(codes_are_embedded_and_binary_and_rebuilt),
+        cmocka_unit_test(a_variational_autoencoder_trains),
+        cmocka_unit_test(losses_take_their_options),
         cmocka_unit_test(a_model_is_tuned_to_another_target),
         cmocka_unit_test(what_is_wrong_in_a_plan_is_named_with_its_line),
         cmocka_unit_test(what_is_wrong_in_the_data_is_named),

@@ -66,7 +66,7 @@ static void check_loss(size_t k) {
     assert_ok(tn_graph_create(NULL, &graph));
     assert_ok(tn_graph_input(graph, "y", TN_FLOAT64, x->rank, x->dims, &y));
     assert_ok(tn_loss_target(graph, o.loss, y, &target));
-    assert_ok(tn_loss_nodes(graph, &o, y, target, &loss));
+    assert_ok(tn_loss_nodes(graph, &o, &y, target, &loss));
     assert_ok(tn_graph_gradient(graph, loss, 1, &y, &grad));
     assert_ok(tn_graph_output(graph, loss, "loss"));
     assert_ok(tn_graph_output(graph, grad, "grad"));
@@ -114,7 +114,7 @@ static void options_that_make_no_sense_are_refused(void **state) {
     assert_ok(tn_graph_create(NULL, &graph));
     assert_ok(tn_graph_input(graph, "y", TN_FLOAT32, 2, (int64_t[]){2, 4}, &y));
     assert_ok(tn_loss_target(graph, o.loss, y, &target));
-    assert_int_equal(tn_loss_nodes(graph, &o, y, target, &loss), TN_E_SHAPE);
+    assert_int_equal(tn_loss_nodes(graph, &o, &y, target, &loss), TN_E_SHAPE);
     assert_non_null(strstr(tn_last_error(), "class_count is 3; output 0 'y' has 4 classes"));
     tn_graph_destroy(graph);
 }

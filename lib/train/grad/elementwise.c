@@ -166,5 +166,6 @@ const tn_gradient tn_gradients_elementwise[] = {
     {"", "Ceil", NULL},
     {"", "Round", NULL},
     {"", "Sign", NULL},
+    {"", "RandomNormalLike", NULL},
     {0},
 };
