@@ -169,6 +169,12 @@ static bool read_recipe(work *w) {
     return true;
 }
 
+/* Without its folders, unless nothing is left then. */
+static const char *without_folders(const char *path) {
+    const char *slash = strrchr(path, '/');
+    return slash && slash[1] ? slash + 1 : path;
+}
+
 static tn_status on_step(void *context, int step, const tn_recipe_row *row) {
     const work *w = context;
     if (!w->s.json)
@@ -188,8 +194,10 @@ static bool do_work(work *w) {
     if (status != TN_OK) return complain_status(w->s.model, status);
     if (w->s.data.count && !samples_open(w->graph, &w->s.data, &w->samples)) return false;
     if (!load_labels(w->s.labels, &w->right)) return false;
+    if (w->s.data.count) options.data_name = without_folders(w->s.data.items[0]);
     if (w->right.all) {
         options.metric = count_right;
+        options.metric_name = "accuracy";
         options.metric_context = &w->right;
     }
     progress(&w->s, "compressing %s", w->s.model);

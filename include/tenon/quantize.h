@@ -16,6 +16,10 @@
  * neighbours are not. Graphs with If, Loop, Scan, or operators of the host are refused. A graph that is
  * quantized already comes out as it is.
  *
+ * A graph that came with a manifest (tenon/manifest.h) gives its own to what is made of it: of the next minor version, with the
+ * file's digest as `parent` and what was measured as `metrics`; a pipeline in it stays. Self-tests keep their inputs and get
+ * the new outputs.
+ *
  * Integer results are the same bits on every instruction set.
  *
  * The methods of choosing ranges are those that ONNX Runtime's and TensorRT's calibrators have (Migacz, "8-bit Inference
@@ -101,6 +105,9 @@ typedef struct tn_quantize_options {
      * nearest level; undone likewise. Needs samples and OpenBLAS. Layers of more than 2048 inputs an output
      * (with groups, 2048 over the root of their number) stay as they are. */
     bool adaptive_rounding;
+    /* In the manifest of what is made: what the metric is called (NULL: "score", or "agreement" where `metric` is NULL), and
+     * the samples ("samples of the compression"). */
+    const char *metric_name, *data_name;
 } tn_quantize_options;
 
 typedef struct tn_quantize_report tn_quantize_report;

@@ -41,6 +41,8 @@
  * the recipe fails with TN_E_CHECK and makes nothing. But for never_slower and max_ms the same recipe, model and data give
  * the same bytes. Other keys are refused with their line and column; YAML as in manifests: maps, lists and scalars alone.
  *
+ * What is made has the manifest and self-test of the model that came, as tn_quantize gives them, once for all steps.
+ *
  * A library built without libyaml answers TN_E_UNSUPPORTED.
  *
  * Thread-safety: a recipe may be run by many threads at once. */

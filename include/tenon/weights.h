@@ -59,10 +59,10 @@ typedef enum tn_weight_method {
 /* What is 0 has the default in brackets. */
 typedef struct tn_weight_only_options {
     size_t struct_size;
-    int bits;        /* 8, 4 or 2 [4] */
+    int bits;        /* 8, 4, 3 or 2 [4] */
     int block;       /* rows that share a scale in each column: 16, 32, 64, 128 or 256 [32] */
     bool symmetric;  /* levels around 0, and no zero points */
-    bool embeddings; /* tables that Gather reads become as small, but for 2 bits, which tables do not have */
+    bool embeddings; /* tables that Gather reads become as small, but for 2 and 3 bits, which tables do not have */
     tn_weight_method method;
     const char *keep; /* names of nodes to leave alone, with commas between; "block1*" is all that begin so */
     /* For GPTQ: runs of the graph. Input i of run r is samples[r * inputs + i]. */
@@ -77,7 +77,8 @@ typedef struct tn_weight_only_options {
 
 /* MatMul and Gemm with a constant float32 matrix become com.microsoft's MatMulNBits, whose kernel reads the packed weights;
  * Gather becomes GatherBlockQuantized. Inputs stay float32. A matrix that anything else reads as well stays, and so does
- * one that would not get smaller. */
+ * one that would not get smaller. Weights of 3 bits are packed as such in model files and in memory; ONNX Runtime's kernel has
+ * none, so ONNX files have their levels as numbers of 4 bits. */
 TN_API tn_status tn_graph_quantize_weights(tn_graph *graph, const tn_weight_only_options *options,
                                            tn_weights_report *out_report);
 

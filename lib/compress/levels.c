@@ -147,20 +147,25 @@ void tn_levels_read(const tn_levels *l, float *w) {
     }
 }
 
+/* Element i of a row, low bits first. */
+static void put_bits(uint8_t *row, size_t i, int bits, unsigned q) {
+    const size_t at = i * (size_t)bits, shift = at % 8;
+    row[at / 8] |= (uint8_t)(q << shift);
+    if (shift + (size_t)bits > 8) row[at / 8 + 1] |= (uint8_t)(q >> (8 - shift));
+}
+
 void tn_levels_pack(const tn_levels *l, uint8_t *packed) {
-    const size_t per = 8 / (size_t)l->bits, row = l->blocks * (l->block / per);
+    const size_t row = l->blocks * (l->block * (size_t)l->bits / 8);
+    memset(packed, 0, l->n * row);
     for (size_t r = 0; r < l->n; r++)
-        for (size_t j = 0; j < l->blocks * l->block; j++) {
-            unsigned q = j < l->k ? l->q[r * l->k + j] : l->zeros[r * l->blocks + j / l->block];
-            uint8_t *to = &packed[r * row + j / per];
-            *to = (uint8_t)((j % per ? *to : 0) | q << (j % per * (size_t)l->bits));
-        }
+        for (size_t j = 0; j < l->blocks * l->block; j++)
+            put_bits(&packed[r * row], j, l->bits,
+                     j < l->k ? l->q[r * l->k + j] : l->zeros[r * l->blocks + j / l->block]);
 }
 
 void tn_levels_pack_zeros(const tn_levels *l, uint8_t *packed) {
-    const size_t per = 8 / (size_t)l->bits, row = (l->blocks + per - 1) / per;
+    const size_t row = (l->blocks * (size_t)l->bits + 7) / 8;
     memset(packed, 0, l->n * row);
     for (size_t r = 0; r < l->n; r++)
-        for (size_t b = 0; b < l->blocks; b++)
-            packed[r * row + b / per] |= (uint8_t)(l->zeros[r * l->blocks + b] << (b % per * (size_t)l->bits));
+        for (size_t b = 0; b < l->blocks; b++) put_bits(&packed[r * row], b, l->bits, l->zeros[r * l->blocks + b]);
 }

@@ -1,6 +1,7 @@
 /* Quantization after training, step by step. See quantize.h. */
 #include "compress/quantize.h"
 #include <math.h>
+#include "model/successor.h"
 #include "passes/match.h"
 
 /* Dense float32 elements; a copy in the region if they are not. */
@@ -110,6 +111,14 @@ static tn_status list_layers(tn_qjob *job) {
 
 /* ---- all of it ---- */
 
+tn_status tn_compress_succeed(tn_graph *graph, const tn_graph *parent, const tn_quantize_options *options,
+                              const tn_qscore *score) {
+    const char *name = options->metric_name ? options->metric_name : options->metric ? "score" : "agreement";
+    const tn_measured measured[] = {{name, score->metric}, {"sqnr_db", score->sqnr}};
+    return tn_graph_succeed(graph, parent, 2, measured,
+                            options->data_name ? options->data_name : "samples of the compression", score->sets);
+}
+
 tn_status tn_qjob_begin(tn_qjob *job) {
     size_t nodes = (size_t)job->base->node_count + 1;
     tn_quantize_report *r = job->report;
@@ -145,7 +154,8 @@ static tn_status run(tn_qjob *job, const tn_graph *graph, tn_graph **out_graph) 
     TN_TRY(tn_qjob_search(job));
     if (job->options.never_slower) TN_TRY(tn_qjob_never_slower(job));
     TN_TRY(list_layers(job));
-    return tn_quantize_finish(job->best.written, out_graph);
+    TN_TRY(tn_quantize_finish(job->best.written, out_graph));
+    return tn_compress_succeed(*out_graph, graph, &job->options, &job->best.score);
 }
 
 static tn_status check_options(const tn_quantize_options *given, tn_quantize_options *out) {

@@ -164,6 +164,9 @@ tn_status tn_qjob_never_slower(tn_qjob *job);
 /* What graph b is worth beside graph a, which has the same inputs and outputs. */
 tn_status tn_score_graphs(const tn_quantize_options *options, const tn_samples *samples, const tn_graph *a,
                           const tn_graph *b, tn_qscore *out);
+/* Manifest and self-test of a graph that was made of the parent, with what was measured. */
+tn_status tn_compress_succeed(tn_graph *graph, const tn_graph *parent, const tn_quantize_options *options,
+                              const tn_qscore *score);
 /* The shortest of some runs on set 0. */
 tn_status tn_time_graph(const tn_quantize_options *options, const tn_samples *samples, const tn_graph *graph,
                         double *out_ns);

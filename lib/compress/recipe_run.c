@@ -10,6 +10,7 @@ typedef struct run {
     const tn_samples *samples;
     tn_quantize_options base;
     tn_quantize_report *report;
+    tn_qscore score; /* of `now` */
 } run;
 
 static tn_status quantize_step(run *r, const tn_recipe_step *step, tn_graph **out) {
@@ -110,6 +111,7 @@ static tn_status do_step(run *r, int index, tn_recipe_progress *progress, void *
     if (status == TN_OK && row.kept) {
         tn_graph_destroy(r->now);
         r->now = made;
+        r->score = score;
     } else {
         tn_graph_destroy(made);
     }
@@ -132,7 +134,11 @@ static tn_status check_end(const run *r) {
 tn_status tn_recipe_run(const tn_recipe *recipe, const tn_graph *graph, const tn_samples *samples,
                         const tn_quantize_options *base, tn_recipe_progress *progress, void *context,
                         tn_graph **out_graph, tn_quantize_report **out_report) {
-    run r = {.recipe = recipe, .original = graph, .samples = samples, .base = {.struct_size = sizeof r.base}};
+    run r = {.recipe = recipe,
+             .original = graph,
+             .samples = samples,
+             .base = {.struct_size = sizeof r.base},
+             .score = {NAN, NAN, NAN, 0}};
     *out_graph = NULL;
     if (out_report) *out_report = NULL;
     if (base) memcpy(&r.base, base, TN_MIN(base->struct_size, sizeof r.base));
@@ -141,6 +147,7 @@ tn_status tn_recipe_run(const tn_recipe *recipe, const tn_graph *graph, const tn
     tn_status status = tn_graph_copy(graph, false, &r.now);
     for (int i = 0; i < recipe->step_count && status == TN_OK; i++) status = do_step(&r, i, progress, context);
     if (status == TN_OK) status = check_end(&r);
+    if (status == TN_OK) status = tn_compress_succeed(r.now, graph, &r.base, &r.score);
     if (status == TN_OK)
         *out_graph = r.now;
     else

@@ -28,9 +28,9 @@ static tn_status check_options(tn_weight_only_options *o) {
     if (!o->bits) o->bits = 4;
     if (!o->block) o->block = 32;
     if (o->damping == 0) o->damping = 0.01;
-    if (o->bits != 8 && o->bits != 4 && o->bits != 2)
-        return tn_fail(TN_E_UNSUPPORTED, "weights of %d bits; MatMulNBits has them of 8, 4 or 2", o->bits);
-    if (o->embeddings && !o->embedding_bits && o->bits > 2) o->embedding_bits = o->bits;
+    if (o->bits != 8 && o->bits != 4 && o->bits != 3 && o->bits != 2)
+        return tn_fail(TN_E_UNSUPPORTED, "weights of %d bits; MatMulNBits has them of 8, 4, 3 or 2", o->bits);
+    if (o->embeddings && !o->embedding_bits && o->bits > 3) o->embedding_bits = o->bits;
     if (o->embedding_bits && o->embedding_bits != 8 && o->embedding_bits != 4)
         return tn_fail(TN_E_UNSUPPORTED, "tables of %d bits; GatherBlockQuantized has them of 8 or 4",
                        o->embedding_bits);

@@ -37,6 +37,9 @@ typedef struct tn_export_options {
  * list. */
 tn_status tn_export_onnx(const tn_graph *graph, const tn_export_options *options, tn_region *scratch, tn_pb_out *out,
                          tn_weights *weights);
+/* *out_copy is a graph to write in the place of this one, which must outlive it, if there is something that ONNX files have in
+ * another form; else NULL. */
+tn_status tn_export_widen(const tn_graph *graph, tn_graph **out_copy);
 /* The bytes of the weights, gaps and all. */
 void tn_weights_each(const tn_weights *weights, void (*write)(void *context, const void *data, size_t size),
                      void *context);

@@ -25,13 +25,16 @@ tn_status tn_graph_write_onnx(const tn_graph *graph, tn_status (*write)(void *co
     tn_pb_out message = {0};
     tn_weights weights = {0};
     writer w = {write, context, TN_OK};
-    tn_status status =
-        scratch ? tn_export_onnx(graph, &(tn_export_options){0}, scratch, &message, &weights) : TN_E_MEMORY;
+    tn_graph *other = NULL;
+    tn_status status = scratch ? tn_export_widen(graph, &other) : TN_E_MEMORY;
+    if (status == TN_OK)
+        status = tn_export_onnx(other ? other : graph, &(tn_export_options){0}, scratch, &message, &weights);
     if (status == TN_OK && tn_pb_out_bytes(&message) > MESSAGE_BYTES)
         status = tn_fail(TN_E_LIMIT, "an ONNX model of %llu bytes: more than 2 GiB need external data, and so a file",
                          (unsigned long long)tn_pb_out_bytes(&message));
     if (status == TN_OK) tn_pb_out_each(&message, write_piece, &w);
     tn_pb_out_free(&message);
+    tn_graph_destroy(other);
     tn_region_destroy(scratch);
     return status == TN_OK ? w.status : status;
 }
@@ -85,7 +88,9 @@ tn_status tn_graph_save_onnx(const tn_graph *graph, const char *path, const tn_o
     tn_pb_out message = {0};
     tn_weights weights = {0};
     tn_output file;
-    tn_status status = scratch ? TN_OK : TN_E_MEMORY;
+    tn_graph *other = NULL;
+    tn_status status = scratch ? tn_export_widen(graph, &other) : TN_E_MEMORY;
+    if (other) graph = other;
     if (status == TN_OK && !full.external_data)
         status = tn_export_onnx(graph, &(tn_export_options){0}, scratch, &message, &weights);
     if (status == TN_OK && (full.external_data || tn_pb_out_bytes(&message) > MESSAGE_BYTES))
@@ -96,6 +101,7 @@ tn_status tn_graph_save_onnx(const tn_graph *graph, const char *path, const tn_o
         status = tn_output_commit(&file);
     }
     tn_pb_out_free(&message);
+    tn_graph_destroy(other);
     tn_region_destroy(scratch);
     return status;
 }

@@ -100,12 +100,35 @@ static inline __attribute__((always_inline)) void q_dequantize_rows(float *y, co
         }
 }
 
+/* Of 3 bits: each column's 8 rows lie in 24 bits, of which the bytes are n apart. */
+static inline __attribute__((always_inline)) void q_dequantize_eighth(float *y, const uint8_t *q, size_t rows, size_t n,
+                                                                      size_t at, size_t count, const float *scale,
+                                                                      const float *zero) {
+    uint32_t bits[16];
+    for (size_t i = 0; i < count; i++)
+        bits[i] = q[at + i] | (uint32_t)q[n + at + i] << 8 | (uint32_t)q[2 * n + at + i] << 16;
+    for (size_t r = 0; r < rows; r++)
+        for (size_t i = 0; i < count; i++)
+            y[r * n + at + i] = ((float)(int32_t)(bits[i] >> (3 * r) & 7) - zero[at + i]) * scale[at + i];
+}
+
+static void q_dequantize_3(float *y, const uint8_t *q, size_t rows, size_t n, const float *scale, const float *zero) {
+    for (size_t done = 0; done < rows; done += 8, q += 3 * n, y += 8 * n) {
+        const size_t count = rows - done < 8 ? rows - done : 8;
+        size_t at = 0;
+        for (; at + 16 <= n; at += 16) q_dequantize_eighth(y, q, count, n, at, 16, scale, zero);
+        if (at < n) q_dequantize_eighth(y, q, count, n, at, n - at, scale, zero);
+    }
+}
+
 static void dequantize_panel(float *y, const uint8_t *q, size_t rows, size_t n, int bits, const float *scale,
                              const float *zero) {
     if (bits == 4)
         q_dequantize_rows(y, q, rows, n, 4, scale, zero);
     else if (bits == 8)
         q_dequantize_rows(y, q, rows, n, 8, scale, zero);
+    else if (bits == 3)
+        q_dequantize_3(y, q, rows, n, scale, zero);
     else
         q_dequantize_rows(y, q, rows, n, 2, scale, zero);
 }

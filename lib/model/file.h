@@ -62,6 +62,8 @@ static inline void tn_put_little(uint8_t *at, int bytes, uint64_t v) {
  * knows and compared with it. */
 tn_status tn_manifest_for_graph(const char *text, const tn_graph *graph, const char *path, uint64_t weight_bytes,
                                 tn_region *region, tn_string *out);
+/* The manifest that came with the graph, from a model file or in an ONNX file's metadata; NULL if none did. */
+const char *tn_manifest_of_graph(const tn_graph *graph);
 /* Fails if this library or this machine is not what the manifest asks for. newer: the file is of a newer minor version. */
 tn_status tn_manifest_check_host(tn_string text, bool newer);
 

@@ -133,6 +133,21 @@ static tn_status set(tn_region *region, tn_manifest_node *map, const char *key, 
     return node->text ? TN_OK : TN_E_MEMORY;
 }
 
+tn_status tn_manifest_set_text(tn_region *region, tn_manifest_node *map, const char *key, const char *text) {
+    return set(region, map, key, TN_MANIFEST_TEXT, text);
+}
+
+void tn_manifest_drop(tn_manifest_node *map, const char *key) {
+    tn_manifest_node *child = map->first;
+    map->first = map->last = NULL;
+    map->count = 0;
+    while (child) {
+        tn_manifest_node *next = child->next;
+        if (strcmp(child->key, key) != 0) tn_manifest_append(map, child->key, child);
+        child = next;
+    }
+}
+
 /* A dim as the manifest has it: a number, a symbol, or "?". */
 static const char *dim_text(const tn_graph *graph, int64_t dim, char number[24], bool *is_number) {
     int64_t symbol = -2 - dim;
@@ -256,8 +271,7 @@ static tn_status fill(tn_region *region, const tn_graph *graph, uint64_t weight_
     return set(region, tn_manifest_child(root, "host"), "weight_bytes", TN_MANIFEST_NUMBER, number);
 }
 
-/* The manifest that came with the graph, from a model file or in an ONNX file's metadata. */
-static const char *manifest_of(const tn_graph *graph) {
+const char *tn_manifest_of_graph(const tn_graph *graph) {
     if (graph->manifest) return graph->manifest;
     for (int i = 0; i + 1 < graph->metadata_count; i += 2)
         if (strcmp(graph->metadata[i], TN_MANIFEST_METADATA) == 0) return graph->metadata[i + 1];
@@ -267,7 +281,7 @@ static const char *manifest_of(const tn_graph *graph) {
 tn_status tn_manifest_for_graph(const char *text, const tn_graph *graph, const char *path, uint64_t weight_bytes,
                                 tn_region *region, tn_string *out) {
     tn_manifest_node *root;
-    if (!text) text = manifest_of(graph);
+    if (!text) text = tn_manifest_of_graph(graph);
     if (!text) {
         const char *name = name_of_path(region, path);
         root = name ? tn_manifest_new(region, TN_MANIFEST_MAP, NULL) : NULL;

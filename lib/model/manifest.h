@@ -33,6 +33,9 @@ struct tn_manifest {
 tn_manifest_node *tn_manifest_new(tn_region *region, tn_manifest_kind kind, const char *text);
 void tn_manifest_append(tn_manifest_node *parent, const char *key, tn_manifest_node *child);
 tn_manifest_node *tn_manifest_child(const tn_manifest_node *map, const char *key); /* NULL if there is none */
+/* Of a map: a text under a key, in the place of what is there; and no such key any more. */
+tn_status tn_manifest_set_text(tn_region *region, tn_manifest_node *map, const char *key, const char *text);
+void tn_manifest_drop(tn_manifest_node *map, const char *key);
 tn_manifest_node *tn_manifest_find(const tn_manifest_node *root, const char *path);
 
 /* Likewise, where many nodes are added: the first failure stays, and what follows does nothing and gives NULL. */

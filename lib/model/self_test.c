@@ -167,6 +167,21 @@ tn_status tn_self_test_record(tn_self_test *test, const tn_model *model, const t
     return status;
 }
 
+tn_status tn_self_test_again(const tn_self_test *old, const tn_model *model, tn_self_test **out_test, int *out_count) {
+    tn_self_test_case one = {.struct_size = sizeof one};
+    *out_count = 0;
+    TN_TRY(tn_self_test_create(out_test));
+    for (int i = 0; tn_self_test_at(old, i, &one) == TN_OK; i++) {
+        tn_status status = tn_self_test_record(*out_test, model, &one);
+        *out_count += status == TN_OK;
+        if (status != TN_E_MEMORY) continue;
+        tn_self_test_destroy(*out_test);
+        *out_test = NULL;
+        return status;
+    }
+    return TN_OK;
+}
+
 tn_status tn_self_test_at(const tn_self_test *test, int index, tn_self_test_case *out_case) {
     if (index < 0 || index >= test->count)
         return tn_fail(TN_E_NOT_FOUND, "case %d does not exist; the self-test has %d", index, test->count);

@@ -12,6 +12,8 @@
 
 /* The section of a model file. The bytes of tensors stay where they are until it is written out. */
 void tn_self_test_put(const tn_self_test *test, tn_pb_out *out);
+/* The inputs of another self-test, with what this model gives for them; cases that it does not take are left out. */
+tn_status tn_self_test_again(const tn_self_test *old, const tn_model *model, tn_self_test **out_test, int *out_count);
 tn_status tn_self_test_read(tn_string section, tn_self_test **out_test);
 
 #endif

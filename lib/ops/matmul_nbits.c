@@ -1,4 +1,4 @@
-/* MatMulNBits of com.microsoft: A[..., K] times weights of 2, 4 or 8 bits, quantized in blocks along K.
+/* MatMulNBits of com.microsoft: A[..., K] times weights of 2, 3, 4 or 8 bits, quantized in blocks along K.
  *
  * Weights stay as small as they are: packed once in panels of as many columns as the product's kernel takes, and turned
  * to float32 panel by panel, block of k by block, in the buffer of the thread that multiplies them. */
@@ -47,8 +47,8 @@ static tn_status infer(tn_infer *call) {
     TN_TRY(read_size(call->node, "N", 0, &n));
     TN_TRY(read_size(call->node, "block_size", 0, &block));
     TN_TRY(read_size(call->node, "bits", 4, &bits));
-    if ((bits != 2 && bits != 4 && bits != 8) || block % 16 != 0)
-        return tn_fail(TN_E_UNSUPPORTED, "%lld bits in blocks of %lld; expected 2, 4 or 8 in multiples of 16",
+    if ((bits != 2 && bits != 3 && bits != 4 && bits != 8) || block % 16 != 0)
+        return tn_fail(TN_E_UNSUPPORTED, "%lld bits in blocks of %lld; expected 2, 3, 4 or 8 in multiples of 16",
                        (long long)bits, (long long)block);
     if (tn_attr_int(call->node, "weight_prepacked", 0) || tn_infer_has(call, INDEX))
         return tn_fail(TN_E_UNSUPPORTED, "weights that are prepacked, or reordered by g_idx, are not supported");
@@ -80,25 +80,43 @@ typedef struct source {
     const tn_tensor *from; /* NULL: zero points in the middle of the range */
 } source;
 
-/* Element i of a column, of `per` in a byte. */
+/* Element i of a column: one after the other, low bits first. */
 static unsigned element(const nbits *s, const uint8_t *column, size_t i) {
-    const size_t per = 8 / (size_t)s->bits;
-    return column[i / per] >> (i % per * (size_t)s->bits) & ((1u << s->bits) - 1);
+    const size_t at = i * (size_t)s->bits, shift = at % 8;
+    unsigned both = column[at / 8];
+    if (shift + (size_t)s->bits > 8) both |= (unsigned)column[at / 8 + 1] << 8;
+    return both >> shift & ((1u << s->bits) - 1);
 }
 
-/* A panel: for each k the columns' elements, as kernel dequantize_panel has them. */
+/* Where row k, a multiple of 8 or of the block size, begins in a panel. */
+static size_t panel_offset(const nbits *s, size_t k) {
+    return k / 8 * s->p.columns * (size_t)s->bits;
+}
+
+/* One element of a panel, as kernel dequantize_panel has them. */
+static void put_element(const nbits *s, uint8_t *panel, size_t k, size_t c, unsigned q) {
+    const size_t columns = s->p.columns, line = columns * (size_t)s->bits / 8;
+    if (s->bits == 3) {
+        const size_t shift = k % 8 * 3;
+        uint8_t *at = panel + panel_offset(s, k) + shift / 8 * columns + c;
+        *at |= (uint8_t)(q << shift % 8);
+        if (shift % 8 > 5) at[columns] |= (uint8_t)(q >> (8 - shift % 8));
+    } else {
+        panel[k * line + c % line] |= (uint8_t)(q << (c / line * (size_t)s->bits));
+    }
+}
+
 static void pack_q(void *dst, const void *context) {
     const source *f = context;
     const nbits *s = f->s;
-    const size_t columns = s->p.columns, line = columns * (size_t)s->bits / 8;
+    const size_t columns = s->p.columns;
     const size_t column_bytes = s->blocks * (s->block * (size_t)s->bits / 8);
     uint8_t *to = dst;
     memset(dst, 0, s->q_bytes);
     for (size_t i = 0; i < s->n; i++) {
         const uint8_t *column = (const uint8_t *)f->from->data + i * column_bytes;
-        const size_t c = i % columns, shift = c / line * (size_t)s->bits;
-        uint8_t *panel = to + i / columns * s->q_panel + c % line;
-        for (size_t k = 0; k < s->k; k++) panel[k * line] |= (uint8_t)(element(s, column, k) << shift);
+        uint8_t *panel = to + i / columns * s->q_panel;
+        for (size_t k = 0; k < s->k; k++) put_element(s, panel, k, i % columns, element(s, column, k));
     }
 }
 
@@ -129,7 +147,7 @@ static void make_panels(const tn_panels *panels, const tn_product *p, size_t col
                         float *buffer, tn_gemm_f32 *call) {
     const nbits_panels *own = (const nbits_panels *)panels;
     const nbits *s = own->s;
-    const size_t columns = p->columns, line = columns * (size_t)s->bits / 8;
+    const size_t columns = p->columns;
     call->b = buffer;
     call->b_stride = columns;
     call->b_panel = columns * k_count;
@@ -140,7 +158,7 @@ static void make_panels(const tn_panels *panels, const tn_product *p, size_t col
         for (size_t done = 0, rows; done < k_count; done += rows) {
             size_t at = k + done, block = at / s->block;
             rows = TN_MIN(k_count - done, s->block - at % s->block);
-            p->kernels->dequantize_panel(buffer + done * columns, q + at * line, rows, columns, s->bits,
+            p->kernels->dequantize_panel(buffer + done * columns, q + panel_offset(s, at), rows, columns, s->bits,
                                          scale + block * columns, zero + block * columns);
         }
     }
@@ -188,7 +206,7 @@ static tn_status prepare(tn_prepare *call) {
     size_t m = (size_t)tn_type_count(call->in[A]) / s->k, bytes;
     tn_product_plan(&s->p, call->kernels, m, s->n, s->k, TN_MIN(s->block, s->k), 1);
     if (m == 0) return TN_OK;
-    bool fits = tn_mul_size(s->k, s->p.columns * (size_t)s->bits / 8, &s->q_panel) && s->q_panel < SIZE_MAX / 2;
+    bool fits = tn_mul_size((s->k + 7) / 8, s->p.columns * (size_t)s->bits, &s->q_panel) && s->q_panel < SIZE_MAX / 2;
     s->q_panel = (s->q_panel + 63) / 64 * 64;
     s->line_panel = s->blocks * s->p.columns;
     fits = fits && tn_mul_size(s->q_panel, s->p.column_panels, &s->q_bytes) &&

@@ -8,22 +8,24 @@
 #include "ops/scratch.h"
 #include <stdio.h>
 
-enum { STRIP = TN_SPARSE_STRIP, COLUMNS = 64 /* of Y that a task makes */, LEAST_ROWS = 32 };
+enum { STRIP = TN_SPARSE_STRIP, BLOCK = TN_SPARSE_BLOCK, COLUMNS = 64 /* of Y that a task makes */, LEAST_ROWS = 32 };
 
 /* What a vector's multiplication costs beside one of the dense kernel, turning over included; measured by
  * tests/bench/sparse.c. */
-static const double SINGLE_COST = 3.2, GROUP_COST = 1.6, WORTH = 0.8;
+static const double SINGLE_COST = 1.3, GROUP_COST = 1.6, WORTH = 0.8;
 
-typedef struct tn_sparse_weights { /* packed: this, start, column, value */
+typedef struct tn_sparse_weights { /* packed: this, start, value, column */
     size_t group, groups, count;
 } tn_sparse_weights;
 
 struct tn_matmul_sparse {
-    size_t m, n, k, strips, column_tasks;
-    size_t a_row; /* stride */
+    size_t m, n, k, strips, column_tasks, blocks;
+    size_t together; /* strips of a task */
+    size_t a_row;    /* stride */
     const tn_sparse_weights *weights;
-    const uint32_t *start, *column;
+    const uint32_t *start;
     const float *value;
+    const uint8_t *column;
     size_t x_bytes, buffer_bytes;
 };
 
@@ -54,20 +56,23 @@ static void pack(void *dst, const void *context) {
     const source *s = context;
     tn_sparse_weights *head = dst;
     *head = (tn_sparse_weights){s->group, (s->n + s->group - 1) / s->group, 0};
-    uint32_t *start = (uint32_t *)(head + 1), *column = start + head->groups + 1;
+    const size_t blocks = (s->k + BLOCK - 1) / BLOCK;
+    uint32_t *start = (uint32_t *)(head + 1);
     const size_t count = listed_columns(s, s->group);
-    float *value = (float *)(void *)(column + count);
-    for (size_t g = 0; g < head->groups; g++) {
-        start[g] = (uint32_t)head->count;
-        for (size_t k = 0; k < s->k; k++) {
+    float *value = (float *)(void *)(start + blocks * head->groups + 1);
+    uint8_t *column = (uint8_t *)(value + count * s->group);
+    for (size_t row = 0; row < blocks * head->groups; row++) { /* of blocks, the groups */
+        const size_t g = row % head->groups, block = row / head->groups * BLOCK;
+        start[row] = (uint32_t)head->count;
+        for (size_t k = block; k < TN_MIN(block + BLOCK, s->k); k++) {
             if (!any(s, k, g * s->group, s->group)) continue;
-            column[head->count] = (uint32_t)k;
+            column[head->count] = (uint8_t)(k - block);
             for (size_t i = 0; i < s->group; i++)
                 value[head->count * s->group + i] = s->alpha * weight(s, k, g * s->group + i);
             head->count++;
         }
     }
-    start[head->groups] = (uint32_t)head->count;
+    start[blocks * head->groups] = (uint32_t)head->count;
 }
 
 /* Whether a look at some of the weights leaves hope. */
@@ -105,18 +110,20 @@ tn_status tn_matmul_sparse_prepare(tn_prepare *call, const tn_operand *a, const 
     *p = (tn_matmul_sparse){.m = m, .n = s.n, .k = s.k, .a_row = (size_t)a->row_stride};
     p->strips = (m + STRIP - 1) / STRIP;
     p->column_tasks = (s.n + COLUMNS - 1) / COLUMNS;
-    s.bytes = sizeof(tn_sparse_weights) + (rows + 1 + count * (1 + s.group)) * sizeof(float);
+    p->blocks = (s.k + BLOCK - 1) / BLOCK;
+    p->together = p->strips > 1 && p->strips * p->column_tasks >= 4 * (size_t)call->threads ? 2 : 1;
+    s.bytes = sizeof(tn_sparse_weights) + (p->blocks * rows + 1 + count * s.group) * sizeof(float) + count;
     char layout[96];
     const void *packed;
-    snprintf(layout, sizeof layout, "sparse_f32 %zu %zux%zu at %zu times %a", s.group, s.k, s.n, s.k_stride,
+    snprintf(layout, sizeof layout, "sparse_f32 %zu %zux%zu in blocks at %zu times %a", s.group, s.k, s.n, s.k_stride,
              (double)alpha);
     TN_TRY(tn_prepare_pack(call, 1, layout, s.bytes, pack, &s, &packed));
     p->weights = packed;
     p->start = (const uint32_t *)(p->weights + 1);
-    p->column = p->start + rows + 1;
-    p->value = (const float *)(const void *)(p->column + count);
+    p->value = (const float *)(const void *)(p->start + p->blocks * rows + 1);
+    p->column = (const uint8_t *)(p->value + count * s.group);
     size_t x_bytes, buffers;
-    p->buffer_bytes = (size_t)COLUMNS * STRIP * sizeof(float);
+    p->buffer_bytes = p->together * COLUMNS * STRIP * sizeof(float);
     bool fits = tn_mul_size(p->strips * STRIP, s.k * sizeof(float), &x_bytes) &&
                 tn_mul_size((size_t)call->threads, p->buffer_bytes, &buffers) &&
                 tn_scratch_add(&call->scratch, x_bytes, 1) && tn_scratch_add(&call->scratch, buffers, 1);
@@ -146,16 +153,10 @@ static void turn_task(void *context, int64_t strip) {
     j->kernels->transpose_4((int64_t)p->k, (int64_t)rows, a, (int64_t)(p->a_row * sizeof *a), x, STRIP * sizeof *x);
 }
 
-static void product_task(void *context, int64_t task) {
-    const job *j = context;
+/* A strip's results to their place, turned back. */
+static void finish(const job *j, size_t strip, size_t first, size_t columns, const float *tile) {
     const tn_matmul_sparse *p = j->p;
-    const size_t strip = (size_t)task / p->column_tasks, first = (size_t)task % p->column_tasks * COLUMNS;
-    const size_t columns = TN_MIN((size_t)COLUMNS, p->n - first), rows = TN_MIN((size_t)STRIP, p->m - strip * STRIP);
-    const size_t group = p->weights->group, groups = (columns + group - 1) / group;
-    float *tile = (float *)(void *)(j->buffers + (size_t)tn_worker_index() * p->buffer_bytes);
-    const tn_sparse_f32 call = {
-        groups, group, p->start + first / group, p->column, p->value, j->x + strip * STRIP * p->k, tile};
-    j->kernels->sparse_f32(&call);
+    const size_t rows = TN_MIN((size_t)STRIP, p->m - strip * STRIP);
     const tn_epilogue *e = j->epilogue;
     float *y = j->y + strip * STRIP * p->n + first;
     j->kernels->transpose_4((int64_t)rows, (int64_t)columns, tile, STRIP * sizeof *tile, y,
@@ -170,6 +171,29 @@ static void product_task(void *context, int64_t task) {
     }
 }
 
+static void product_task(void *context, int64_t task) {
+    const job *j = context;
+    const tn_matmul_sparse *p = j->p;
+    const size_t strip = (size_t)task / p->column_tasks * p->together, first = (size_t)task % p->column_tasks * COLUMNS;
+    const size_t columns = TN_MIN((size_t)COLUMNS, p->n - first), strips = TN_MIN(p->together, p->strips - strip);
+    const size_t group = p->weights->group, groups = (columns + group - 1) / group;
+    float *tile = (float *)(void *)(j->buffers + (size_t)tn_worker_index() * p->buffer_bytes);
+    tn_sparse_f32 call = {.groups = groups,
+                          .group = group,
+                          .column = p->column,
+                          .value = p->value,
+                          .y = tile,
+                          .strips = strips,
+                          .x_next = STRIP * p->k,
+                          .y_next = (size_t)COLUMNS * STRIP};
+    for (size_t b = 0; b < p->blocks; b++, call.add = true) {
+        call.start = p->start + b * p->weights->groups + first / group;
+        call.x = j->x + (strip * p->k + b * BLOCK) * STRIP;
+        j->kernels->sparse_f32(&call);
+    }
+    for (size_t s = 0; s < strips; s++) finish(j, strip + s, first, columns, tile + s * call.y_next);
+}
+
 void tn_matmul_sparse_run(const tn_run *call, const tn_matmul_sparse *p, const float *a, float *y, void *scratch,
                           const tn_epilogue *epilogue) {
     uint8_t *at = scratch;
@@ -177,5 +201,6 @@ void tn_matmul_sparse_run(const tn_run *call, const tn_matmul_sparse *p, const f
     j.x = tn_scratch_take(&at, p->x_bytes, 1);
     j.buffers = tn_scratch_take(&at, (size_t)tn_pool_threads(call->pool) * p->buffer_bytes, 1);
     tn_parallel(call->pool, (int64_t)p->strips, turn_task, &j);
-    tn_parallel(call->pool, (int64_t)(p->strips * p->column_tasks), product_task, &j);
+    const size_t turns = (p->strips + p->together - 1) / p->together;
+    tn_parallel(call->pool, (int64_t)(turns * p->column_tasks), product_task, &j);
 }

@@ -10,6 +10,7 @@
 #include "graph/graph.h"
 #include "model/manifest.h"
 #include "model/safetensors.h"
+#include "model/self_test.h"
 #include "store/module.h"
 #include "store/store.h"
 
@@ -92,28 +93,6 @@ static tn_status choose_version(upgrade *u) {
     return tn_fail(TN_E_INVALID, "%s does not follow %s; a new version is a higher one", u->version, old);
 }
 
-static tn_status set_text(upgrade *u, tn_manifest_node *root, const char *key, const char *text) {
-    tn_manifest_node *node = tn_manifest_child(root, key), *made = tn_manifest_new(u->region, TN_MANIFEST_TEXT, text);
-    if (!made) return TN_E_MEMORY;
-    made->quoted = true;
-    if (node)
-        node->text = made->text;
-    else
-        tn_manifest_append(root, key, made);
-    return TN_OK;
-}
-
-static void drop(tn_manifest_node *root, const char *key) {
-    tn_manifest_node *child = root->first;
-    root->first = root->last = NULL;
-    root->count = 0;
-    while (child) {
-        tn_manifest_node *next = child->next;
-        if (strcmp(child->key, key) != 0) tn_manifest_append(root, child->key, child);
-        child = next;
-    }
-}
-
 static tn_status make_manifest(upgrade *u) {
     const char *text = tn_graph_manifest(u->old), *own = tn_graph_manifest(u->file);
     const char *digest = tn_graph_digest(u->old), *slash = strrchr(u->result.before.name, '/');
@@ -125,12 +104,12 @@ static tn_status make_manifest(upgrade *u) {
         text = tn_region_printf(u->region, "name: %s\nversion: 0.0.0\n", slash ? slash + 1 : u->result.before.name);
     if (!text) return TN_E_MEMORY;
     TN_TRY(tn_manifest_read_yaml((tn_string){text, strlen(text)}, u->region, &root));
-    TN_TRY(set_text(u, root, "version", u->version));
-    if (digest) TN_TRY(set_text(u, root, "parent", digest));
-    drop(root, "created");
-    drop(root, "metrics");
-    if (own_kind && tn_manifest_child(root, "host")) drop(tn_manifest_child(root, "host"), "arena_bytes");
-    if (own_kind && !own) drop(root, "inputs"), drop(root, "outputs");
+    TN_TRY(tn_manifest_set_text(u->region, root, "version", u->version));
+    if (digest) TN_TRY(tn_manifest_set_text(u->region, root, "parent", digest));
+    tn_manifest_drop(root, "created");
+    tn_manifest_drop(root, "metrics");
+    if (own_kind && tn_manifest_child(root, "host")) tn_manifest_drop(tn_manifest_child(root, "host"), "arena_bytes");
+    if (own_kind && !own) tn_manifest_drop(root, "inputs"), tn_manifest_drop(root, "outputs");
     TN_TRY(tn_manifest_check(root, u->region, true));
     TN_TRY(tn_manifest_print(root, u->region, &out));
     u->manifest = out.data;
@@ -138,21 +117,6 @@ static tn_status make_manifest(upgrade *u) {
 }
 
 /* ---- the file ---- */
-
-/* The old inputs, with what the new model gives for them; none where it does not take them. */
-static tn_status record(upgrade *u, const tn_model *model, tn_self_test **out_test) {
-    tn_self_test *old = NULL;
-    tn_self_test_case one = {.struct_size = sizeof one};
-    TN_TRY(tn_self_test_create(out_test));
-    tn_status status = u->old_model ? tn_self_test_of_model(u->old_model, &old) : TN_E_NOT_FOUND;
-    for (int i = 0; status == TN_OK && tn_self_test_at(old, i, &one) == TN_OK; i++) {
-        tn_status did = tn_self_test_record(*out_test, model, &one);
-        u->result.test_cases += did == TN_OK;
-        if (did == TN_E_MEMORY) status = did;
-    }
-    tn_self_test_destroy(old);
-    return status == TN_E_NOT_FOUND ? TN_OK : status;
-}
 
 static tn_status save(upgrade *u, const tn_self_test *test) {
     tn_model_file_options options = {
@@ -163,11 +127,16 @@ static tn_status save(upgrade *u, const tn_self_test *test) {
 
 static tn_status make_file(upgrade *u) {
     tn_model *model = NULL;
-    tn_self_test *test = NULL;
+    tn_self_test *test = NULL, *old = NULL;
     tn_model_options whole = {.struct_size = sizeof whole, .verify_weights = true};
     tn_status status = save(u, NULL);
     if (status == TN_OK) status = tn_model_load(u->path, &whole, &model);
-    if (status == TN_OK) status = record(u, model, &test);
+    if (status == TN_OK && u->old_model) {
+        tn_status has = tn_self_test_of_model(u->old_model, &old);
+        status = has == TN_E_NOT_FOUND ? TN_OK : has;
+    }
+    if (old) status = tn_self_test_again(old, model, &test, &u->result.test_cases);
+    tn_self_test_destroy(old);
     tn_model_destroy(model);
     model = NULL;
     if (status == TN_OK && u->result.test_cases) {

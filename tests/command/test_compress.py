@@ -77,6 +77,45 @@ class Compress(unittest.TestCase):
         self.assertIn("<svg", (self.folder / "report.html").read_text())
         self.tenon("check", self.folder / "small.tenon")
 
+    def test_manifest_pipeline_and_self_test_go_along(self):
+        (self.folder / "press.yaml").write_text(
+            "name: press\nversion: 1.4.2\nlicence: Apache-2.0\ncreated: 2026-01-31T12:00:00Z\n"
+            "inputs:\n  - name: x\n    unit: Pa\nmetrics:\n  - name: accuracy\n    value: 1\n    data: old\n"
+            "provenance:\n  seed: 7\nhost:\n  arena_bytes: 12\n"
+            "extra:\n  pipeline:\n    features:\n      - column: a\n"
+        )
+        sets = self.folder / "sets"
+        (sets / "set0").mkdir(parents=True)
+        tensor = numpy_helper.from_array(self.rows[:4], "x")
+        (sets / "set0" / "input_0.pb").write_bytes(tensor.SerializeToString())
+        with_outputs = self.folder / "float.tenon"
+        made = ["--manifest", self.folder / "press.yaml", "--self-test", sets / "set0"]
+        self.tenon("convert", self.model, with_outputs, *made)
+        parent = json.loads(self.tenon("inspect", with_outputs, "--json"))["digest"]
+        (self.folder / "recipe.yaml").write_text(
+            "model: float.tenon\noutput: b.tenon\ndata: rows.npy\nlabels: labels.npy\n"
+            "steps:\n  - quantize: {}\n  - weights: {bits: 4}\n"
+        )
+        labels = ["--labels", self.folder / "labels.npy"]
+        self.tenon("compress", with_outputs, self.folder / "a.tenon", "--data", self.folder / "rows.npy", *labels)
+        self.tenon("compress", self.folder / "recipe.yaml")
+        for name in ("a.tenon", "b.tenon"):
+            self.tenon("check", self.folder / name)
+            self.tenon("convert", self.folder / name, self.folder / "back.onnx")
+            texts = {p.key: p.value for p in onnx.load(self.folder / "back.onnx").metadata_props}
+            text = texts["tenon.manifest"]
+            for line in (
+                "version: 1.5.0", f"parent: {parent}", "licence: Apache-2.0", "unit: Pa", "seed: 7", "- column: a",
+                "name: accuracy", "name: sqnr_db", "data: rows.npy", "samples: 3",
+            ):  # fmt: skip
+                self.assertIn(line, text)
+            for gone in ("created", "arena_bytes", "version: 1.4.2"):
+                self.assertNotIn(gone, text)
+            self.assertEqual(text.count("name: accuracy"), 1)
+        again = self.folder / "c.tenon"
+        self.tenon("compress", self.folder / "a.tenon", again, "--data", self.folder / "rows.npy")
+        self.tenon("check", again)
+
     def test_what_cannot_be_is_refused_and_nothing_is_written(self):
         data = ["--data", self.folder / "rows.npy"]
         for words, code, sentence in [

@@ -178,6 +178,9 @@ def main():
         "4 bits, AWQ": (whole, {**products, "awq": True, "samples": samples}),
         "4 bits, GPTQ": (whole, {**products, "method": 2, "samples": samples}),
         "4 bits, GPTQ, tables too": (whole, {**products, "method": 2, "samples": samples, "embedding_bits": 4}),
+        "3 bits, nearest": (whole, {**products, "bits": 3}),
+        "3 bits, HQQ": (whole, {**products, "bits": 3, "method": 1}),
+        "3 bits, GPTQ": (whole, {**products, "bits": 3, "method": 2, "samples": samples}),
         "2 bits, nearest": (whole, {**products, "bits": 2, "block": 16}),
         "2 bits, GPTQ": (whole, {**products, "bits": 2, "block": 16, "method": 2, "samples": samples}),
     }

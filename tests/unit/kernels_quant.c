@@ -101,7 +101,7 @@ static void rows_equal_scalar_at_every_cpu_level(void **state) {
                 k->qconv_row(c2, n, 3, w, taps, stride, form & 2);
                 assert_memory_equal(c1, c2, n * sizeof *c1);
             }
-            for (int bits = 2; bits <= 8; bits *= 2) {
+            for (int bits = 2; bits <= 8; bits += bits < 4 ? 1 : 4) {
                 scalar->dequantize_panel(f1, bytes, 9, 96, bits, scale, bias);
                 k->dequantize_panel(f2, bytes, 9, 96, bits, scale, bias);
                 assert_memory_equal(f1, f2, 9 * 96 * sizeof *f1);

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <tenon/tenon.h>
 
-enum { K = 70, ROWS = 12 };
+enum { K = TN_SPARSE_BLOCK, ROWS = 12 };
 
 static float number(void) {
     static uint32_t seed = 3;
@@ -15,30 +15,36 @@ static float number(void) {
 
 static void kernels_are_plain_sums_at_every_cpu_level(void **state) {
     (void)state;
-    static float x[K * TN_SPARSE_STRIP], y[ROWS * TN_SPARSE_STRIP];
+    enum { STRIP = TN_SPARSE_STRIP };
+    static float x[2 * K * STRIP], y[2 * ROWS * STRIP], before[2 * ROWS * STRIP];
     for (size_t i = 0; i < TN_COUNT(x); i++) x[i] = number();
-    for (size_t group = 1; group <= TN_SPARSE_GROUP; group += TN_SPARSE_GROUP - 1) {
-        const size_t groups = ROWS / group;
-        uint32_t start[ROWS + 1] = {0}, column[ROWS * K];
+    for (size_t i = 0; i < TN_COUNT(y); i++) before[i] = number();
+    for (int form = 0; form < 8; form++) {
+        const size_t group = form & 1 ? TN_SPARSE_GROUP : 1, strips = form & 2 ? 2 : 1, groups = ROWS / group;
+        uint32_t start[ROWS + 1] = {0};
+        uint8_t column[ROWS * K];
         static float value[ROWS * K];
         for (size_t g = 0; g < groups; g++) {
             start[g + 1] = start[g];
             for (uint32_t k = 0; k < K; k++) /* the first group has nothing, the last all */
-                if (g == groups - 1 || (g > 0 && number() > 0.6f)) column[start[g + 1]++] = k;
+                if (g == groups - 1 || (g > 0 && number() > 0.6f)) column[start[g + 1]++] = (uint8_t)k;
         }
         for (size_t i = 0; i < start[groups] * group; i++) value[i] = number();
         for (int level = 0; level < TN_CPU_LEVELS; level++) {
             const tn_kernels *table = tn_kernels_at((tn_cpu_level)level);
-            const tn_sparse_f32 call = {groups, group, start, column, value, x, y};
+            const tn_sparse_f32 call = {groups, group,  start,     column,       value,   x,
+                                        y,      strips, K * STRIP, ROWS * STRIP, form & 4};
             if (!table) continue;
+            memcpy(y, before, sizeof y);
             table->sparse_f32(&call);
-            for (size_t r = 0; r < groups * group; r++)
-                for (size_t i = 0; i < TN_SPARSE_STRIP; i++) {
-                    double sum = 0;
-                    for (uint32_t e = start[r / group]; e < start[r / group + 1]; e++)
-                        sum += (double)value[e * group + r % group] * (double)x[column[e] * TN_SPARSE_STRIP + i];
-                    if (fabs(sum - (double)y[r * TN_SPARSE_STRIP + i]) > 1e-4)
-                        fail_msg("level %s, groups of %zu: row %zu", tn_cpu_level_name((tn_cpu_level)level), group, r);
+            for (size_t r = 0; r < 2 * groups * group; r++)
+                for (size_t i = 0; i < STRIP; i++) {
+                    const size_t strip = r / (groups * group), row = r % (groups * group);
+                    double sum = call.add || strip >= strips ? (double)before[r * STRIP + i] : 0;
+                    for (uint32_t e = start[row / group]; e < start[row / group + 1] && strip < strips; e++)
+                        sum += (double)value[e * group + row % group] * (double)x[(strip * K + column[e]) * STRIP + i];
+                    if (fabs(sum - (double)y[r * STRIP + i]) > 1e-4)
+                        fail_msg("level %s, form %d: row %zu", tn_cpu_level_name((tn_cpu_level)level), form, r);
                 }
         }
     }

@@ -132,7 +132,7 @@ static void weights_of_few_bits_lose_what_their_bits_say(void **state) {
 static void impossible_requests_are_refused(void **state) {
     (void)state;
     static const tn_weight_only_options rows[] = {
-        {.bits = 3}, {.block = 48}, {.method = TN_WEIGHT_GPTQ}, {.awq = true}, {.damping = -1}};
+        {.bits = 5}, {.block = 48}, {.method = TN_WEIGHT_GPTQ}, {.awq = true}, {.damping = -1}};
     for (size_t i = 0; i < TN_COUNT(rows); i++) {
         tn_graph *g = network();
         tn_weight_only_options o = rows[i];

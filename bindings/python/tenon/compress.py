@@ -52,6 +52,8 @@ class QuantizeOptions(ctypes.Structure):
         ("cpu", c_char_p),
         ("smooth", c_bool),
         ("adaptive_rounding", c_bool),
+        ("metric_name", c_char_p),
+        ("data_name", c_char_p),
     ]
 
 
