@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool choose_rows(const settings *s, tn_rows *out) {
+bool choose_rows(const settings *s, tn_rows *out) {
     static const char *const names[] = {"all", "training", "testing"};
     *out = TN_ROWS_ALL;
     if (!s->rows) return true;

@@ -18,6 +18,11 @@ const command commands[] = {
     {"eval", EVAL, eval_command, "MODEL DATA.csv", "measure a trained model on raw data",
      "The columns go through the pipeline in the model's file. Metrics come with intervals (bootstrap, 95 %), and with "
      "the gap\nto what the file says of the rows for training.\n"},
+    {"ensemble", ENSEMBLE, ensemble_command, "ENSEMBLE.yaml | OUT MEMBER...",
+     "make one model of several that answers as all of them",
+     "tenon/ensemble.h says what can be in the YAML. OUT is a .tenon or .onnx, the members as well; what is fitted "
+     "goes "
+     "through\nthe pipeline in the members' files.\n"},
     {"run", RUN, run_command, "MODEL", "run a model once, on files or on random input; compare its outputs",
      "An input is NAME=FILE (.npy, .npz or ONNX's .pb); an .npz without NAME= gives all its arrays by their names, a "
      "folder\nits input_0.pb, input_1.pb... Inputs that are not given are random.\n"

@@ -20,6 +20,8 @@ typedef struct words {
 typedef struct settings {
     const char *rows, *pipeline, *page, *against; /* of eval */
     bool resume, logits, robustness, importance;
+    const char *method, *weights, *fit; /* of ensemble */
+    double threshold;
 
     const char *model, *target, *output, *cpu, *precision, *skip_passes, *svg, *trace, *manifest, *parent, *licence,
         *description, *clock, *gate, *since, *parameters, *structure, *module, *version, *backup, *user, *ca, *mqtt,
@@ -62,10 +64,11 @@ enum {
     TRAIN = 1 << 12,
     EVAL = 1 << 13,
     TUNE = 1 << 14,
-    ALL = (1 << 15) - 1,
+    ENSEMBLE = 1 << 15,
+    ALL = (1 << 16) - 1,
     LOADERS = RUN | INSPECT | BENCH | CHECK,
-    FILES = SIGN | VERIFY | KEYGEN,                        /* of any file, not of a model */
-    OPERANDS = STORE | DATA | DELTA | TRAIN | EVAL | TUNE, /* words without a dash are operands */
+    FILES = SIGN | VERIFY | KEYGEN,                                   /* of any file, not of a model */
+    OPERANDS = STORE | DATA | DELTA | TRAIN | EVAL | TUNE | ENSEMBLE, /* words without a dash are operands */
 };
 
 /* options.c: false if the words do not make sense. */
@@ -182,6 +185,9 @@ extern const command commands[];
 int train_command(const settings *s);
 int eval_command(const settings *s);
 int tune_command(const settings *s);
+int ensemble_command(const settings *s);
+/* eval.c: which rows --rows means. */
+bool choose_rows(const settings *s, tn_rows *out);
 int run_command(const settings *s);
 int convert_command(const settings *s);
 int inspect_command(const settings *s);

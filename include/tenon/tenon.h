@@ -3,6 +3,7 @@
 #define TENON_TENON_H
 
 #include <tenon/evaluate.h>
+#include <tenon/ensemble.h>
 #include <tenon/explain.h>
 #include <tenon/plan.h>
 

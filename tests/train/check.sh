@@ -6,3 +6,4 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 build/venv/bin/python tests/train/digits.py build/examples/train_digits "$work"
 tests/train/plans.sh
+tests/train/ensemble.sh

@@ -19,7 +19,7 @@ Models are immutable and may be shared by threads; each thread that is to run in
 Inputs that are C-contiguous arrays are not copied. Failures raise tenon.Error, in subclasses that are also the built-in
 exceptions of their kind (tenon.ShapeError is a ValueError). The GIL is free while the library works.
 """
-from . import compress, data, delta, metrics, sign, tune
+from . import compress, data, delta, ensemble, metrics, sign, tune
 from ._library import (
     CheckFailed,
     DataTypeError,
@@ -77,6 +77,7 @@ __all__ = [
     "cpu_levels",
     "data",
     "delta",
+    "ensemble",
     "load",
     "load_bytes",
     "metrics",

@@ -14,7 +14,7 @@ import onnx
 from onnx import TensorProto, helper
 
 import tenon
-from tenon import _library, _registry, _store, compress, delta, sign
+from tenon import _library, _registry, _store, compress, delta, ensemble, sign
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -317,6 +317,9 @@ class Interface(unittest.TestCase):
             "tn_signature": sign.SignatureStruct,
             "tn_samples": compress.SamplesStruct,
             "tn_quantize_options": compress.QuantizeOptions,
+            "tn_ensemble_member": ensemble.MemberStruct,
+            "tn_ensemble_fit_options": ensemble.FitOptions,
+            "tn_ensemble_fit_result": ensemble.FitResult,
         }
         with tempfile.TemporaryDirectory() as folder:
             source, program = Path(folder) / "sizes.c", Path(folder) / "sizes"
