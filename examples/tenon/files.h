@@ -1,17 +1,13 @@
-/* Array files: NumPy's .npy and .npz. Hostile files are refused with a sentence on stderr. */
+/* Writing array files: NumPy's .npy and .npz. The library reads them (tenon/media.h). */
 #ifndef TENON_FILES_H
 #define TENON_FILES_H
 
 #include "tool.h"
 
-/* npy.c: from bytes in memory, `path` for messages; into a stream. */
-bool npy_parse(const char *path, const unsigned char *data, size_t size, tn_dtype wanted, tn_tensor **out);
+/* npy.c: into a stream. */
 bool npy_write(FILE *file, const tn_tensor *t);
 
-/* zip.c: an entry's bytes, to be freed. With name NULL the first entry's. */
-bool zip_read(const char *path, const char *name, unsigned char **out_data, size_t *out_size);
-
-/* An archive being written, its entries stored without compression. */
+/* zip.c: an archive being written, its entries stored without compression. */
 typedef struct zip_entry {
     char *name;
     uint32_t crc, size, offset;

@@ -118,21 +118,20 @@ bool tensor_become(tn_tensor **t, tn_dtype wanted) {
     return true;
 }
 
-static bool load_npy(const char *path, tn_dtype wanted, tn_tensor **out) {
-    void *data;
-    size_t size;
-    if (!file_read(path, &data, &size)) return false;
-    bool good = npy_parse(path, data, size, wanted, out);
-    free(data);
-    return good;
+static bool told(const char *path, tn_status status) {
+    return status == TN_OK || complain_status(path, status);
 }
 
+/* name NULL: the first array. */
 static bool load_npz(const char *path, const char *name, tn_dtype wanted, tn_tensor **out) {
-    unsigned char *data;
-    size_t size;
-    if (!zip_read(path, name, &data, &size)) return false;
-    bool good = npy_parse(path, data, size, wanted, out);
-    free(data);
+    tn_npz *npz;
+    int index = 0;
+    if (!told(path, tn_npz_open(path, &npz))) return false;
+    while (name && index < tn_npz_count(npz) && strcmp(tn_npz_name(npz, index), name) != 0) index++;
+    bool found = index < tn_npz_count(npz);
+    bool good = found && told(path, tn_npz_array(npz, index, wanted, out));
+    if (!found) complain("%s has no array '%s'", path, name ? name : "");
+    tn_npz_close(npz);
     return good;
 }
 
@@ -148,7 +147,7 @@ bool tensor_load(const char *path, tn_dtype wanted, tn_tensor **out) {
     } else if (ends_with(path, ".npz")) {
         good = load_npz(path, NULL, wanted, out);
     } else if (ends_with(path, ".npy")) {
-        good = load_npy(path, wanted, out);
+        good = told(path, tn_npy_load(path, wanted, out));
     } else if (ends_with(path, ".pb")) {
         tn_status status = tn_tensor_load_pb(path, out);
         good = status == TN_OK || complain_status(path, status);

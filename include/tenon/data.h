@@ -1,4 +1,4 @@
-/* Data: from files of raw measurements to tables.
+/* Data: from files of raw measurements to tables: CSV, arrays of NumPy, folders of samples.
  *
  * CSV (RFC 4180) is read record by record, in memory that does not grow with the file; a gzip file is read as what is in it.
  *
@@ -90,7 +90,14 @@ TN_API tn_status tn_survey_column(const tn_survey *survey, int column, tn_column
 
 typedef struct tn_table tn_table;
 
-/* Reads a CSV file twice: for the types, then for the values. */
+/* A CSV file is read twice: for the types, then for the values.
+ *
+ * A folder becomes a table of two columns of texts, in the order of the names: `file`, a path in the folder, and `class`, the
+ * folder in it that has the file; of files that stand beside those folders it is missing. What begins with a point is left out.
+ *
+ * A path that ends in .npy or .npz (tenon/media.h): the first dimension is the rows. An array [N] of an .npz is a column of
+ * its name, [N, ...] are columns NAME_0, NAME_1 and so on, in C order; that of an .npy is called value. All arrays of a file
+ * have the same rows; at most 16384 columns. */
 TN_API tn_status tn_table_read(const char *path, const tn_csv_options *options, tn_table **out_table);
 TN_API tn_status tn_table_read_memory(const void *data, size_t size, const char *name, const tn_csv_options *options,
                                       tn_table **out_table);

@@ -6,6 +6,10 @@
  *         scale: standard              # standard, min-max or robust; without it numbers stay as they are
  *       - column: mode
  *         encode: one-hot              # one-hot or ordinal; texts need one of them
+ *       - column: file                   # of paths, beside the table's file or absolute: [channels, height, width], 0 to 1
+ *         image: {channels: 1, height: 28, width: 28}
+ *       - column: file                   # [1, rate * seconds]
+ *         sound: {rate: 16000, seconds: 1}
  *     target:                          # may be left out
  *       column: fault
  *       encode: ordinal                # classes as numbers; without it the target is a number and may be scaled
@@ -26,6 +30,11 @@
  * each; a value that is none of them gives zeros. ordinal gives its number, and -1 to a value that is none. A missing value
  * is none of them (missing: drop may stand beside encode).
  *
+ * image: the file, as tn_picture_load gives it. sound: the mean of all channels at that rate; what is longer is cut, what is
+ * shorter ends in silence. With `window` (and `hop`, half of it without), [window / 2 + 1, frames] of tn_spectrum; with
+ * `bands` too (and `least`, `greatest`), [bands, frames], its log-mel. Scales of these (standard, min-max) are one for each
+ * channel, frequency or band; a missing path can only be dropped.
+ *
  * splits: ratio draws rows, stratified draws from each class of the target its part, group draws whole groups until the part
  * is reached, time takes the last rows in the column's order, so that nothing from later teaches what was before. The
  * numbers are drawn by the seed; the same seed gives the same rows.
@@ -36,7 +45,8 @@
  *     tn_pipeline_apply(p, table, part, 1, &x, &y);     // x: float32 [rows, width]; y: int64 or float32 [rows], or NULL
  *     tn_pipeline_write(p, &yaml);                      // with what was fitted: parse gives a fitted pipeline again
  *
- * A fitted pipeline has one key more in each entry: `fitted`, with fill, centre, spread and categories.
+ * A fitted pipeline has one key more in each entry: `fitted`, with fill, centre, spread and categories, or centres and
+ * spreads.
  *
  * Thread-safety: a fitted pipeline may be applied by many threads; all else is for one at a time. */
 #ifndef TENON_PIPELINE_H
@@ -63,6 +73,11 @@ TN_API int tn_pipeline_width(const tn_pipeline *pipeline);
  * without the target's column gives y NULL. */
 TN_API tn_status tn_pipeline_apply(const tn_pipeline *pipeline, const tn_table *table, const uint8_t *part, int wanted,
                                    tn_tensor **out_x, tn_tensor **out_y);
+/* Of a fitted pipeline whose one feature is a sound, or an image: what tn_pipeline_apply makes of such a file, float32
+ * [1, width], of float32 [channels, frames] at `rate`, or of the bytes of a picture. `name` is for sentences. */
+TN_API tn_status tn_pipeline_sound(const tn_pipeline *pipeline, const tn_tensor *sound, int rate, tn_tensor **out_x);
+TN_API tn_status tn_pipeline_image(const tn_pipeline *pipeline, const void *file, size_t size, const char *name,
+                                   tn_tensor **out_x);
 /* YAML; it is the pipeline's, until the next call. */
 TN_API tn_status tn_pipeline_write(tn_pipeline *pipeline, const char **out_text);
 

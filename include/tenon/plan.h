@@ -4,7 +4,8 @@
  *     version: 1.0.0                     # 0.1.0 without it
  *     licence: Apache-2.0                # and title, description: into the manifest as they are
  *     data:
- *       train: digits.csv                # CSV, gzip or not (tenon/data.h); beside the plan, or an absolute path
+ *       train: digits.csv                # CSV, gzip or not, .npy, .npz, or a folder of classes: what
+ *                                        # tn_table_read takes; beside the plan, or an absolute path
  *       test: digits-test.csv            # else the pipeline's split says which rows are for testing
  *       separator: ","
  *       decimal: "."
@@ -17,7 +18,8 @@
  *         column: digit
  *         encode: ordinal              # classes; without encode: a number
  *     model:
- *       shape: [1, 8, 8]                 # of one sample: channels first; without it a row of numbers
+ *       shape: [1, 8, 8]                 # of one sample: channels first; without it a row of numbers, or what
+ *                                        # an image or sound has
  *       layers:                          # see below; behind them stands a dense layer that gives the answer
  *         - conv: 16
  *           kernel: 3

@@ -14,6 +14,7 @@
 #include <tenon/fetch.h>
 #include <tenon/gate.h>
 #include <tenon/manifest.h>
+#include <tenon/media.h>
 #include <tenon/metrics.h>
 #include <tenon/model_file.h>
 #include <tenon/mqtt.h>

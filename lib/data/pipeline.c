@@ -2,6 +2,7 @@
 #include <math.h>
 #include <stdio.h>
 #include "data/csv.h"
+#include "data/media.h"
 #include "data/pipeline.h"
 #include "model/manifest.h"
 
@@ -14,7 +15,7 @@ static const char *const split_words[] = {"", "ratio", "stratified", "group", "t
 
 /* ---- reading ---- */
 
-static tn_status wrong(const tn_manifest_node *at, const char *what) {
+tn_status tn_pipeline_wrong(const tn_manifest_node *at, const char *what) {
     return tn_fail(TN_E_FORMAT, "pipeline line %d, column %d: %s", at->line, at->column, what);
 }
 
@@ -37,7 +38,7 @@ static tn_status read_text(const tn_manifest_node *map, const char *key, const c
     const tn_manifest_node *node = tn_manifest_child(map, key);
     *out = NULL;
     if (!node) return TN_OK;
-    if (!node->text || !*node->text) return wrong(node, "a text was expected");
+    if (!node->text || !*node->text) return tn_pipeline_wrong(node, "a text was expected");
     *out = node->text;
     return TN_OK;
 }
@@ -56,32 +57,32 @@ static tn_status read_word(const tn_manifest_node *map, const char *key, const c
     return tn_fail(TN_E_FORMAT, "pipeline line %d, column %d: '%s' is one of %s", node->line, node->column, key, known);
 }
 
-static bool is_number(const tn_manifest_node *node, double *out) {
+bool tn_pipeline_is_number(const tn_manifest_node *node, double *out) {
     return node->text && !node->quoted && tn_field_number((tn_string){node->text, strlen(node->text)}, '.', out);
 }
 
-static tn_status read_number(const tn_manifest_node *map, const char *key, double fallback, double *out) {
+tn_status tn_pipeline_read_number(const tn_manifest_node *map, const char *key, double fallback, double *out) {
     const tn_manifest_node *node = tn_manifest_child(map, key);
     *out = fallback;
-    return !node || is_number(node, out) ? TN_OK : wrong(node, "a number was expected");
+    return !node || tn_pipeline_is_number(node, out) ? TN_OK : tn_pipeline_wrong(node, "a number was expected");
 }
 
 static tn_status read_categories(tn_region *region, const tn_manifest_node *list, tn_feature *f) {
     double x;
     if (list->kind != TN_MANIFEST_LIST || !list->count || list->count > TN_MOST_CATEGORIES)
-        return wrong(list, "a list of 1 to 4096 categories was expected");
-    f->texts = !is_number(list->first, &x);
+        return tn_pipeline_wrong(list, "a list of 1 to 4096 categories was expected");
+    f->texts = !tn_pipeline_is_number(list->first, &x);
     double *values = tn_region_array(region, (size_t)list->count, sizeof *values);
     tn_string *labels = tn_region_array(region, (size_t)list->count, sizeof *labels);
     if (!values || !labels) return TN_E_MEMORY;
     for (const tn_manifest_node *child = list->first; child; child = child->next) {
         int i = f->category_count++;
-        if (!child->text || is_number(child, &values[i]) == f->texts)
-            return wrong(child, "categories are all texts or all numbers");
+        if (!child->text || tn_pipeline_is_number(child, &values[i]) == f->texts)
+            return tn_pipeline_wrong(child, "categories are all texts or all numbers");
         labels[i] = (tn_string){child->text, strlen(child->text)};
         bool ordered =
             i == 0 || (f->texts ? tn_compare_texts(labels[i - 1], labels[i]) < 0 : values[i - 1] < values[i]);
-        if (!ordered) return wrong(child, "categories stand in ascending order, each once");
+        if (!ordered) return tn_pipeline_wrong(child, "categories stand in ascending order, each once");
     }
     f->values = values;
     f->labels = labels;
@@ -91,34 +92,40 @@ static tn_status read_categories(tn_region *region, const tn_manifest_node *list
 static tn_status read_fitted(tn_region *region, const tn_manifest_node *map, tn_feature *f) {
     static const char *const numbers[] = {"fill", "centre", "spread", NULL};
     static const char *const categories[] = {"categories", NULL};
+    static const char *const lists[] = {"centres", "spreads", NULL};
+    if (f->media) {
+        TN_TRY(check_keys(map, lists, "centres, spreads"));
+        return tn_media_read_fitted(region, map, f);
+    }
     bool encoded = f->encode != TN_ENCODE_NONE;
     TN_TRY(check_keys(map, encoded ? categories : numbers, encoded ? "categories" : "fill, centre, spread"));
     f->fitted = true;
     f->spread = 1;
     if (encoded) {
         const tn_manifest_node *list = tn_manifest_child(map, "categories");
-        return list ? read_categories(region, list, f) : wrong(map, "the key 'categories' is missing");
+        return list ? read_categories(region, list, f) : tn_pipeline_wrong(map, "the key 'categories' is missing");
     }
-    TN_TRY(read_number(map, "fill", 0, &f->fill));
-    TN_TRY(read_number(map, "centre", 0, &f->centre));
-    TN_TRY(read_number(map, "spread", 1, &f->spread));
-    return f->spread > 0 ? TN_OK : wrong(map, "'spread' must be above 0");
+    TN_TRY(tn_pipeline_read_number(map, "fill", 0, &f->fill));
+    TN_TRY(tn_pipeline_read_number(map, "centre", 0, &f->centre));
+    TN_TRY(tn_pipeline_read_number(map, "spread", 1, &f->spread));
+    return f->spread > 0 ? TN_OK : tn_pipeline_wrong(map, "'spread' must be above 0");
 }
 
 static tn_status read_feature(tn_region *region, const tn_manifest_node *map, tn_feature *f) {
-    static const char *const keys[] = {"column", "missing", "scale", "encode", "fitted", NULL};
+    static const char *const keys[] = {"column", "missing", "scale", "encode", "image", "sound", "fitted", NULL};
     int missing, scale, encode;
-    TN_TRY(check_keys(map, keys, "column, missing, scale, encode, fitted"));
+    TN_TRY(check_keys(map, keys, "column, missing, scale, encode, image, sound, fitted"));
     TN_TRY(read_text(map, "column", &f->column));
-    if (!f->column) return wrong(map, "the key 'column' is missing");
+    if (!f->column) return tn_pipeline_wrong(map, "the key 'column' is missing");
     TN_TRY(read_word(map, "missing", missing_words, &missing));
     TN_TRY(read_word(map, "scale", scale_words, &scale));
     TN_TRY(read_word(map, "encode", encode_words, &encode));
     f->missing = (tn_missing)missing;
     f->scale = (tn_scale)scale;
     f->encode = (tn_encode)encode;
-    if (encode && scale) return wrong(map, "codes are not scaled: 'encode' and 'scale' do not go together");
-    if (encode && missing > TN_MISSING_DROP) return wrong(map, "beside 'encode', missing can only be drop");
+    if (encode && scale) return tn_pipeline_wrong(map, "codes are not scaled: 'encode' and 'scale' do not go together");
+    if (encode && missing > TN_MISSING_DROP) return tn_pipeline_wrong(map, "beside 'encode', missing can only be drop");
+    TN_TRY(tn_media_read(region, map, f));
     const tn_manifest_node *fitted = tn_manifest_child(map, "fitted");
     return fitted ? read_fitted(region, fitted, f) : TN_OK;
 }
@@ -130,17 +137,19 @@ static tn_status read_split(const tn_manifest_node *map, tn_pipeline *p) {
     TN_TRY(check_keys(map, keys, "by, test, column, seed"));
     TN_TRY(read_word(map, "by", split_words, &by));
     p->split = by ? (tn_split)by : TN_SPLIT_RATIO;
-    TN_TRY(read_number(map, "test", 0.25, &p->test));
-    if (!(p->test > 0 && p->test < 1)) return wrong(map, "'test' is a part between 0 and 1");
-    TN_TRY(read_number(map, "seed", 0, &seed));
-    if (seed < 0 || seed > 0x1p53 || seed != floor(seed)) return wrong(map, "'seed' is a whole number below 2^53");
+    TN_TRY(tn_pipeline_read_number(map, "test", 0.25, &p->test));
+    if (!(p->test > 0 && p->test < 1)) return tn_pipeline_wrong(map, "'test' is a part between 0 and 1");
+    TN_TRY(tn_pipeline_read_number(map, "seed", 0, &seed));
+    if (seed < 0 || seed > 0x1p53 || seed != floor(seed))
+        return tn_pipeline_wrong(map, "'seed' is a whole number below 2^53");
     p->seed = (uint64_t)seed;
     TN_TRY(read_text(map, "column", &p->split_column));
     bool needs = p->split == TN_SPLIT_GROUP || p->split == TN_SPLIT_TIME;
     if (needs != (p->split_column != NULL))
-        return wrong(map, needs ? "a split by group or time needs 'column'" : "this split takes no 'column'");
+        return tn_pipeline_wrong(map,
+                                 needs ? "a split by group or time needs 'column'" : "this split takes no 'column'");
     if (p->split == TN_SPLIT_STRATIFIED && p->target.encode == TN_ENCODE_NONE)
-        return wrong(map, "a stratified split needs a target of classes (encode: ordinal)");
+        return tn_pipeline_wrong(map, "a stratified split needs a target of classes (encode: ordinal)");
     return TN_OK;
 }
 
@@ -150,15 +159,21 @@ static tn_status read_root(const tn_manifest_node *root, tn_pipeline *p) {
     const tn_manifest_node *features = tn_manifest_child(root, "features"), *target = tn_manifest_child(root, "target"),
                            *split = tn_manifest_child(root, "split");
     if (!features || features->kind != TN_MANIFEST_LIST || !features->count || features->count > MOST_FEATURES)
-        return wrong(features ? features : root, "'features' must be a list of 1 to 4096 columns");
+        return tn_pipeline_wrong(features ? features : root, "'features' must be a list of 1 to 4096 columns");
     p->features = tn_region_array(p->region, (size_t)features->count, sizeof *p->features);
     if (!p->features) return TN_E_MEMORY;
-    for (const tn_manifest_node *child = features->first; child; child = child->next)
-        TN_TRY(read_feature(p->region, child, &p->features[p->count++]));
+    int64_t files = 0;
+    for (const tn_manifest_node *child = features->first; child; child = child->next) {
+        tn_feature *f = &p->features[p->count++];
+        TN_TRY(read_feature(p->region, child, f));
+        if (f->media && (files += f->media->size) > TN_MOST_MEDIA)
+            return tn_pipeline_wrong(child, "more than 2^24 numbers of a row's files");
+    }
     p->has_target = target != NULL;
     if (target) TN_TRY(read_feature(p->region, target, &p->target));
+    if (target && p->target.media) return tn_pipeline_wrong(target, "a target is no file");
     if (target && p->target.encode == TN_ENCODE_ONE_HOT)
-        return wrong(target, "a target's classes are numbers: ordinal");
+        return tn_pipeline_wrong(target, "a target's classes are numbers: ordinal");
     return split ? read_split(split, p) : TN_OK;
 }
 
@@ -214,8 +229,13 @@ static void add_feature(tn_manifest_writer *w, tn_manifest_node *map, const tn_f
     add_word(w, map, "missing", missing_words, (int)f->missing);
     add_word(w, map, "scale", scale_words, (int)f->scale);
     add_word(w, map, "encode", encode_words, (int)f->encode);
+    if (f->media) tn_media_write(w, map, f);
     if (!f->fitted) return;
     tn_manifest_node *fitted = tn_manifest_add(w, map, "fitted", TN_MANIFEST_MAP, NULL);
+    if (f->media) {
+        tn_media_write_fitted(w, fitted, f->media);
+        return;
+    }
     if (f->encode == TN_ENCODE_NONE) {
         tn_manifest_add_number(w, fitted, "fill", f->fill);
         tn_manifest_add_number(w, fitted, "centre", f->centre);

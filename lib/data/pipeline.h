@@ -30,6 +30,7 @@ typedef struct tn_feature {
     bool texts;              /* categories are texts, else numbers */
     const tn_string *labels; /* of texts, sorted by bytes */
     const double *values;    /* of numbers, ascending */
+    struct tn_media *media;  /* the column names files; NULL: it does not */
 } tn_feature;
 
 struct tn_pipeline {
@@ -47,6 +48,14 @@ struct tn_pipeline {
 };
 
 #define TN_MOST_CATEGORIES 4096
+#define TN_MOST_MEDIA (1 << 24) /* numbers of a file */
+
+tn_status tn_pipeline_wrong(const struct tn_manifest_node *at, const char *what);
+bool tn_pipeline_is_number(const struct tn_manifest_node *node, double *out);
+tn_status tn_pipeline_read_number(const struct tn_manifest_node *map, const char *key, double fallback, double *out);
+
+/* Numbers that a fitted feature makes of a row. */
+int tn_feature_width(const tn_feature *f);
 
 /* Of a tree of YAML, whose texts must outlive it. */
 tn_status tn_pipeline_from_tree(const struct tn_manifest_node *root, tn_pipeline **out_pipeline);

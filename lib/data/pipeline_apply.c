@@ -1,8 +1,9 @@
 /* Applying: a fitted pipeline makes tensors of a table's rows. Nothing is learnt here. */
 #include <math.h>
-#include "data/pipeline.h"
+#include "data/media.h"
 
-static int width_of(const tn_feature *f) {
+int tn_feature_width(const tn_feature *f) {
+    if (f->media) return (int)f->media->size;
     return f->encode == TN_ENCODE_ONE_HOT ? f->category_count : 1;
 }
 
@@ -13,10 +14,10 @@ bool tn_pipeline_fitted(const tn_pipeline *pipeline) {
 }
 
 int tn_pipeline_width(const tn_pipeline *pipeline) {
-    int width = 0; /* at most 4096 features of 4096 categories */
+    int width = 0; /* at most 4096 features of 4096 categories; of files, what tn_pipeline_parse lets pass */
     for (int i = 0; i < pipeline->count; i++) {
         if (!pipeline->features[i].fitted) return 0;
-        width += width_of(&pipeline->features[i]);
+        width += tn_feature_width(&pipeline->features[i]);
     }
     return width;
 }
@@ -99,6 +100,11 @@ static void categories_into(const job *j, const tn_feature *f, int column, float
     }
 }
 
+static tn_status files_into(const job *j, const tn_feature *f, int column, float *out, int64_t stride) {
+    for (int64_t i = 0; i < j->count; i++) TN_TRY(tn_media_row(f, j->table, column, j->rows[i], out + i * stride));
+    return TN_OK;
+}
+
 static tn_status make_x(const job *j, tn_tensor **out_x) {
     int width = tn_pipeline_width(j->p);
     TN_TRY(tn_tensor_create(TN_FLOAT32, 2, (int64_t[]){j->count, width}, NULL, out_x));
@@ -107,11 +113,13 @@ static tn_status make_x(const job *j, tn_tensor **out_x) {
         const tn_feature *f = &j->p->features[i];
         int column;
         TN_TRY(tn_feature_column(f, j->table, &column));
-        if (f->encode == TN_ENCODE_NONE)
+        if (f->media)
+            TN_TRY(files_into(j, f, column, out, width));
+        else if (f->encode == TN_ENCODE_NONE)
             TN_TRY(numbers_into(j, f, column, out, width));
         else
             categories_into(j, f, column, out, width);
-        out += width_of(f);
+        out += tn_feature_width(f);
     }
     return TN_OK;
 }

@@ -2,7 +2,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include "base/quantile.h"
-#include "data/pipeline.h"
+#include "data/media.h"
 
 /* ---- sorting ---- */
 
@@ -121,6 +121,9 @@ tn_status tn_feature_column(const tn_feature *f, const tn_table *table, int *out
     *out_column = tn_table_find(table, f->column);
     if (*out_column < 0) return tn_fail(TN_E_NOT_FOUND, "pipeline: the table has no column '%.80s'", f->column);
     bool texts = tn_table_column_type(table, *out_column) == TN_COLUMN_TEXT;
+    if (f->media && !texts)
+        return tn_fail(TN_E_TYPE, "pipeline: column '%.80s' is of numbers; paths of files were expected", f->column);
+    if (f->media) return TN_OK;
     if (texts && f->encode == TN_ENCODE_NONE)
         return tn_fail(TN_E_TYPE, "pipeline: column '%.80s' is text; 'encode' makes numbers of it", f->column);
     if (f->fitted && f->encode != TN_ENCODE_NONE && f->texts != texts)
@@ -133,7 +136,8 @@ static tn_status fit(tn_pipeline *p, tn_feature *f, const tn_table *table, const
     int column;
     f->fitted = false;
     TN_TRY(tn_feature_column(f, table, &column));
-    tn_status status = f->encode == TN_ENCODE_NONE
+    tn_status status = f->media ? tn_media_fit(p->region, f, table, column, part)
+                       : f->encode == TN_ENCODE_NONE
                            ? fit_numbers(f, tn_table_numbers(table, column), tn_table_rows(table), part, scratch)
                            : fit_categories(p->region, f, table, column, part, scratch);
     f->fitted = status == TN_OK;

@@ -123,3 +123,33 @@ void tn_source_close(tn_source *s) {
     if (s->file >= 0) close(s->file);
     *s = (tn_source){.file = -1};
 }
+
+static tn_status read_all(int file, const char *path, uint8_t *out, size_t size) {
+    for (size_t done = 0; done < size;) {
+        ssize_t n = read(file, out + done, size - done);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return tn_fail(TN_E_IO, "%s: %s", path, strerror(errno));
+        if (n == 0) return tn_fail(TN_E_IO, "%s: it became shorter while it was read", path);
+        done += (size_t)n;
+    }
+    return TN_OK;
+}
+
+tn_status tn_source_whole(const char *path, tn_string *out) {
+    struct stat info;
+    *out = (tn_string){NULL, 0};
+    int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* what is no file must not make it wait */
+    if (file < 0) return tn_fail(errno == ENOENT ? TN_E_NOT_FOUND : TN_E_IO, "%s: %s", path, strerror(errno));
+    tn_status status = TN_OK;
+    if (fstat(file, &info) != 0 || !S_ISREG(info.st_mode)) status = tn_fail(TN_E_IO, "%s is no regular file", path);
+    size_t size = status == TN_OK ? (size_t)info.st_size : 0;
+    uint8_t *data = status == TN_OK ? tn_alloc(NULL, size) : NULL;
+    if (status == TN_OK && !data) status = TN_E_MEMORY;
+    if (status == TN_OK) status = read_all(file, path, data, size);
+    close(file);
+    if (status == TN_OK)
+        *out = (tn_string){(const char *)data, size};
+    else
+        tn_free(NULL, data, size);
+    return status;
+}

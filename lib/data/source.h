@@ -22,4 +22,7 @@ tn_status tn_source_open(tn_source *s, const char *path, const void *memory, siz
 tn_status tn_source_read(tn_source *s, void *out, size_t size, size_t *out_got);
 void tn_source_close(tn_source *s);
 
+/* All of a file; to be given back with tn_free(NULL, data, size). */
+tn_status tn_source_whole(const char *path, tn_string *out);
+
 #endif

@@ -1,4 +1,5 @@
-/* A CSV file in memory, column by column; texts are numbers into a list of levels. */
+/* A table in memory, column by column; texts are numbers into a list of levels. CSV files are read here. */
+#include "data/table.h"
 #include <math.h>
 #include "data/csv.h"
 #include "data/dictionary.h"
@@ -16,35 +17,69 @@ struct tn_table {
     int64_t rows;
     int count;
     column *columns;
+    const char *folder;
 };
 
+tn_status tn_table_create(int64_t rows, int count, tn_table **out_table) {
+    *out_table = NULL;
+    tn_region *region = tn_region_create(NULL);
+    tn_table *t = region ? tn_region_alloc(region, sizeof *t) : NULL;
+    column *columns = t ? tn_region_array(region, (size_t)count, sizeof *columns) : NULL;
+    if (!columns) {
+        tn_region_destroy(region);
+        return TN_E_MEMORY;
+    }
+    *t = (tn_table){.region = region, .rows = rows, .count = count, .columns = columns};
+    *out_table = t;
+    return TN_OK;
+}
+
+tn_status tn_table_column(tn_table *t, int index, const char *name, tn_column_type type) {
+    column *c = &t->columns[index];
+    c->name = tn_region_strdup(t->region, name);
+    c->type = type;
+    c->levels.region = t->region;
+    if (type == TN_COLUMN_NUMBER)
+        c->numbers = tn_region_array(t->region, (size_t)t->rows, sizeof *c->numbers);
+    else
+        c->codes = tn_region_array(t->region, (size_t)t->rows, sizeof *c->codes);
+    return c->name && (c->numbers || c->codes) ? TN_OK : TN_E_MEMORY;
+}
+
+double *tn_table_room(tn_table *t, int index) {
+    return t->columns[index].numbers;
+}
+
+tn_status tn_table_put_text(tn_table *t, int index, int64_t row, tn_string text) {
+    column *c = &t->columns[index];
+    c->codes[row] = text.data ? tn_dictionary_add(&c->levels, text, INT32_MAX) : -1;
+    return !text.data || c->codes[row] >= 0 ? TN_OK : TN_E_MEMORY;
+}
+
+const char *tn_table_folder(const tn_table *t) {
+    return t->folder;
+}
+
+tn_status tn_table_set_folder(tn_table *t, const char *folder, size_t length) {
+    t->folder = tn_region_strndup(t->region, folder, length);
+    return t->folder ? TN_OK : TN_E_MEMORY;
+}
+
+/* ---- CSV ---- */
+
 static tn_status prepare(tn_table *t, const tn_survey *survey) {
-    t->rows = tn_survey_rows(survey);
-    t->count = tn_survey_column_count(survey);
-    t->columns = tn_region_array(t->region, (size_t)t->count, sizeof *t->columns);
-    if (!t->columns) return TN_E_MEMORY;
     for (int i = 0; i < t->count; i++) {
-        column *c = &t->columns[i];
         tn_column_info info = {.struct_size = sizeof info};
         TN_TRY(tn_survey_column(survey, i, &info));
-        c->name = tn_region_strdup(t->region, info.name);
-        c->type = info.type;
-        c->levels.region = t->region;
-        if (c->type == TN_COLUMN_NUMBER)
-            c->numbers = tn_region_array(t->region, (size_t)t->rows, sizeof *c->numbers);
-        else
-            c->codes = tn_region_array(t->region, (size_t)t->rows, sizeof *c->codes);
-        if (!c->name || (!c->numbers && !c->codes)) return TN_E_MEMORY;
+        TN_TRY(tn_table_column(t, i, info.name, info.type));
     }
     return TN_OK;
 }
 
-static tn_status put(const tn_csv *csv, column *c, int index, int64_t row, tn_string field) {
+static tn_status put(const tn_csv *csv, tn_table *t, int index, int64_t row, tn_string field) {
     bool missing = tn_field_is_missing(field);
-    if (c->type == TN_COLUMN_TEXT) {
-        c->codes[row] = missing ? -1 : tn_dictionary_add(&c->levels, field, INT32_MAX);
-        return missing || c->codes[row] >= 0 ? TN_OK : TN_E_MEMORY;
-    }
+    column *c = &t->columns[index];
+    if (c->type == TN_COLUMN_TEXT) return tn_table_put_text(t, index, row, missing ? (tn_string){NULL, 0} : field);
     c->numbers[row] = NAN;
     if (missing || tn_field_number(field, tn_csv_decimal(csv), &c->numbers[row])) return TN_OK;
     tn_fail(TN_E_STATE, "'%.*s' is no number; the file changed while it was read", (int)TN_MIN(field.size, (size_t)80),
@@ -59,34 +94,35 @@ static tn_status fill(tn_table *t, tn_csv *csv) {
         if (!fields && row == t->rows) return TN_OK;
         if (!fields || row == t->rows || tn_csv_column_count(csv) != t->count)
             return tn_fail(TN_E_STATE, "the CSV file changed while it was read");
-        for (int i = 0; i < t->count; i++) TN_TRY(put(csv, &t->columns[i], i, row, fields[i]));
+        for (int i = 0; i < t->count; i++) TN_TRY(put(csv, t, i, row, fields[i]));
     }
 }
 
 static tn_status read_place(const tn_csv_place *place, tn_table **out_table) {
     tn_survey *survey;
     tn_csv *csv = NULL;
+    tn_table *t = NULL;
     *out_table = NULL;
     TN_TRY(tn_survey_place(place, &survey));
-    tn_region *region = tn_region_create(NULL);
-    tn_table *t = region ? tn_region_alloc(region, sizeof *t) : NULL;
-    tn_status status = t ? TN_OK : TN_E_MEMORY;
-    if (t) t->region = region;
+    const char *slash = place->path ? strrchr(place->path, '/') : NULL;
+    tn_status status = tn_table_create(tn_survey_rows(survey), tn_survey_column_count(survey), &t);
     if (status == TN_OK) status = prepare(t, survey);
+    if (status == TN_OK && slash)
+        status = tn_table_set_folder(t, place->path, TN_MAX((size_t)(slash - place->path), 1));
     if (status == TN_OK) status = tn_csv_open_place(place, &csv);
     if (status == TN_OK) status = fill(t, csv);
     tn_csv_close(csv);
     tn_survey_destroy(survey);
     if (status == TN_OK)
         *out_table = t;
-    else if (t)
-        tn_table_destroy(t);
     else
-        tn_region_destroy(region);
+        tn_table_destroy(t);
     return status;
 }
 
 tn_status tn_table_read(const char *path, const tn_csv_options *options, tn_table **out_table) {
+    if (tn_is_folder(path)) return tn_table_of_folder(path, out_table);
+    if (tn_is_array_file(path)) return tn_table_of_arrays(path, out_table);
     return read_place(&(tn_csv_place){.path = path, .name = path, .options = options}, out_table);
 }
 
@@ -120,7 +156,7 @@ const char *tn_table_column_name(const tn_table *table, int column_index) {
 
 int tn_table_find(const tn_table *table, const char *name) {
     for (int i = 0; i < table->count; i++)
-        if (strcmp(table->columns[i].name, name) == 0) return i;
+        if (table->columns[i].name && strcmp(table->columns[i].name, name) == 0) return i;
     return -1;
 }
 

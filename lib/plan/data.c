@@ -4,26 +4,46 @@
 #include <math.h>
 #include <stdio.h>
 #include <unistd.h>
-#include "data/pipeline.h"
+#include "data/media.h"
+#include "data/table.h"
 #include "plan/keys.h"
 #include "plan/plan.h"
 
-static tn_status file_digest(const char *path, char *text) {
-    uint8_t digest[TN_SHA256_BYTES];
-    tn_sha256 hash;
+static tn_status hash_file(const char *path, tn_sha256 *hash) {
     char buffer[16384];
     ssize_t n;
     int file = open(path, O_RDONLY | O_CLOEXEC);
     if (file < 0) return tn_fail(TN_E_IO, "cannot open '%s': %s", path, strerror(errno));
-    tn_sha256_init(&hash);
     while ((n = read(file, buffer, sizeof buffer)) > 0 || (n < 0 && errno == EINTR))
-        if (n > 0) tn_sha256_update(&hash, buffer, (size_t)n);
+        if (n > 0) tn_sha256_update(hash, buffer, (size_t)n);
     tn_status status = n < 0 ? tn_fail(TN_E_IO, "cannot read '%s': %s", path, strerror(errno)) : TN_OK;
     close(file);
+    return status;
+}
+
+/* Of what the table came from, and of the files that it names: each path with a zero behind it, and its bytes. */
+static tn_status digest_of(const char *path, const tn_pipeline *p, const tn_table *table, char *text) {
+    uint8_t digest[TN_SHA256_BYTES];
+    tn_sha256 hash;
+    tn_sha256_init(&hash);
+    if (!tn_is_folder(path)) TN_TRY(hash_file(path, &hash));
+    for (int i = 0; i < p->count; i++) {
+        int column = p->features[i].media ? tn_table_find(table, p->features[i].column) : -1;
+        const int32_t *codes = tn_table_codes(table, column);
+        for (int64_t r = 0; codes && r < tn_table_rows(table); r++) {
+            char file[TN_MEDIA_PATH];
+            if (codes[r] < 0) continue;
+            TN_TRY(tn_media_path(&p->features[i], table, column, r, file));
+            tn_string name = tn_table_level(table, column, codes[r]);
+            tn_sha256_update(&hash, name.data, name.size);
+            tn_sha256_update(&hash, "", 1);
+            TN_TRY(hash_file(file, &hash));
+        }
+    }
     tn_sha256_final(&hash, digest);
     memcpy(text, "sha256:", 7);
     tn_sha256_text(digest, text + 7);
-    return status;
+    return TN_OK;
 }
 
 /* ---- stars ---- */
@@ -118,7 +138,7 @@ static void note_constant(const tn_plan_data *data, const tn_plan_options *o) {
     const float *x = data->x[TN_PART_TRAIN]->data;
     const tn_pipeline *p = data->pipeline;
     for (int f = 0, at = 0; f < p->count; f++) {
-        int width = p->features[f].encode == TN_ENCODE_ONE_HOT ? p->features[f].category_count : 1;
+        int width = tn_feature_width(&p->features[f]);
         bool varies = false;
         for (int64_t r = 1; r < data->rows[TN_PART_TRAIN] && !varies; r++)
             varies = memcmp(x + at, x + r * data->width + at, (size_t)width * sizeof *x) != 0;
@@ -182,14 +202,21 @@ static tn_status fit(const tn_plan *plan, tn_plan_data *data, const tn_table *ta
     return p->split != TN_SPLIT_NONE ? make_part(plan, data, table, part, TN_PART_TEST) : TN_OK;
 }
 
-static tn_status read_table(const tn_plan *plan, const char *path, char *digest, tn_table **out) {
+static tn_status read_table(const tn_plan *plan, const char *path, tn_table **out) {
     const tn_csv_options options = {.struct_size = sizeof options,
                                     .separator = plan->separator ? *plan->separator : 0,
                                     .decimal = plan->decimal ? *plan->decimal : 0,
                                     .no_header = !plan->header};
-    TN_TRY(file_digest(path, digest));
     TN_TRY(tn_table_read(path, &options, out));
     return tn_table_rows(*out) ? TN_OK : tn_fail(TN_E_INVALID, "'%s' has no rows", path);
+}
+
+/* What is read from files has a shape of its own. */
+static void take_shape(tn_plan *plan, const tn_pipeline *p) {
+    const tn_media *m = p->count == 1 ? p->features[0].media : NULL;
+    if (!m || plan->rank) return;
+    plan->rank = m->rank;
+    memcpy(plan->shape, m->dims, sizeof m->dims);
 }
 
 tn_status tn_plan_data_read(tn_plan *plan, const tn_plan_options *options, tn_plan_data *out) {
@@ -198,14 +225,17 @@ tn_status tn_plan_data_read(tn_plan *plan, const tn_plan_options *options, tn_pl
     uint8_t *part = NULL;
     size_t rows = 0;
     *out = (tn_plan_data){0};
-    tn_status status = read_table(plan, plan->train, out->digests[0], &table);
-    if (status == TN_OK && plan->test) status = read_table(plan, plan->test, out->digests[1], &test);
+    tn_status status = read_table(plan, plan->train, &table);
+    if (status == TN_OK && plan->test) status = read_table(plan, plan->test, &test);
     if (status == TN_OK) {
         rows = (size_t)tn_table_rows(table);
         part = tn_alloc_zero(NULL, rows);
         status = part ? expand(plan->region, plan->pipeline_node, table, &pipeline) : TN_E_MEMORY;
     }
     if (status == TN_OK) status = tn_pipeline_from_tree(pipeline, &out->pipeline);
+    if (status == TN_OK) status = digest_of(plan->train, out->pipeline, table, out->digests[0]);
+    if (status == TN_OK && test) status = digest_of(plan->test, out->pipeline, test, out->digests[1]);
+    if (status == TN_OK) take_shape(plan, out->pipeline);
     if (status == TN_OK) status = fit(plan, out, table, test, part);
     if (status == TN_OK) note_constant(out, options);
     tn_free(NULL, part, rows);

@@ -167,7 +167,7 @@ static tn_status name_features(tn_evaluation *e, const tn_pipeline *p) {
     if (!e->features) return TN_E_MEMORY;
     for (int i = 0; i < p->count; i++) {
         const tn_feature *f = &p->features[i];
-        int64_t width = f->encode == TN_ENCODE_ONE_HOT ? f->category_count : 1;
+        int64_t width = tn_feature_width(f);
         e->features[i] = (tn_columns){tn_region_strdup(e->region, f->column), first, width};
         if (!e->features[i].name) return TN_E_MEMORY;
         first += width;

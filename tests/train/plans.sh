@@ -1,10 +1,10 @@
 #!/bin/sh
 # Example plans on real data, beside scikit-learn. Without arguments those whose data scikit-learn has itself and that train
-# in seconds; `tests/train/plans.sh all` takes every one, after downloading some 65 MB. Needs `make all` and build/venv.
+# in seconds; `tests/train/plans.sh all` takes every one, after downloading some 195 MB. Needs `make all` and build/venv.
 set -eu
 cd "$(dirname "$0")/../.."
 case "${1:-}" in
-all) names="digits cancer wine shuttle wind italy-power trace motions mnist" ;;
+all) names="digits cancer wine shuttle wind italy-power trace motions mnist fashion speech" ;;
 "") names="cancer wine" ;;
 *) names="$*" ;;
 esac
