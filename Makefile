@@ -69,7 +69,7 @@ LEFT_OUT := $(call without,$(filter 11,$(WITH_SODIUM)$(WITH_JANSSON)),store trus
             $(filter-out $(addprefix lib/sign/,bundle.c crypto.c file.c),$(call without,$(filter 1,$(WITH_SODIUM)),sign)) \
             $(filter-out $(addprefix lib/mqtt/,broker.c announce.c listener.c),$(call without,$(filter 1,$(WITH_MOSQUITTO)),mqtt))
 SOURCES := $(filter-out $(OTHER_KERNELS) $(LEFT_OUT),$(sort $(wildcard lib/*/*.c lib/train/*/*.c))) $(KERNELS)
-GENERATED := $(BUILD)/gen/ops.c $(BUILD)/gen/gradients.c $(BUILD)/gen/kernels.c
+GENERATED := $(BUILD)/gen/ops.c $(BUILD)/gen/gradients.c $(BUILD)/gen/kernels.c $(BUILD)/gen/sources.c
 OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o) $(GENERATED:.c=.o)
 TESTS := $(sort $(wildcard tests/unit/*.c))
 TEST_PROGRAMS := $(TESTS:%.c=$(BUILD)/%) $(BUILD)/tests/faults/store
@@ -124,6 +124,13 @@ $(BUILD)/gen/kernels.c: $(KERNELS) Makefile
 	  for l in $(LEVELS); do for f in $(notdir $(KERNELS:.c=)); do \
 	    case $$f in *_$$l) echo "    {TN_CPU_$$(echo $$l | tr a-z A-Z), tn_$$f}," ;; esac; done; done; \
 	  echo '    {TN_CPU_SCALAR, NULL},'; echo '};'; } > $@
+
+# What was packed by one library serves only the same: the digest of its sources, since versions are too few to tell.
+$(BUILD)/gen/sources.c: $(SOURCES) $(wildcard lib/*/*.h lib/*/*.inc) Makefile
+	@mkdir -p $(@D)
+	@{ echo '#include "exec/host.h"'; \
+	  echo "const char tn_sources[] = \"$(MACHINE) $$(cat $(sort $(SOURCES) $(wildcard lib/*/*.h lib/*/*.inc)) | sha256sum | cut -c1-64)\";"; \
+	  } > $@
 
 level_of = $(FLAGS_$(filter $(LEVELS),$(lastword $(subst _, ,$(basename $(notdir $(1)))))))
 # What a kernel does is measured; -O3 for those alone keeps the library small.

@@ -23,7 +23,8 @@ bool host_load(host *h, const settings *s) {
                                 .skip_passes = s->skip_passes,
                                 .on_pass = on_pass,
                                 .context = h,
-                                .verify_weights = s->verify};
+                                .verify_weights = s->verify,
+                                .packed_folder = s->packed};
     if (s->precision && strcmp(s->precision, "fast") == 0) {
         options.precision = TN_PRECISION_FAST;
     } else if (s->precision && strcmp(s->precision, "full") != 0) {

@@ -210,6 +210,7 @@ static void show_sizes(const host *h, const costs *c, bool prepared, json *j) {
         if (memory) printf("memory  arena %sB, ", amount((double)m.arena, a));
         if (memory) printf("%sB if no tensors shared memory\n", amount((double)m.sum, b));
         if (memory) printf("        packed weights %sB, ", amount((double)m.packed, a));
+        if (memory && m.mapped) printf("%sB of them in a file, ", amount((double)m.mapped, a));
         if (memory) printf("scratch %sB\n", amount((double)m.scratch, b));
         return;
     }
@@ -223,6 +224,7 @@ static void show_sizes(const host *h, const costs *c, bool prepared, json *j) {
     emit_int(j, "arena", (int64_t)m.arena);
     emit_int(j, "sum_without_reuse", (int64_t)m.sum);
     emit_int(j, "packed_weights", (int64_t)m.packed);
+    emit_int(j, "packed_weights_in_file", (int64_t)m.mapped);
     emit_int(j, "scratch", (int64_t)m.scratch);
     emit_end(j);
 }

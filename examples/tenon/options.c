@@ -109,6 +109,8 @@ static const row rows[] = {
      "instruction set to stay within: scalar, avx2, avx512, vnni, amx, neon...", 0},
     {"--precision", "NAME", TEXT, AT(precision), LOADERS, "full, or fast: products of bfloat16 where the CPU has them",
      0},
+    {"--packed", "FOLDER", TEXT, AT(packed), LOADERS,
+     "where packed weights of a .tenon are kept for the next process (tenon/model.h)", 0},
     {"--manifest", "FILE", TEXT, AT(manifest), CONVERT, "what a .tenon says of the model, as YAML", 0},
     {"--compress", NULL, FLAG, AT(compress), CONVERT | STORE,
      "deflate graph and weights of a .tenon; the parts of a backup", 0},

@@ -23,10 +23,10 @@ typedef struct settings {
     const char *method, *weights, *fit; /* of ensemble */
     double threshold;
 
-    const char *model, *target, *output, *cpu, *precision, *skip_passes, *svg, *trace, *manifest, *parent, *licence,
-        *description, *clock, *gate, *since, *parameters, *structure, *module, *version, *backup, *user, *ca, *mqtt,
-        *topic, *mqtt_user, *mqtt_ca, *mqtt_certificate, *mqtt_key, *separator, *decimal, *key, *public_key, *signature,
-        *comment, *password;
+    const char *model, *target, *output, *cpu, *precision, *packed, *skip_passes, *svg, *trace, *manifest, *parent,
+        *licence, *description, *clock, *gate, *since, *parameters, *structure, *module, *version, *backup, *user, *ca,
+        *mqtt, *topic, *mqtt_user, *mqtt_ca, *mqtt_certificate, *mqtt_key, *separator, *decimal, *key, *public_key,
+        *signature, *comment, *password;
     words inputs, values, dims, shapes, compares, operands, self_tests;
     double threads, seed, runs, warmup, rtol, atol, low, high, limit_rate, most, every, trials, jobs;
     bool help, json, quiet, nodes, passes, profile, compress, external, no_header, plain_http, bundle;

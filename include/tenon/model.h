@@ -40,9 +40,29 @@ typedef struct tn_model_options {
     /* Called after each pass with its name and how many nodes there were and are, and how often it applied. */
     void (*on_pass)(void *context, const char *pass, int nodes_before, int nodes_after, int changes);
     void *context;
-    bool verify_weights;    /* compare the weights of a model file with their SHA-256: see model_file.h */
-    tn_precision precision; /* belongs to the model, since weights are packed for it */
+    bool verify_weights;       /* compare the weights of a model file with their SHA-256: see model_file.h */
+    tn_precision precision;    /* belongs to the model, since weights are packed for it */
+    const char *packed_folder; /* where packed weights are kept for the next process: see below; NULL: nowhere */
 } tn_model_options;
+
+/* Packed weights in a file
+ *
+ * Most operators read their weights in another order than a model file has them. Each process makes these packed weights
+ * when it prepares its first session, and has them for itself. Where many processes run one model, or start again and again,
+ * `packed_folder` names a folder where the first of them leaves the packed weights of a model file (.tenon), in a file of its
+ * own, DIGEST-LEVEL.packed; the others map it, read-only, and make nothing. It costs the first one a flush to the disk, and
+ * the model's size on it.
+ *
+ * The file is used only by the same library, CPU level and precision, for a model of the same digest. Whatever else is found
+ * there, damaged or of another version, is passed by and replaced: each packed weight has a checksum that is compared when
+ * it is first used. Since a checksum stops no one who wants to forge, a file counts only if it belongs to the process's user or
+ * to root and no other user may write to it. Files appear whole, by a rename, and never change, so that any number of processes may
+ * start at once; as with model files, replace or remove one, but do not write into it. Where the folder cannot be written
+ * to, what lies in it is used all the same. A new file is written only if the model's weights have the SHA-256 that they
+ * should. What is packed for more shapes is added, in a new file. Delete the files at any time.
+ *
+ * tn_model_load fails if there is no such folder, and on ONNX files, which have no digest; what goes wrong later (a full
+ * disk) leaves the process with packed weights of its own. These are mapped memory, not of the model's allocator. */
 
 TN_API tn_status tn_model_load(const char *path, const tn_model_options *options, tn_model **out_model);
 /* From memory that must outlive the model, and should be aligned to 64 bytes if it is a model file. External tensor data is looked for in `folder` (NULL: refused). */

@@ -80,6 +80,7 @@ typedef struct tn_session_memory {
     size_t sum;         /* bytes of all intermediate tensors, were none to share memory */
     size_t packed;      /* bytes of packed weights, shared by all sessions of the model */
     size_t scratch;
+    size_t mapped; /* of `packed`: what lies in a file, and so in memory once for all processes: see packed_folder */
 } tn_session_memory;
 TN_API tn_status tn_session_memory_info(const tn_session *session, tn_session_memory *out_memory);
 

@@ -4,11 +4,19 @@
 
 #include "graph/op.h"
 
+/* Tells one library from another: its sources' digest. Written by the build. */
+extern const char tn_sources[];
+
 /* Packed weights, made once a model. One entry a constant and layout. */
 typedef struct tn_packs tn_packs;
 tn_status tn_packs_create(const tn_allocator *allocator, tn_packs **out_packs);
 void tn_packs_destroy(tn_packs *packs); /* accepts NULL */
-size_t tn_packs_bytes(tn_packs *packs);
+/* From now on they are looked for in a file in that folder before they are made: see packs.c. The graph must outlive them. */
+tn_status tn_packs_share(tn_packs *packs, const tn_graph *graph, const tn_kernels *kernels, const char *folder);
+/* What was made goes into that file, if it can, and is read from there. Called when a plan is ready. */
+void tn_packs_publish(tn_packs *packs);
+/* In all, and of them those that lie in a file. */
+void tn_packs_bytes(tn_packs *packs, size_t *out_bytes, size_t *out_mapped);
 const tn_allocator *tn_packs_allocator(const tn_packs *packs);
 /* An aligned copy of a constant. If there is none, `copy`, memory of the packs' allocator, becomes it and is theirs from
  * then on; NULL: one is made. NULL on failure. */

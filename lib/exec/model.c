@@ -42,6 +42,8 @@ tn_status tn_model_create(tn_graph *graph, const tn_model_options *options, tn_m
     model->graph = graph;
     tn_status status = tn_model_kernels(&full, &model->kernels);
     if (status == TN_OK) status = tn_packs_create(full.allocator, &model->packs);
+    if (status == TN_OK && full.packed_folder)
+        status = tn_packs_share(model->packs, graph, model->kernels, full.packed_folder);
     if (status != TN_OK) {
         tn_model_destroy(model);
         return status;

@@ -283,6 +283,7 @@ tn_status tn_session_prepare(tn_session *s) {
     }
     slot->used = ++s->clock;
     s->current = slot;
+    tn_packs_publish(s->model->packs);
     return TN_OK;
 }
 
@@ -427,7 +428,7 @@ tn_status tn_session_output_element(const tn_session *s, int index, size_t eleme
 
 tn_status tn_session_memory_info(const tn_session *s, tn_session_memory *out) {
     tn_session_memory info = {.struct_size = TN_MIN(out->struct_size, sizeof info)};
-    info.packed = tn_packs_bytes(s->model->packs);
+    tn_packs_bytes(s->model->packs, &info.packed, &info.mapped);
     if (s->current) {
         info.arena = s->current->plan->arena - s->current->plan->scratch;
         info.sum = s->current->plan->sum;

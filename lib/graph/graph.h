@@ -92,6 +92,8 @@ struct tn_graph {
     const char *manifest, *digest;         /* of the root only: of the model file that it came from, or NULL */
     tn_string self_test;                   /* likewise, its section; nothing in it was looked at yet */
     bool newer_manifest;                   /* that file is of a newer minor version than ours */
+    tn_string weights;                     /* likewise; inflated, if need be */
+    const uint8_t *weights_digest;         /* the SHA-256 that they must have; NULL: they were found right */
     tn_op *custom;                         /* of the root only: the host's operators */
     size_t custom_count;
     struct tn_keeper *keepers; /* of the root only: what to release with the graph, as file mappings */

@@ -4,6 +4,7 @@
 
 #include <tenon/model_file.h>
 #include "base/base.h"
+#include "base/little.h"
 #include "kernels/sha256.h"
 
 #define TN_FILE_MAJOR 1
@@ -46,15 +47,6 @@ tn_status tn_section_verify(const tn_file_table *table, const tn_section *sectio
  * from `alloc`, after they were verified. */
 tn_status tn_section_read(const tn_file_table *table, const tn_section *section, bool verify,
                           void *(*alloc)(void *context, size_t size), void *context, tn_string *out);
-
-static inline uint64_t tn_get_little(const uint8_t *at, int bytes) {
-    uint64_t v = 0;
-    for (int i = bytes; i > 0; i--) v = v << 8 | at[i - 1];
-    return v;
-}
-static inline void tn_put_little(uint8_t *at, int bytes, uint64_t v) {
-    for (int i = 0; i < bytes; i++, v >>= 8) at[i] = (uint8_t)v;
-}
 
 /* ---- manifests: lib/model/manifest*.c ---- */
 

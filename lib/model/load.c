@@ -17,6 +17,17 @@ static tn_status read_section(const tn_file_table *file, uint32_t kind, bool ver
     return section ? tn_section_read(file, section, verify, from_region, graph->region, out) : TN_OK;
 }
 
+/* For those who want to be sure of the weights later. */
+static tn_status keep_weights(const tn_file_table *file, bool verified, tn_string weights, tn_graph *graph) {
+    const tn_section *section = tn_file_find(file, TN_SECTION_WEIGHTS);
+    graph->weights = weights;
+    if (!section || verified || section->flags & TN_SECTION_DEFLATED) return TN_OK;
+    uint8_t *digest = tn_region_alloc(graph->region, sizeof section->digest);
+    if (!digest) return TN_E_MEMORY;
+    graph->weights_digest = memcpy(digest, section->digest, sizeof section->digest);
+    return TN_OK;
+}
+
 static tn_status load_model_file(tn_string contents, bool verify_weights, tn_graph *graph) {
     tn_file_table file;
     tn_string manifest, message, weights;
@@ -33,6 +44,7 @@ static tn_status load_model_file(tn_string contents, bool verify_weights, tn_gra
     TN_TRY(read_section(&file, TN_SECTION_SELF_TEST, true, graph, &graph->self_test));
     TN_TRY(read_section(&file, TN_SECTION_GRAPH, true, graph, &message));
     TN_TRY(read_section(&file, TN_SECTION_WEIGHTS, verify_weights, graph, &weights));
+    TN_TRY(keep_weights(&file, verify_weights, weights, graph));
     return tn_import_sections(message, TN_FILE_LOCATION, weights, graph);
 }
 

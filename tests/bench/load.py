@@ -6,7 +6,7 @@ Tenon and ONNX Runtime load it and run it once; safetensors and GGUF have no eng
 until each weight was read once. A process of its own for each turn; what every model shares (code, the first use of
 an allocator) has been used before the clock starts; the readers take turns; a figure is the median of them.
 
-    tests/bench/load [--repeats 7] [--processes 20] [--markdown] [encoder] [perceptron]
+    tests/bench/load [--repeats 7] [--processes 20] [--readers A,B] [--markdown] [encoder] [perceptron]
 
 Cold: the file's pages were taken from the page cache before (posix_fadvise; as root also drop_caches). Private memory is
 RssAnon, shared memory RssFile (pages of files, which any number of processes have in common), both above what the process
@@ -49,6 +49,19 @@ class Tenon:
 
     def again(self, inputs):
         return list(self.session.run(inputs).values())[0]
+
+
+class TenonPacked(Tenon):
+    """With the packed weights of a process before it."""
+
+    title = "Tenon, packed weights kept"
+
+    def open(self, path, inputs):
+        folder = pathlib.Path(path).parent / "packed"
+        folder.mkdir(exist_ok=True)
+        self.model = self.tenon.load(path, packed=folder)
+        self.session = self.model.session(threads=1)
+        return self.again(inputs)
 
 
 class TenonOnnx(Tenon):
@@ -118,7 +131,7 @@ class Gguf:
             read(tensor.data)
 
 
-READERS = {r.__name__: r for r in (Tenon, TenonOnnx, OnnxRuntime, OnnxRuntimeOrt, Safetensors, Gguf)}
+READERS = {r.__name__: r for r in (Tenon, TenonPacked, TenonOnnx, OnnxRuntime, OnnxRuntimeOrt, Safetensors, Gguf)}
 
 
 # ---- in the process that is measured ----
@@ -288,7 +301,8 @@ def answer(process):
 
 
 def once(reader, model, prepare):
-    prepare(ROOT / model / f"model{reader.ending}")
+    for path in [ROOT / model / f"model{reader.ending}", *(ROOT / model / "packed").glob("*")]:
+        prepare(path)
     process = start(reader, model)
     facts = answer(process)
     process.stdin.close()
@@ -315,7 +329,7 @@ def together(reader, model, count, forks):
 
 
 def measure(model, options):
-    readers = list(READERS.values())
+    readers = [READERS[name] for name in options.readers.split(",")]
     turns = {r: {"cold": [], "warm": []} for r in readers}
     for _ in range(options.repeats):
         for r in readers:
@@ -344,6 +358,7 @@ def main():
     parser.add_argument("models", nargs="*", help=f"of {', '.join(MODELS)}; none: all")
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--processes", type=int, default=20, help="that share the file; 0: not measured")
+    parser.add_argument("--readers", default=",".join(READERS), help="of %(default)s")
     parser.add_argument("--markdown", action="store_true")
     options = parser.parse_args()
     names = options.models or list(MODELS)

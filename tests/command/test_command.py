@@ -247,6 +247,21 @@ class Command(unittest.TestCase):
         self.assertTrue(seen["passes"])
         self.assertIn("MatMul", self.tenon("inspect", self.model, "--nodes", "--passes"))
 
+    def test_packed_weights_are_kept_and_found_again(self):
+        file, packed = self.folder / "model.tenon", self.folder / "packed"
+        packed.mkdir()
+        self.tenon("convert", self.model, file)
+        first = self.tell("inspect", file, "--packed", packed, "--dim", "batch=2")["memory"]
+        self.assertEqual(first["packed_weights_in_file"], 0)  # too few for pages of their own
+        kept = [(p.name, p.stat().st_ino) for p in packed.iterdir()]
+        self.assertEqual(len(kept), 1)
+        for command in ("run", "bench"):
+            self.tenon(command, file, "--packed", packed, "--dim", "batch=2")
+        again = self.tell("inspect", file, "--packed", packed, "--dim", "batch=2")["memory"]
+        self.assertEqual(again["packed_weights_in_file"], again["packed_weights"])
+        self.assertEqual([(p.name, p.stat().st_ino) for p in packed.iterdir()], kept)
+        self.tenon("run", self.model, "--packed", packed, code=1)  # not a model file
+
     def test_the_drawing_is_xml_with_a_box_and_a_tooltip_for_each_node(self):
         drawing = self.folder / "model.svg"
         self.tenon("inspect", self.model, "--svg", drawing)

@@ -108,6 +108,7 @@ class ModelOptions(ctypes.Structure):
         ("context", c_void_p),
         ("verify_weights", c_bool),
         ("precision", c_int),
+        ("packed_folder", c_char_p),
     ]
 
 
@@ -150,7 +151,7 @@ class ValueInfoStruct(ctypes.Structure):
 
 
 class MemoryStruct(ctypes.Structure):
-    _fields_ = [(name, c_size_t) for name in ("struct_size", "arena", "sum", "packed", "scratch")]
+    _fields_ = [(name, c_size_t) for name in ("struct_size", "arena", "sum", "packed", "scratch", "mapped")]
 
 
 class ProfileStruct(ctypes.Structure):

@@ -49,6 +49,7 @@ class Memory(NamedTuple):
     sum: int  #: what they would take were none to share memory
     packed: int  #: packed weights, shared by all sessions of the model
     scratch: int
+    mapped: int  #: of `packed`, what lies in a file that processes share: see `packed` of load
 
 
 class NodeTime(NamedTuple):
@@ -209,7 +210,7 @@ class Session:
         """Memory of the plan in use; zeros before the first run."""
         raw = MemoryStruct(ctypes.sizeof(MemoryStruct))
         lib.tn_session_memory_info(self._pointer, byref(raw))
-        return Memory(raw.arena, raw.sum, raw.packed, raw.scratch)
+        return Memory(raw.arena, raw.sum, raw.packed, raw.scratch, raw.mapped)
 
     def profile(self) -> List[NodeTime]:
         """The time of each node, bodies right behind theirs; the session must have been made with profile=True."""
@@ -306,6 +307,7 @@ def _model_options(
     skip_passes: Union[str, Sequence[str]],
     precision: str,
     verify_weights: bool = False,
+    packed: Union[str, "os.PathLike[str]", None] = None,
 ) -> ModelOptions:
     if precision not in _PRECISIONS:
         raise ValueError(f'precision is {precision!r}; expected "full" or "fast"')
@@ -317,6 +319,7 @@ def _model_options(
         skip_passes=passes.encode() if passes else None,
         precision=_PRECISIONS[precision],
         verify_weights=verify_weights,
+        packed_folder=os.fsencode(packed) if packed is not None else None,
     )
 
 
@@ -332,6 +335,7 @@ def load(
     seed: int = 0,
     profile: bool = False,
     verify_weights: bool = False,
+    packed: Union[str, "os.PathLike[str]", None] = None,
 ) -> Model:
     """Loads an ONNX or a .tenon model. The file must stay unchanged as long as the model lives.
 
@@ -340,11 +344,14 @@ def load(
     skip_passes: names of graph passes to leave out; "all": every one.
     precision: "full", or "fast": products of bfloat16 with float32 sums where the CPU multiplies those faster.
     verify_weights: compare the weights of a .tenon file with their SHA-256.
+    packed: a folder where the packed weights of a .tenon file are kept, so that the next process need not make them, and
+        all processes together have them once.
     threads, max_shapes, seed, profile: of the model's sessions, see Session.
     """
     sessions = dict(threads=threads, max_shapes=max_shapes, seed=seed, profile=profile)
     options = dict(cpu=cpu, memory_limit=memory_limit, skip_passes=skip_passes, precision=precision)
-    return load_by(lib.tn_model_load, os.fsencode(path), verify_weights=verify_weights, **options, **sessions)
+    options.update(verify_weights=verify_weights, packed=packed)
+    return load_by(lib.tn_model_load, os.fsencode(path), **options, **sessions)
 
 
 def load_by(
@@ -360,9 +367,10 @@ def load_by(
     seed: int = 0,
     profile: bool = False,
     verify_weights: bool = False,
+    packed: Union[str, "os.PathLike[str]", None] = None,
 ) -> Model:
     """What load does, by a function of the library that takes a place, options and where the model's handle goes."""
-    options = _model_options(cpu, memory_limit, skip_passes, precision, verify_weights)
+    options = _model_options(cpu, memory_limit, skip_passes, precision, verify_weights, packed)
     handle = create(function, lib.tn_model_destroy, place, byref(options))
     return Model(handle, dict(threads=threads, max_shapes=max_shapes, seed=seed, profile=profile))
 

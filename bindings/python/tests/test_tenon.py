@@ -250,6 +250,24 @@ class Files(unittest.TestCase):
         tenon.convert(back, again)
         self.assertEqual(again.read_bytes(), self.tenon.read_bytes())
 
+    def test_packed_weights_are_kept_for_the_next(self):
+        weights = np.arange(128 * 128, dtype=np.float32).reshape(128, 128) / 999
+        nodes = [helper.make_node("MatMul", ["x", "w"], ["y"])]
+        ends = [tensor(name, TensorProto.FLOAT, ["n", 128]) for name in "xy"]
+        self.onnx.write_bytes(make_model(nodes, ends[:1], ends[1:], initializers=[onnx.numpy_helper.from_array(weights, "w")]))
+        tenon.convert(self.onnx, self.tenon)
+        packed = self.folder / "packed"
+        packed.mkdir()
+        x = np.ones((4, 128), np.float32)
+        expected = tenon.load(self.tenon).run([x])[0]
+        for _ in range(2):
+            session = tenon.load(self.tenon, packed=packed).session()
+            np.testing.assert_array_equal(session.run([x])[0], expected)
+            self.assertGreaterEqual(session.memory.mapped, weights.nbytes)
+            self.assertEqual(len(list(packed.iterdir())), 1)
+        with self.assertRaisesRegex(tenon.Unsupported, "packed_folder"):
+            tenon.load(self.onnx, packed=packed)
+
     def test_an_onnx_model_has_no_manifest_and_no_digest(self):
         model = tenon.load(self.onnx)
         self.assertIsNone(model.manifest)
