@@ -2,6 +2,7 @@
 #include "kernels/gemm.inc"
 #include "kernels/gemm_f64.inc"
 #include "kernels/sparse.inc"
+#include "kernels/lookup.inc"
 #include "kernels/bf16.inc"
 #include "kernels/conv.inc"
 #include "kernels/math.inc"

@@ -5,6 +5,7 @@
  * vector, which read the matrix where it lies. float64 has blocks of its own; integers take plain loops. */
 #include "kernels/product_f64.h"
 #include "ops/matmul.h"
+#include "ops/matmul_codes.h"
 #include "ops/matmul_sparse.h"
 #include <stdio.h>
 
@@ -23,6 +24,7 @@ struct tn_matmul {
     int64_t batches;
     float alpha;
     tn_matmul_sparse *sparse; /* weights with many zeros; NULL: as they are */
+    tn_matmul_codes *codes;   /* weights of few values, looked up; NULL: as they are */
     bool column;              /* n is 1: rows of A times a vector */
     tn_product product;
     const float *packed_a, *packed_b; /* NULL: made at each run, or not at all */
@@ -173,13 +175,14 @@ static tn_status prepare_f32(tn_prepare *call, tn_matmul *p) {
     p->a_shared = batch_count(&p->a) == 1;
     p->a_as_it_is = m == 1 && (p->a.column_stride == 1 || k == 1) && p->alpha == 1;
     if (call->value[0] && p->a_shared && !p->a_as_it_is) TN_TRY(pack_weights(call, 0, &p->a, p, &p->packed_a));
-    if (call->value[1] && batch_count(&p->b) == 1 && (m > 1 || k <= ROW_PACK / n))
+    if (call->value[1] && batch_count(&p->b) == 1) TN_TRY(tn_matmul_codes_prepare(call, &p->b, &p->product, &p->codes));
+    if (call->value[1] && !p->codes && batch_count(&p->b) == 1 && (m > 1 || k <= ROW_PACK / n))
         TN_TRY(pack_weights(call, 1, &p->b, p, &p->packed_b));
     size_t bytes = tn_product_a_bytes(&p->product);
     if (bytes > SIZE_MAX / 2) return tn_fail(TN_E_SHAPE, "a product of %zu x %zu is too large", m, k);
     p->a_bytes = (bytes + 63) & ~(size_t)63;
     p->buffer_bytes = (tn_product_buffer_bytes(&p->product) + 63) & ~(size_t)63;
-    p->pack_all_b = !p->packed_b && !p->product.bf16 && p->product.m_tasks > 1 && batch_count(&p->b) == 1;
+    p->pack_all_b = !p->packed_b && !p->codes && !p->product.bf16 && p->product.m_tasks > 1 && batch_count(&p->b) == 1;
     p->b_bytes = p->pack_all_b ? tn_product_b_bytes(&p->product) : 0;
     if (p->b_bytes > SIZE_MAX / 2) return tn_fail(TN_E_SHAPE, "a product of %zu x %zu is too large", k, n);
     p->b_bytes = (p->b_bytes + 63) & ~(size_t)63;
@@ -262,10 +265,12 @@ static void product_task(void *context, int64_t index) {
     tn_panels panels = p->packed_b || c->all_b
                            ? tn_panels_packed(p->packed_b ? p->packed_b : c->all_b, product->k)
                            : tn_panels_matrix(b, (size_t)p->b.row_stride, (size_t)p->b.column_stride);
+    const tn_code_panels codes = tn_matmul_codes_panels(p->codes);
     tn_epilogue e = *c->epilogue;
     if (e.residual) e.residual += batch * product->m * n;
     float *buffer = (float *)(void *)(c->buffers + (size_t)tn_worker_index() * p->buffer_bytes);
-    tn_product_task(product, task, a, &panels, (float *)(void *)c->y + batch * product->m * n, n, &e, buffer);
+    tn_product_task(product, task, a, p->codes ? &codes.panels : &panels,
+                    (float *)(void *)c->y + batch * product->m * n, n, &e, buffer);
 }
 
 static void column_task(void *context, int64_t index) {
