@@ -26,7 +26,7 @@ typedef struct values {
     uint32_t key[SLOTS];
     int16_t at[SLOTS]; /* in the book; -1: the slot is free */
     float book[MOST];
-    int count, last; /* the code that was found last */
+    int count;
 } values;
 
 static int code_of(values *v, float x) {
@@ -44,34 +44,58 @@ static int code_of(values *v, float x) {
 }
 
 typedef struct source {
-    values *values; /* all of them */
-    const float *w;
+    const values *values;
+    const uint8_t *codes; /* of each element, as the matrix lies */
     size_t row_stride, column_stride;
-    const tn_matmul_codes *codes;
+    const tn_matmul_codes *to;
 } source;
 
 static void pack(void *dst, const void *context) {
     const source *s = context;
-    const tn_matmul_codes *c = s->codes;
-    const size_t columns = c->product->columns, line = columns * (size_t)c->bits / 8;
+    const tn_matmul_codes *c = s->to;
+    const tn_product *p = c->product;
+    const size_t line = p->columns * (size_t)c->bits / 8;
     uint8_t *to = (uint8_t *)((tn_codebook *)dst + 1);
-    memset(dst, 0, sizeof(tn_codebook) + c->panel * c->product->column_panels);
+    memset(dst, 0, sizeof(tn_codebook) + c->panel * p->column_panels);
     memcpy(dst, s->values->book, sizeof s->values->book);
-    for (size_t k = 0; k < c->product->k; k++)
-        for (size_t j = 0; j < c->product->n; j++) {
-            const size_t column = j % columns;
-            const int code = code_of(s->values, s->w[k * s->row_stride + j * s->column_stride]);
-            to[j / columns * c->panel + k * line + column % line] |=
-                (uint8_t)(code << (column / line * (size_t)c->bits));
+    for (size_t j = 0; j < p->n; j += p->columns, to += c->panel)
+        for (size_t k = 0; k < p->k; k++) {
+            const uint8_t *from = s->codes + k * s->row_stride + j * s->column_stride;
+            const size_t count = TN_MIN(p->columns, p->n - j), low = TN_MIN(count, line);
+            for (size_t i = 0; i < low; i++) to[k * line + i] = from[i * s->column_stride];
+            for (size_t i = low; i < count; i++) to[k * line + i - line] |= (uint8_t)(from[i * s->column_stride] << 4);
         }
 }
 
 /* False if there are more than a codebook takes. */
-static bool collect(values *v, const float *w, size_t count) {
+static bool collect(values *v, const float *w, size_t count, uint8_t *codes) {
     memset(v->at, -1, sizeof v->at);
-    for (size_t i = 0; i < count; i++)
-        if (code_of(v, w[i]) < 0) return false;
+    for (size_t i = 0; i < count; i++) {
+        const int code = code_of(v, w[i]);
+        if (code < 0) return false;
+        codes[i] = (uint8_t)code;
+    }
     return true;
+}
+
+/* What was collected, as the product will read it. */
+static tn_status take(tn_prepare *call, const tn_product *product, source *s, tn_matmul_codes **out_codes) {
+    tn_product *plan = tn_prepare_alloc(call, sizeof *plan);
+    tn_matmul_codes *c = plan ? tn_prepare_alloc(call, sizeof *c) : NULL;
+    char layout[96];
+    const void *packed;
+    if (!c) return TN_E_MEMORY;
+    *plan = *product;
+    *c = (tn_matmul_codes){.product = plan, .bits = s->values->count <= 16 ? 4 : 8};
+    c->panel = (product->k * product->columns * (size_t)c->bits / 8 + 63) / 64 * 64;
+    s->to = c;
+    snprintf(layout, sizeof layout, "codes %zu %zux%zu at %zu,%zu", product->columns, product->k, product->n,
+             s->row_stride, s->column_stride);
+    TN_TRY(tn_prepare_pack(call, 1, layout, sizeof(tn_codebook) + c->panel * product->column_panels, pack, s, &packed));
+    c->book = packed;
+    c->codes = (const uint8_t *)(c->book + 1);
+    *out_codes = c;
+    return TN_OK;
 }
 
 tn_status tn_matmul_codes_prepare(tn_prepare *call, const tn_operand *b, const tn_product *product,
@@ -80,31 +104,15 @@ tn_status tn_matmul_codes_prepare(tn_prepare *call, const tn_operand *b, const t
     *out_codes = NULL;
     if (count < LEAST_BYTES_4 / sizeof(float) || product->bf16 || product->columns % 2) return TN_OK;
     values *v = tn_alloc_zero(NULL, sizeof *v);
-    if (!v) return TN_E_MEMORY;
-    tn_status status = TN_OK;
-    if (collect(v, call->value[1]->data, count) && (v->count <= 16 || count >= LEAST_BYTES_8 / sizeof(float))) {
-        tn_product *plan = tn_prepare_alloc(call, sizeof *plan);
-        tn_matmul_codes *c = plan ? tn_prepare_alloc(call, sizeof *c) : NULL;
-        const void *packed;
-        status = c ? TN_OK : TN_E_MEMORY;
-        if (status == TN_OK) {
-            *plan = *product;
-            *c = (tn_matmul_codes){.product = plan, .bits = v->count <= 16 ? 4 : 8};
-            c->panel = (product->k * product->columns * (size_t)c->bits / 8 + 63) / 64 * 64;
-            const source s = {v, call->value[1]->data, (size_t)b->row_stride, (size_t)b->column_stride, c};
-            char layout[96];
-            snprintf(layout, sizeof layout, "codes %zu %zux%zu at %zu,%zu", product->columns, product->k, product->n,
-                     s.row_stride, s.column_stride);
-            status = tn_prepare_pack(call, 1, layout, sizeof(tn_codebook) + c->panel * product->column_panels, pack, &s,
-                                     &packed);
-        }
-        if (status == TN_OK) {
-            c->book = packed;
-            c->codes = (const uint8_t *)(c->book + 1);
-            *out_codes = c;
-        }
+    uint8_t *codes = v ? tn_alloc(NULL, count) : NULL;
+    tn_status status = codes ? TN_OK : TN_E_MEMORY;
+    if (codes && collect(v, call->value[1]->data, count, codes) &&
+        (v->count <= 16 || count >= LEAST_BYTES_8 / sizeof(float))) {
+        source s = {v, codes, (size_t)b->row_stride, (size_t)b->column_stride, NULL};
+        status = take(call, product, &s, out_codes);
     }
-    tn_free(NULL, v, sizeof *v);
+    if (codes) tn_free(NULL, codes, count);
+    if (v) tn_free(NULL, v, sizeof *v);
     return status;
 }
 

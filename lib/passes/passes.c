@@ -7,6 +7,7 @@
  * fusing into products comes last. */
 const tn_pass tn_passes[] = {
     {"widen", tn_pass_widen},
+    {"codebook", tn_pass_codebook},
     {"fold", tn_pass_fold},
     {"inline", tn_pass_inline},
     {"fold-inlined", tn_pass_fold},

@@ -6,6 +6,7 @@
 
 tn_status tn_pass_inline(tn_graph *graph, int *changes);
 tn_status tn_pass_fold(tn_graph *graph, int *changes);
+tn_status tn_pass_codebook(tn_graph *graph, int *changes);
 tn_status tn_pass_identity(tn_graph *graph, int *changes);
 tn_status tn_pass_widen(tn_graph *graph, int *changes);
 tn_status tn_pass_common(tn_graph *graph, int *changes);

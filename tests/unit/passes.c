@@ -280,6 +280,55 @@ static void constants_are_folded_and_repetitions_merged(void **state) {
     tn_model_destroy(model);
 }
 
+/* Of any size, where folding a node after the other would leave them to the runs; and a code that the book lacks fails there. */
+static void shared_weights_are_looked_up_once(void **state) {
+    (void)state;
+    static const float book[5] = {-2, 0, 3, 5, 7};
+    for (int form = 0; form < 4; form++) {
+        const bool nibbles = form & 1, wrong = form & 2;
+        const int64_t rows = 1024, columns = 1024;
+        builder b = {.seed = 1};
+        tn_model *model;
+        tn_session *s;
+        tn_tensor *codes, *x;
+        const tn_tensor *y;
+        int weight;
+        assert_ok(tn_graph_create(NULL, &b.g));
+        assert_ok(tn_graph_input(b.g, "x", TN_FLOAT32, 2, (int64_t[]){rows, columns}, &b.x));
+        assert_ok(tn_tensor_create(nibbles ? TN_UINT4 : TN_UINT8, 2, (int64_t[]){rows, columns}, NULL, &codes));
+        uint8_t *bytes = tn_tensor_data(codes);
+        for (size_t i = 0; i < tn_tensor_bytes(codes); i++)
+            bytes[i] = (uint8_t)(nibbles ? i % 5 | i / 5 % 5 << 4 : i % 5);
+        if (wrong) bytes[77] = 5;
+        assert_ok(tn_graph_constant(b.g, "codes", codes, &weight));
+        tn_tensor_destroy(codes);
+        int wide =
+            op(&b, "Cast", 1, &weight, (tn_attribute[]){{.name = "to", .kind = TN_ATTR_INT, .i = TN_INT32}, {0}});
+        weight = op2(&b, "Gather", constant(&b, TN_FLOAT32, 1, (int64_t[]){5}, book), wide);
+        assert_ok(tn_graph_output(b.g, op2(&b, "Add", b.x, weight), "y"));
+        assert_ok(tn_model_from_graph(b.g, NULL, &model));
+        assert_int_equal(tn_graph_node_count(tn_model_graph(model)), wrong ? 3 : 1);
+        assert_ok(tn_tensor_create(TN_FLOAT32, 2, (int64_t[]){rows, columns}, NULL, &x));
+        memset(tn_tensor_data(x), 0, tn_tensor_bytes(x));
+        assert_ok(tn_session_create(model, NULL, &s));
+        assert_ok(tn_session_set_input(s, 0, x));
+        if (wrong) {
+            assert_int_not_equal(tn_session_run(s), TN_OK);
+        } else {
+            assert_ok(tn_session_run(s));
+            assert_ok(tn_session_output(s, 0, &y));
+            const float *found = tn_tensor_const_data(y);
+            for (int64_t i = 0; i < rows * columns; i++) {
+                const int64_t code = nibbles ? i % 2 ? i / 2 / 5 % 5 : i / 2 % 5 : i % 5;
+                assert_true(found[i] == book[code]);
+            }
+        }
+        tn_session_destroy(s);
+        tn_model_destroy(model);
+        tn_tensor_destroy(x);
+    }
+}
+
 /* Cast at the borders alone: none beside the node that moves, though it knows half precision itself. */
 static void half_precision_stays_wide_between_operators_that_compute(void **state) {
     (void)state;
@@ -307,6 +356,7 @@ int main(void) {
         cmocka_unit_test(results_are_those_without_passes),
         cmocka_unit_test(shared_values_are_not_fused_away),
         cmocka_unit_test(constants_are_folded_and_repetitions_merged),
+        cmocka_unit_test(shared_weights_are_looked_up_once),
         cmocka_unit_test(half_precision_stays_wide_between_operators_that_compute),
     };
     return cmocka_run_group_tests_name("passes", tests, NULL, NULL);
