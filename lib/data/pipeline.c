@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include "data/csv.h"
 #include "data/media.h"
-#include "data/pipeline.h"
+#include "data/series.h"
 #include "model/manifest.h"
 
 #define MOST_FEATURES 4096
@@ -20,7 +20,7 @@ tn_status tn_pipeline_wrong(const tn_manifest_node *at, const char *what) {
 }
 
 /* Every key must be among the words. */
-static tn_status check_keys(const tn_manifest_node *map, const char *const *keys, const char *all) {
+tn_status tn_pipeline_keys(const tn_manifest_node *map, const char *const *keys, const char *all) {
     if (map->kind != TN_MANIFEST_MAP)
         return tn_fail(TN_E_FORMAT, "pipeline line %d, column %d: a map of %s was expected", map->line, map->column,
                        all);
@@ -34,7 +34,7 @@ static tn_status check_keys(const tn_manifest_node *map, const char *const *keys
     return TN_OK;
 }
 
-static tn_status read_text(const tn_manifest_node *map, const char *key, const char **out) {
+tn_status tn_pipeline_text(const tn_manifest_node *map, const char *key, const char **out) {
     const tn_manifest_node *node = tn_manifest_child(map, key);
     *out = NULL;
     if (!node) return TN_OK;
@@ -44,7 +44,7 @@ static tn_status read_text(const tn_manifest_node *map, const char *key, const c
 }
 
 /* One of the words; the first stands for a key that is not there. */
-static tn_status read_word(const tn_manifest_node *map, const char *key, const char *const *words, int *out) {
+tn_status tn_pipeline_word(const tn_manifest_node *map, const char *key, const char *const *words, int *out) {
     const tn_manifest_node *node = tn_manifest_child(map, key);
     char known[80] = "";
     *out = 0;
@@ -94,11 +94,11 @@ static tn_status read_fitted(tn_region *region, const tn_manifest_node *map, tn_
     static const char *const categories[] = {"categories", NULL};
     static const char *const lists[] = {"centres", "spreads", NULL};
     if (f->media) {
-        TN_TRY(check_keys(map, lists, "centres, spreads"));
+        TN_TRY(tn_pipeline_keys(map, lists, "centres, spreads"));
         return tn_media_read_fitted(region, map, f);
     }
     bool encoded = f->encode != TN_ENCODE_NONE;
-    TN_TRY(check_keys(map, encoded ? categories : numbers, encoded ? "categories" : "fill, centre, spread"));
+    TN_TRY(tn_pipeline_keys(map, encoded ? categories : numbers, encoded ? "categories" : "fill, centre, spread"));
     f->fitted = true;
     f->spread = 1;
     if (encoded) {
@@ -114,12 +114,12 @@ static tn_status read_fitted(tn_region *region, const tn_manifest_node *map, tn_
 static tn_status read_feature(tn_region *region, const tn_manifest_node *map, tn_feature *f) {
     static const char *const keys[] = {"column", "missing", "scale", "encode", "image", "sound", "fitted", NULL};
     int missing, scale, encode;
-    TN_TRY(check_keys(map, keys, "column, missing, scale, encode, image, sound, fitted"));
-    TN_TRY(read_text(map, "column", &f->column));
+    TN_TRY(tn_pipeline_keys(map, keys, "column, missing, scale, encode, image, sound, fitted"));
+    TN_TRY(tn_pipeline_text(map, "column", &f->column));
     if (!f->column) return tn_pipeline_wrong(map, "the key 'column' is missing");
-    TN_TRY(read_word(map, "missing", missing_words, &missing));
-    TN_TRY(read_word(map, "scale", scale_words, &scale));
-    TN_TRY(read_word(map, "encode", encode_words, &encode));
+    TN_TRY(tn_pipeline_word(map, "missing", missing_words, &missing));
+    TN_TRY(tn_pipeline_word(map, "scale", scale_words, &scale));
+    TN_TRY(tn_pipeline_word(map, "encode", encode_words, &encode));
     f->missing = (tn_missing)missing;
     f->scale = (tn_scale)scale;
     f->encode = (tn_encode)encode;
@@ -134,8 +134,8 @@ static tn_status read_split(const tn_manifest_node *map, tn_pipeline *p) {
     static const char *const keys[] = {"by", "test", "column", "seed", NULL};
     int by;
     double seed;
-    TN_TRY(check_keys(map, keys, "by, test, column, seed"));
-    TN_TRY(read_word(map, "by", split_words, &by));
+    TN_TRY(tn_pipeline_keys(map, keys, "by, test, column, seed"));
+    TN_TRY(tn_pipeline_word(map, "by", split_words, &by));
     p->split = by ? (tn_split)by : TN_SPLIT_RATIO;
     TN_TRY(tn_pipeline_read_number(map, "test", 0.25, &p->test));
     if (!(p->test > 0 && p->test < 1)) return tn_pipeline_wrong(map, "'test' is a part between 0 and 1");
@@ -143,7 +143,7 @@ static tn_status read_split(const tn_manifest_node *map, tn_pipeline *p) {
     if (seed < 0 || seed > 0x1p53 || seed != floor(seed))
         return tn_pipeline_wrong(map, "'seed' is a whole number below 2^53");
     p->seed = (uint64_t)seed;
-    TN_TRY(read_text(map, "column", &p->split_column));
+    TN_TRY(tn_pipeline_text(map, "column", &p->split_column));
     bool needs = p->split == TN_SPLIT_GROUP || p->split == TN_SPLIT_TIME;
     if (needs != (p->split_column != NULL))
         return tn_pipeline_wrong(map,
@@ -154,10 +154,10 @@ static tn_status read_split(const tn_manifest_node *map, tn_pipeline *p) {
 }
 
 static tn_status read_root(const tn_manifest_node *root, tn_pipeline *p) {
-    static const char *const keys[] = {"features", "target", "split", NULL};
-    TN_TRY(check_keys(root, keys, "features, target, split"));
+    static const char *const keys[] = {"features", "target", "split", "series", NULL};
+    TN_TRY(tn_pipeline_keys(root, keys, "features, target, split, series"));
     const tn_manifest_node *features = tn_manifest_child(root, "features"), *target = tn_manifest_child(root, "target"),
-                           *split = tn_manifest_child(root, "split");
+                           *split = tn_manifest_child(root, "split"), *series = tn_manifest_child(root, "series");
     if (!features || features->kind != TN_MANIFEST_LIST || !features->count || features->count > MOST_FEATURES)
         return tn_pipeline_wrong(features ? features : root, "'features' must be a list of 1 to 4096 columns");
     p->features = tn_region_array(p->region, (size_t)features->count, sizeof *p->features);
@@ -174,7 +174,13 @@ static tn_status read_root(const tn_manifest_node *root, tn_pipeline *p) {
     if (target && p->target.media) return tn_pipeline_wrong(target, "a target is no file");
     if (target && p->target.encode == TN_ENCODE_ONE_HOT)
         return tn_pipeline_wrong(target, "a target's classes are numbers: ordinal");
-    return split ? read_split(split, p) : TN_OK;
+    if (split) TN_TRY(read_split(split, p));
+    if (series) TN_TRY(tn_series_read(series, p));
+    if (!series) return TN_OK;
+    if (p->split == TN_SPLIT_RATIO || p->split == TN_SPLIT_STRATIFIED)
+        return tn_pipeline_wrong(split, "windows share rows: a series is split by time or group, not row by row");
+    if (files) return tn_pipeline_wrong(series, "there are no series of files");
+    return TN_OK;
 }
 
 static tn_status create(tn_pipeline **out) {
@@ -268,6 +274,7 @@ tn_status tn_pipeline_write(tn_pipeline *p, const char **out_text) {
         if (p->split_column) tn_manifest_add(&w, split, "column", TN_MANIFEST_TEXT, p->split_column);
         tn_manifest_add_number(&w, split, "seed", (double)p->seed);
     }
+    if (p->series) tn_series_write(&w, root, p->series);
     if (w.failed) return TN_E_MEMORY;
     TN_TRY(tn_manifest_print(root, p->text_region, &text));
     *out_text = text.data;

@@ -43,19 +43,26 @@ struct tn_pipeline {
     double test;
     const char *split_column;
     uint64_t seed;
-    const char *text; /* of tn_pipeline_write */
+    struct tn_series *series; /* NULL: rows stand alone */
+    const char *text;         /* of tn_pipeline_write */
     tn_region *text_region;
 };
 
 #define TN_MOST_CATEGORIES 4096
 #define TN_MOST_MEDIA (1 << 24) /* numbers of a file */
 
+/* Reading its YAML. */
+tn_status tn_pipeline_keys(const struct tn_manifest_node *map, const char *const *keys, const char *all);
+tn_status tn_pipeline_text(const struct tn_manifest_node *map, const char *key, const char **out);
+tn_status tn_pipeline_word(const struct tn_manifest_node *map, const char *key, const char *const *words, int *out);
 tn_status tn_pipeline_wrong(const struct tn_manifest_node *at, const char *what);
 bool tn_pipeline_is_number(const struct tn_manifest_node *node, double *out);
 tn_status tn_pipeline_read_number(const struct tn_manifest_node *map, const char *key, double fallback, double *out);
 
 /* Numbers that a fitted feature makes of a row. */
 int tn_feature_width(const tn_feature *f);
+/* Rows of a window; 1 without series. What a feature makes of a sample is its width times this. */
+int tn_pipeline_steps(const tn_pipeline *pipeline);
 
 /* Of a tree of YAML, whose texts must outlive it. */
 tn_status tn_pipeline_from_tree(const struct tn_manifest_node *root, tn_pipeline **out_pipeline);

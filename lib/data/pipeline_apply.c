@@ -1,6 +1,8 @@
 /* Applying: a fitted pipeline makes tensors of a table's rows. Nothing is learnt here. */
+#include <limits.h>
 #include <math.h>
 #include "data/media.h"
+#include "data/series.h"
 
 int tn_feature_width(const tn_feature *f) {
     if (f->media) return (int)f->media->size;
@@ -13,13 +15,23 @@ bool tn_pipeline_fitted(const tn_pipeline *pipeline) {
     return fitted;
 }
 
-int tn_pipeline_width(const tn_pipeline *pipeline) {
-    int width = 0; /* at most 4096 features of 4096 categories; of files, what tn_pipeline_parse lets pass */
+/* Of a row: at most 4096 features of 4096 categories; of files, what tn_pipeline_parse lets pass. 0: not fitted. */
+static int row_width(const tn_pipeline *pipeline) {
+    int width = 0;
     for (int i = 0; i < pipeline->count; i++) {
         if (!pipeline->features[i].fitted) return 0;
         width += tn_feature_width(&pipeline->features[i]);
     }
     return width;
+}
+
+int tn_pipeline_steps(const tn_pipeline *pipeline) {
+    return pipeline->series ? pipeline->series->steps : 1;
+}
+
+int tn_pipeline_width(const tn_pipeline *pipeline) {
+    int width;
+    return __builtin_mul_overflow(row_width(pipeline), tn_pipeline_steps(pipeline), &width) ? INT_MAX : width;
 }
 
 typedef struct job {
@@ -106,7 +118,7 @@ static tn_status files_into(const job *j, const tn_feature *f, int column, float
 }
 
 static tn_status make_x(const job *j, tn_tensor **out_x) {
-    int width = tn_pipeline_width(j->p);
+    int width = row_width(j->p);
     TN_TRY(tn_tensor_create(TN_FLOAT32, 2, (int64_t[]){j->count, width}, NULL, out_x));
     float *out = tn_tensor_data(*out_x);
     for (int i = 0; i < j->p->count; i++) {
@@ -162,6 +174,7 @@ tn_status tn_pipeline_apply(const tn_pipeline *pipeline, const tn_table *table, 
     if (status == TN_OK) choose_rows(&j, target);
     if (status == TN_OK) status = make_x(&j, &x);
     if (status == TN_OK && target) status = make_y(&j, &y);
+    if (status == TN_OK && pipeline->series) status = tn_series_windows(pipeline, table, j.rows, j.count, &x, &y);
     tn_free(NULL, j.rows, bytes);
     tn_free(NULL, j.filled, bytes);
     if (status != TN_OK) {

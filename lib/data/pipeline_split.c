@@ -2,7 +2,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include "base/random.h"
-#include "data/pipeline.h"
+#include "data/series.h"
 
 /* A row, the key that it is sorted or grouped by, and the order in which it was drawn. */
 typedef struct entry {
@@ -49,6 +49,11 @@ static tn_status keys_of_texts(const tn_table *table, int column, int64_t rows, 
 static tn_status set_keys(const tn_pipeline *p, tn_split by, const tn_table *table, int64_t rows, entry *entries) {
     const char *name = by == TN_SPLIT_STRATIFIED ? p->target.column : p->split_column;
     if (by == TN_SPLIT_RATIO) return TN_OK;
+    if (!name && p->series) name = p->series->time;
+    if (!name) { /* a series in the table's order */
+        for (int64_t r = 0; r < rows; r++) entries[r].key = (double)r;
+        return TN_OK;
+    }
     int column = tn_table_find(table, name);
     if (column < 0) return tn_fail(TN_E_NOT_FOUND, "pipeline: the table has no column '%.80s' to split by", name);
     const double *numbers = tn_table_numbers(table, column);

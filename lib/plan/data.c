@@ -57,11 +57,14 @@ static bool is_star(const char *column) {
     return column && *column && column[strlen(column) - 1] == '*';
 }
 
-/* A column that a star does not take: target, split, or named by itself. */
+/* A column that a star does not take: target, split, series, or named by itself. */
 static bool is_named(const tn_manifest_node *pipeline, const tn_manifest_node *features, const char *column) {
     const char *target = text_of(tn_manifest_child(pipeline, "target"), "column"),
                *split = text_of(tn_manifest_child(pipeline, "split"), "column");
+    const tn_manifest_node *series = tn_manifest_child(pipeline, "series");
+    const char *time = text_of(series, "time"), *group = text_of(series, "group");
     if ((target && strcmp(target, column) == 0) || (split && strcmp(split, column) == 0)) return true;
+    if ((time && strcmp(time, column) == 0) || (group && strcmp(group, column) == 0)) return true;
     for (const tn_manifest_node *f = features->first; f; f = f->next) {
         const char *name = text_of(f, "column");
         if (name && strcmp(name, column) == 0) return true;
@@ -138,7 +141,7 @@ static void note_constant(const tn_plan_data *data, const tn_plan_options *o) {
     const float *x = data->x[TN_PART_TRAIN]->data;
     const tn_pipeline *p = data->pipeline;
     for (int f = 0, at = 0; f < p->count; f++) {
-        int width = tn_feature_width(&p->features[f]);
+        int width = tn_feature_width(&p->features[f]) * tn_pipeline_steps(p);
         bool varies = false;
         for (int64_t r = 1; r < data->rows[TN_PART_TRAIN] && !varies; r++)
             varies = memcmp(x + at, x + r * data->width + at, (size_t)width * sizeof *x) != 0;
@@ -174,6 +177,7 @@ static tn_status make_part(const tn_plan *plan, tn_plan_data *data, const tn_tab
 /* The validation rows are drawn as the pipeline's split draws, of classes stratified; a split by nothing is a draw. */
 static tn_status draw_validation(const tn_plan *plan, const tn_pipeline *p, const tn_table *table, uint8_t *part) {
     tn_split by = p->split == TN_SPLIT_GROUP || p->split == TN_SPLIT_TIME ? p->split
+                  : p->series                                             ? TN_SPLIT_TIME
                   : p->has_target && p->target.encode                     ? TN_SPLIT_STRATIFIED
                                                                           : TN_SPLIT_RATIO;
     return tn_pipeline_draw(p, table, by, plan->validation, (uint64_t)plan->seed + 1, part, TN_PART_VALIDATION);
@@ -211,32 +215,51 @@ static tn_status read_table(const tn_plan *plan, const char *path, tn_table **ou
     return tn_table_rows(*out) ? TN_OK : tn_fail(TN_E_INVALID, "'%s' has no rows", path);
 }
 
-/* What is read from files has a shape of its own. */
+/* What is read from files has a shape of its own, and so have windows: a channel for each number of a row. */
 static void take_shape(tn_plan *plan, const tn_pipeline *p) {
     const tn_media *m = p->count == 1 ? p->features[0].media : NULL;
-    if (!m || plan->rank) return;
-    plan->rank = m->rank;
-    memcpy(plan->shape, m->dims, sizeof m->dims);
+    int steps = tn_pipeline_steps(p);
+    if (plan->rank || (!m && steps == 1)) return;
+    plan->rank = m ? m->rank : 2;
+    plan->shape[0] = tn_pipeline_width(p) / steps;
+    plan->shape[1] = steps;
+    if (m) memcpy(plan->shape, m->dims, sizeof m->dims);
+}
+
+/* Brings a table to what the pipeline's series wants. */
+static tn_status prepare(const tn_pipeline *p, tn_table **table) {
+    tn_table *prepared;
+    TN_TRY(tn_pipeline_prepare(p, *table, &prepared));
+    if (!prepared) return TN_OK;
+    tn_table_destroy(*table);
+    *table = prepared;
+    return TN_OK;
+}
+
+static tn_status read_both(tn_plan *plan, tn_plan_data *out, tn_table **table, tn_table **test) {
+    tn_manifest_node *pipeline;
+    TN_TRY(read_table(plan, plan->train, table));
+    if (plan->test) TN_TRY(read_table(plan, plan->test, test));
+    TN_TRY(expand(plan->region, plan->pipeline_node, *table, &pipeline));
+    TN_TRY(tn_pipeline_from_tree(pipeline, &out->pipeline));
+    TN_TRY(digest_of(plan->train, out->pipeline, *table, out->digests[0]));
+    if (*test) TN_TRY(digest_of(plan->test, out->pipeline, *test, out->digests[1]));
+    TN_TRY(prepare(out->pipeline, table));
+    return *test ? prepare(out->pipeline, test) : TN_OK;
 }
 
 tn_status tn_plan_data_read(tn_plan *plan, const tn_plan_options *options, tn_plan_data *out) {
     tn_table *table = NULL, *test = NULL;
-    tn_manifest_node *pipeline = NULL;
     uint8_t *part = NULL;
     size_t rows = 0;
     *out = (tn_plan_data){0};
-    tn_status status = read_table(plan, plan->train, &table);
-    if (status == TN_OK && plan->test) status = read_table(plan, plan->test, &test);
+    tn_status status = read_both(plan, out, &table, &test);
     if (status == TN_OK) {
         rows = (size_t)tn_table_rows(table);
         part = tn_alloc_zero(NULL, rows);
-        status = part ? expand(plan->region, plan->pipeline_node, table, &pipeline) : TN_E_MEMORY;
+        status = part ? fit(plan, out, table, test, part) : TN_E_MEMORY;
     }
-    if (status == TN_OK) status = tn_pipeline_from_tree(pipeline, &out->pipeline);
-    if (status == TN_OK) status = digest_of(plan->train, out->pipeline, table, out->digests[0]);
-    if (status == TN_OK && test) status = digest_of(plan->test, out->pipeline, test, out->digests[1]);
     if (status == TN_OK) take_shape(plan, out->pipeline);
-    if (status == TN_OK) status = fit(plan, out, table, test, part);
     if (status == TN_OK) note_constant(out, options);
     tn_free(NULL, part, rows);
     tn_table_destroy(table);

@@ -167,7 +167,7 @@ static tn_status name_features(tn_evaluation *e, const tn_pipeline *p) {
     if (!e->features) return TN_E_MEMORY;
     for (int i = 0; i < p->count; i++) {
         const tn_feature *f = &p->features[i];
-        int64_t width = tn_feature_width(f);
+        int64_t width = (int64_t)tn_feature_width(f) * tn_pipeline_steps(p);
         e->features[i] = (tn_columns){tn_region_strdup(e->region, f->column), first, width};
         if (!e->features[i].name) return TN_E_MEMORY;
         first += width;
@@ -203,7 +203,11 @@ static tn_status evaluate(tn_evaluation *e, const tn_model *model, const tn_pipe
     TN_TRY(name_features(e, p));
     e->threads = o->threads;
     e->logits = o->logits;
-    TN_TRY(apply(e, p, table, o->rows));
+    tn_table *prepared;
+    TN_TRY(tn_pipeline_prepare(p, table, &prepared));
+    tn_status status = apply(e, p, prepared ? prepared : table, o->rows);
+    tn_table_destroy(prepared);
+    TN_TRY(status);
     if (e->task == TN_TASK_REGRESSION) tn_unscale(p, e->truth);
     TN_TRY(tn_predict(model, e->x, o->threads, &e->predicted));
     return tn_metrics_of(e->task, e->x, e->truth, e->predicted, e->class_count, o->logits, &e->metrics);

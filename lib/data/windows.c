@@ -1,0 +1,177 @@
+/* Windows of series, and the keys of `series`. */
+#include <math.h>
+#include "base/tensor.h"
+#include "data/series.h"
+#include "model/manifest.h"
+
+/* ---- keys ---- */
+
+static const char *const by_words[] = {"", "mean", "last", "interpolate", NULL};
+
+static tn_status read_whole(const tn_manifest_node *map, const char *name, double low, double high, double fallback,
+                            int64_t *out) {
+    double x;
+    TN_TRY(tn_pipeline_read_number(map, name, fallback, &x));
+    if (!(x >= low && x <= high) || x != floor(x))
+        return tn_fail(TN_E_FORMAT, "pipeline line %d, column %d: '%s' of series is a whole number from %g to %g",
+                       map->line, map->column, name, low, high);
+    *out = (int64_t)x;
+    return TN_OK;
+}
+
+static tn_status read_steps(tn_region *region, const tn_manifest_node *map, tn_series *s) {
+    const tn_manifest_node *lags = tn_manifest_child(map, "lags"), *child;
+    int64_t length = 1;
+    if (lags && tn_manifest_child(map, "length")) return tn_pipeline_wrong(lags, "a window has 'length' or 'lags'");
+    if (lags && (lags->kind != TN_MANIFEST_LIST || lags->count < 1 || lags->count > TN_MOST_STEPS))
+        return tn_pipeline_wrong(lags, "'lags' is a list of 1 to 4096 whole numbers");
+    TN_TRY(read_whole(map, "length", 1, TN_MOST_STEPS, 1, &length));
+    s->lags = lags != NULL;
+    s->steps = lags ? lags->count : (int)length;
+    int64_t *back = tn_region_array(region, (size_t)s->steps, sizeof *back);
+    if (!back) return TN_E_MEMORY;
+    child = lags ? lags->first : NULL;
+    for (int i = 0; i < s->steps; i++) {
+        double x = s->steps - 1 - i;
+        if (lags && (!tn_pipeline_is_number(child, &x) || x < 0 || x > 1e6 || x != floor(x)))
+            return tn_pipeline_wrong(child, "a lag is a whole number of rows from 0 to 1000000");
+        back[i] = (int64_t)x;
+        if (i && back[i] >= back[i - 1]) return tn_pipeline_wrong(child, "lags go down, as 24, 1, 0: the oldest first");
+        if (lags) child = child->next;
+    }
+    s->back = back;
+    return TN_OK;
+}
+
+tn_status tn_series_read(const tn_manifest_node *map, tn_pipeline *p) {
+    static const char *const keys[] = {"time", "group", "every", "by", "length", "lags", "stride", "horizon", NULL};
+    int by;
+    tn_series *s = tn_region_alloc(p->region, sizeof *s);
+    if (!s) return TN_E_MEMORY;
+    TN_TRY(tn_pipeline_keys(map, keys, "time, group, every, by, length, lags, stride, horizon"));
+    TN_TRY(tn_pipeline_text(map, "time", &s->time));
+    TN_TRY(tn_pipeline_text(map, "group", &s->group));
+    TN_TRY(tn_pipeline_read_number(map, "every", 0, &s->every));
+    TN_TRY(tn_pipeline_word(map, "by", by_words, &by));
+    s->by = by ? (tn_regular)(by - 1) : TN_REGULAR_MEAN;
+    if (!(s->every >= 0 && s->every <= 1e12)) return tn_pipeline_wrong(map, "'every' is a time above 0");
+    if (s->every > 0 && !s->time) return tn_pipeline_wrong(map, "'every' needs 'time', the column of times");
+    if (by && !(s->every > 0)) return tn_pipeline_wrong(map, "'by' is of a grid, which needs 'every'");
+    TN_TRY(read_steps(p->region, map, s));
+    TN_TRY(read_whole(map, "stride", 1, 1e6, 1, &s->stride));
+    TN_TRY(read_whole(map, "horizon", 0, 1e6, 0, &s->horizon));
+    p->series = s;
+    return TN_OK;
+}
+
+void tn_series_write(tn_manifest_writer *w, tn_manifest_node *root, const tn_series *s) {
+    tn_manifest_node *map = tn_manifest_add(w, root, "series", TN_MANIFEST_MAP, NULL);
+    if (s->time) tn_manifest_add(w, map, "time", TN_MANIFEST_TEXT, s->time);
+    if (s->group) tn_manifest_add(w, map, "group", TN_MANIFEST_TEXT, s->group);
+    if (s->every > 0) {
+        tn_manifest_add_number(w, map, "every", s->every);
+        tn_manifest_add(w, map, "by", TN_MANIFEST_TEXT, by_words[s->by + 1]);
+    }
+    if (s->lags) {
+        tn_manifest_node *lags = tn_manifest_add(w, map, "lags", TN_MANIFEST_LIST, NULL);
+        for (int i = 0; i < s->steps; i++) tn_manifest_add_number(w, lags, NULL, (double)s->back[i]);
+    } else {
+        tn_manifest_add_number(w, map, "length", s->steps);
+    }
+    tn_manifest_add_number(w, map, "stride", (double)s->stride);
+    tn_manifest_add_number(w, map, "horizon", (double)s->horizon);
+}
+
+/* ---- windows ---- */
+
+typedef struct windows {
+    const tn_series *s;
+    int64_t rows;     /* of the table */
+    int64_t *place;   /* of each of them among the kept ones; -1: none */
+    int64_t *begin;   /* the first row of its group */
+    int64_t *ends;    /* the kept rows that windows end at */
+    int64_t *targets; /* of each window, among the kept rows */
+    int64_t count;
+} windows;
+
+static void find_groups(const windows *w, const tn_table *table) {
+    int column = w->s->group ? tn_table_find(table, w->s->group) : -1;
+    const double *numbers = tn_table_numbers(table, column);
+    const int32_t *codes = tn_table_codes(table, column);
+    for (int64_t r = 0; r < w->rows; r++) {
+        bool same = r > 0 && (!numbers || numbers[r] == numbers[r - 1]) && (!codes || codes[r] == codes[r - 1]);
+        w->begin[r] = same ? w->begin[r - 1] : r;
+    }
+}
+
+/* All rows of the window were kept, and the target's too. */
+static bool is_whole(const windows *w, int64_t end, bool target, int64_t *out_target) {
+    const tn_series *s = w->s;
+    if (end - w->begin[end] < s->back[0] || (end - w->begin[end] - s->back[0]) % s->stride != 0) return false;
+    for (int i = 0; i < s->steps; i++)
+        if (w->place[end - s->back[i]] < 0) return false;
+    if (!target) return true;
+    if (s->horizon >= w->rows - end || w->begin[end + s->horizon] != w->begin[end]) return false;
+    *out_target = w->place[end + s->horizon];
+    return *out_target >= 0;
+}
+
+static void find_windows(windows *w, const int64_t *kept, int64_t count, bool target) {
+    for (int64_t r = 0; r < w->rows; r++) w->place[r] = -1;
+    for (int64_t i = 0; i < count; i++) w->place[kept[i]] = i;
+    for (int64_t i = 0; i < count; i++) {
+        int64_t at = i;
+        if (!is_whole(w, kept[i], target, &at)) continue;
+        w->ends[w->count] = kept[i];
+        w->targets[w->count++] = at;
+    }
+}
+
+static tn_status gather_x(const windows *w, const tn_tensor *x, tn_tensor **out) {
+    int64_t width = x->dims[1], steps = w->s->steps;
+    const float *from = x->data;
+    TN_TRY(tn_tensor_create(TN_FLOAT32, 2, (int64_t[]){w->count, width * steps}, NULL, out));
+    float *to = (*out)->data;
+    for (int64_t i = 0; i < w->count; i++)
+        for (int64_t c = 0; c < width; c++)
+            for (int64_t k = 0; k < steps; k++) *to++ = from[w->place[w->ends[i] - w->s->back[k]] * width + c];
+    return TN_OK;
+}
+
+static tn_status gather_y(const windows *w, const tn_tensor *y, tn_tensor **out) {
+    size_t size = tn_dtype_bytes(y->dtype, 1);
+    TN_TRY(tn_tensor_create(y->dtype, 1, &w->count, NULL, out));
+    for (int64_t i = 0; i < w->count; i++)
+        memcpy((char *)(*out)->data + (size_t)i * size, (const char *)y->data + (size_t)w->targets[i] * size, size);
+    return TN_OK;
+}
+
+static void replace(tn_tensor **t, tn_tensor *by) {
+    tn_tensor_destroy(*t);
+    *t = by;
+}
+
+tn_status tn_series_windows(const tn_pipeline *p, const tn_table *table, const int64_t *kept, int64_t count,
+                            tn_tensor **x, tn_tensor **y) {
+    windows w = {.s = p->series, .rows = tn_table_rows(table)};
+    size_t rows = (size_t)w.rows * sizeof(int64_t), bytes = 4 * rows; /* rows of 8 bytes are there, so 32 fit */
+    int64_t *all = tn_alloc(NULL, bytes);
+    tn_tensor *new_x = NULL, *new_y = NULL;
+    if (!all) return TN_E_MEMORY;
+    w.place = all;
+    w.begin = all + w.rows;
+    w.ends = w.begin + w.rows;
+    w.targets = w.ends + w.rows;
+    find_groups(&w, table);
+    find_windows(&w, kept, count, *y != NULL);
+    tn_status status = gather_x(&w, *x, &new_x);
+    if (status == TN_OK && *y) status = gather_y(&w, *y, &new_y);
+    tn_free(NULL, all, bytes);
+    if (status != TN_OK) {
+        tn_tensor_destroy(new_x);
+        return status;
+    }
+    replace(x, new_x);
+    replace(y, new_y);
+    return TN_OK;
+}
