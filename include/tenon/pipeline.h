@@ -2,7 +2,9 @@
  *
  *     features:                        # the columns of x, in this order
  *       - column: power
- *         missing: mean                # drop, mean, last or interpolate; without it a missing value is refused
+ *         missing: mean                # drop, mean, median, last or interpolate; without it a missing value is refused
+ *         outliers: clip                 # clip or missing; without it they stay
+ *         fence: 1.5
  *         scale: standard              # standard, min-max or robust; without it numbers stay as they are
  *       - column: mode
  *         encode: one-hot              # one-hot or ordinal; texts need one of them
@@ -28,9 +30,12 @@
  *       stride: 1                      # rows between windows
  *       horizon: 1                     # rows from a window's end to the one whose target it is asked; 0 without it
  *
- * missing: drop leaves the row out. mean is of the training rows. last takes the value of the row before, interpolate the
+ * missing: drop leaves the row out. mean and median are of the training rows. last takes the value of the row before, interpolate the
  * straight line between the values on both sides; at the beginning of the table both take the first value that there is, at
  * the end the last. last is the one of these two that a machine can do while it measures.
+ *
+ * outliers: what lies more than `fence` (1.5 without it) distances of the quartiles outside of them (Tukey, 1977), of the
+ * training rows, becomes the fence, or counts as missing. It comes before `missing`, and that before `scale`.
  *
  * scale: (x - centre) / spread with mean and deviation, least value and range, or median and distance of the quartiles, as
  * scikit-learn's StandardScaler, MinMaxScaler and RobustScaler; a spread of 0 counts as 1.
@@ -62,7 +67,7 @@
  *     tn_pipeline_apply(p, table, part, 1, &x, &y);     // x: float32 [rows, width]; y: int64 or float32 [rows], or NULL
  *     tn_pipeline_write(p, &yaml);                      // with what was fitted: parse gives a fitted pipeline again
  *
- * A fitted pipeline has one key more in each entry: `fitted`, with fill, centre, spread and categories, or centres and
+ * A fitted pipeline has one key more in each entry: `fitted`, with fill, centre, spread, low, high and categories, or centres and
  * spreads.
  *
  * Thread-safety: a fitted pipeline may be applied by many threads; all else is for one at a time. */

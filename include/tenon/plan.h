@@ -43,6 +43,14 @@
  *       average:                         # weights along the way, kind: ema or swa (tenon/train.h): what is validated and kept
  *         kind: swa                      # decay of ema; start: epochs before the first; every: epochs between them (ema:
  *         start: 20                      # a step without it, swa: an epoch)
+ *       augment:                         # what is done to samples for training alone, each time otherwise
+ *         noise: 0.05                    # normal, of this deviation, added to each number
+ *         shift: 0.1                     # along the last axis, of [C, H, W] the last two, by up to this part of it; what
+ *                                        # comes in from outside is the edge
+ *         scale: 0.1                     # times a number from 0.9 to 1.1
+ *         flip: true                     # each other sample, along the last axis
+ *         mixup: 0.2                     # samples and targets are means of two, weights by Beta(0.2, 0.2), 0.05 to 2; for
+ *                                        # losses of numbers and binary-cross-entropy
  *       validation: 0.1                  # part of the training rows that only says when to stop; 0 without it
  *       patience: 10                     # epochs without a better validation loss until it stops; the best comes back
  *       seed: 7                          # of first weights, order, dropout and validation; 0 without it

@@ -88,6 +88,7 @@ tn_status tn_media_read(tn_region *region, const tn_manifest_node *feature, tn_f
     const tn_manifest_node *image = tn_manifest_child(feature, "image"), *sound = tn_manifest_child(feature, "sound");
     if (!image && !sound) return TN_OK;
     if (image && sound) return tn_pipeline_wrong(sound, "a file is an image or a sound");
+    if (f->outliers) return tn_pipeline_wrong(feature, "what is read from files has no 'outliers'");
     if (f->encode) return tn_pipeline_wrong(feature, "what is read from files has no codes: 'encode' does not fit");
     if (f->missing > TN_MISSING_DROP) return tn_pipeline_wrong(feature, "where a file is missing, only drop can be");
     if (f->scale == TN_SCALE_ROBUST)

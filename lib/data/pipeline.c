@@ -8,7 +8,8 @@
 
 #define MOST_FEATURES 4096
 
-static const char *const missing_words[] = {"", "drop", "mean", "last", "interpolate", NULL};
+static const char *const missing_words[] = {"", "drop", "mean", "last", "interpolate", "median", NULL};
+static const char *const outlier_words[] = {"", "clip", "missing", NULL};
 static const char *const scale_words[] = {"", "standard", "min-max", "robust", NULL};
 static const char *const encode_words[] = {"", "one-hot", "ordinal", NULL};
 static const char *const split_words[] = {"", "ratio", "stratified", "group", "time", NULL};
@@ -90,7 +91,7 @@ static tn_status read_categories(tn_region *region, const tn_manifest_node *list
 }
 
 static tn_status read_fitted(tn_region *region, const tn_manifest_node *map, tn_feature *f) {
-    static const char *const numbers[] = {"fill", "centre", "spread", NULL};
+    static const char *const numbers[] = {"fill", "centre", "spread", "low", "high", NULL};
     static const char *const categories[] = {"categories", NULL};
     static const char *const lists[] = {"centres", "spreads", NULL};
     if (f->media) {
@@ -98,7 +99,8 @@ static tn_status read_fitted(tn_region *region, const tn_manifest_node *map, tn_
         return tn_media_read_fitted(region, map, f);
     }
     bool encoded = f->encode != TN_ENCODE_NONE;
-    TN_TRY(tn_pipeline_keys(map, encoded ? categories : numbers, encoded ? "categories" : "fill, centre, spread"));
+    TN_TRY(tn_pipeline_keys(map, encoded ? categories : numbers,
+                            encoded ? "categories" : "fill, centre, spread, low, high"));
     f->fitted = true;
     f->spread = 1;
     if (encoded) {
@@ -108,23 +110,34 @@ static tn_status read_fitted(tn_region *region, const tn_manifest_node *map, tn_
     TN_TRY(tn_pipeline_read_number(map, "fill", 0, &f->fill));
     TN_TRY(tn_pipeline_read_number(map, "centre", 0, &f->centre));
     TN_TRY(tn_pipeline_read_number(map, "spread", 1, &f->spread));
+    TN_TRY(tn_pipeline_read_number(map, "low", 0, &f->low));
+    TN_TRY(tn_pipeline_read_number(map, "high", 0, &f->high));
+    if (f->low > f->high) return tn_pipeline_wrong(map, "'low' is above 'high'");
     return f->spread > 0 ? TN_OK : tn_pipeline_wrong(map, "'spread' must be above 0");
 }
 
 static tn_status read_feature(tn_region *region, const tn_manifest_node *map, tn_feature *f) {
-    static const char *const keys[] = {"column", "missing", "scale", "encode", "image", "sound", "fitted", NULL};
-    int missing, scale, encode;
-    TN_TRY(tn_pipeline_keys(map, keys, "column, missing, scale, encode, image, sound, fitted"));
+    static const char *const keys[] = {"column", "missing", "scale", "encode", "outliers",
+                                       "fence",  "image",   "sound", "fitted", NULL};
+    int missing, scale, encode, outliers;
+    TN_TRY(tn_pipeline_keys(map, keys, "column, missing, scale, encode, outliers, fence, image, sound, fitted"));
     TN_TRY(tn_pipeline_text(map, "column", &f->column));
     if (!f->column) return tn_pipeline_wrong(map, "the key 'column' is missing");
     TN_TRY(tn_pipeline_word(map, "missing", missing_words, &missing));
     TN_TRY(tn_pipeline_word(map, "scale", scale_words, &scale));
     TN_TRY(tn_pipeline_word(map, "encode", encode_words, &encode));
+    TN_TRY(tn_pipeline_word(map, "outliers", outlier_words, &outliers));
+    TN_TRY(tn_pipeline_read_number(map, "fence", 1.5, &f->fence));
+    f->outliers = (tn_outliers)outliers;
     f->missing = (tn_missing)missing;
     f->scale = (tn_scale)scale;
     f->encode = (tn_encode)encode;
     if (encode && scale) return tn_pipeline_wrong(map, "codes are not scaled: 'encode' and 'scale' do not go together");
     if (encode && missing > TN_MISSING_DROP) return tn_pipeline_wrong(map, "beside 'encode', missing can only be drop");
+    if (!(f->fence >= 0 && f->fence <= 1e6)) return tn_pipeline_wrong(map, "'fence' is a number from 0 to 1000000");
+    if (!outliers && tn_manifest_child(map, "fence")) return tn_pipeline_wrong(map, "'fence' is of 'outliers'");
+    if (encode && outliers)
+        return tn_pipeline_wrong(map, "codes have no outliers: 'encode' and 'outliers' do not go together");
     TN_TRY(tn_media_read(region, map, f));
     const tn_manifest_node *fitted = tn_manifest_child(map, "fitted");
     return fitted ? read_fitted(region, fitted, f) : TN_OK;
@@ -235,6 +248,8 @@ static void add_feature(tn_manifest_writer *w, tn_manifest_node *map, const tn_f
     add_word(w, map, "missing", missing_words, (int)f->missing);
     add_word(w, map, "scale", scale_words, (int)f->scale);
     add_word(w, map, "encode", encode_words, (int)f->encode);
+    add_word(w, map, "outliers", outlier_words, (int)f->outliers);
+    if (f->outliers) tn_manifest_add_number(w, map, "fence", f->fence);
     if (f->media) tn_media_write(w, map, f);
     if (!f->fitted) return;
     tn_manifest_node *fitted = tn_manifest_add(w, map, "fitted", TN_MANIFEST_MAP, NULL);
@@ -246,6 +261,8 @@ static void add_feature(tn_manifest_writer *w, tn_manifest_node *map, const tn_f
         tn_manifest_add_number(w, fitted, "fill", f->fill);
         tn_manifest_add_number(w, fitted, "centre", f->centre);
         tn_manifest_add_number(w, fitted, "spread", f->spread);
+        if (f->outliers) tn_manifest_add_number(w, fitted, "low", f->low);
+        if (f->outliers) tn_manifest_add_number(w, fitted, "high", f->high);
         return;
     }
     tn_manifest_node *list = tn_manifest_add(w, fitted, "categories", TN_MANIFEST_LIST, NULL);

@@ -12,8 +12,10 @@ typedef enum tn_missing {
     TN_MISSING_DROP,
     TN_MISSING_MEAN,
     TN_MISSING_LAST,
-    TN_MISSING_INTERPOLATE
+    TN_MISSING_INTERPOLATE,
+    TN_MISSING_MEDIAN
 } tn_missing;
+typedef enum tn_outliers { TN_OUTLIERS_KEEP, TN_OUTLIERS_CLIP, TN_OUTLIERS_MISSING } tn_outliers;
 typedef enum tn_scale { TN_SCALE_NONE, TN_SCALE_STANDARD, TN_SCALE_MIN_MAX, TN_SCALE_ROBUST } tn_scale;
 typedef enum tn_encode { TN_ENCODE_NONE, TN_ENCODE_ONE_HOT, TN_ENCODE_ORDINAL } tn_encode;
 typedef enum tn_split { TN_SPLIT_NONE, TN_SPLIT_RATIO, TN_SPLIT_STRATIFIED, TN_SPLIT_GROUP, TN_SPLIT_TIME } tn_split;
@@ -24,8 +26,11 @@ typedef struct tn_feature {
     tn_missing missing;
     tn_scale scale;
     tn_encode encode;
+    tn_outliers outliers;
+    double fence; /* outliers lie further outside of the quartiles than so many of their distances */
     bool fitted;
     double fill, centre, spread;
+    double low, high;        /* of what is no outlier */
     int category_count;      /* of encode */
     bool texts;              /* categories are texts, else numbers */
     const tn_string *labels; /* of texts, sorted by bytes */
@@ -59,6 +64,8 @@ tn_status tn_pipeline_wrong(const struct tn_manifest_node *at, const char *what)
 bool tn_pipeline_is_number(const struct tn_manifest_node *node, double *out);
 tn_status tn_pipeline_read_number(const struct tn_manifest_node *map, const char *key, double fallback, double *out);
 
+/* A column's value with what `outliers` makes of it; NaN is missing. */
+double tn_feature_value(const tn_feature *f, double x);
 /* Numbers that a fitted feature makes of a row. */
 int tn_feature_width(const tn_feature *f);
 /* Rows of a window; 1 without series. What a feature makes of a sample is its width times this. */

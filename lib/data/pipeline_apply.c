@@ -44,10 +44,10 @@ typedef struct job {
     double *filled; /* scratch: a column */
 } job;
 
-/* Whether the row has no value there. */
-static bool is_missing(const tn_table *t, int column, int64_t row) {
+/* Whether the row has no value there, or one that counts as none. */
+static bool is_missing(const tn_feature *f, const tn_table *t, int column, int64_t row) {
     const double *numbers = tn_table_numbers(t, column);
-    return numbers ? isnan(numbers[row]) : tn_table_codes(t, column)[row] < 0;
+    return numbers ? isnan(tn_feature_value(f, numbers[row])) : tn_table_codes(t, column)[row] < 0;
 }
 
 /* The values at both ends of a gap: rows `before` and `after` have one; -1 and `rows` are outside. */
@@ -61,13 +61,14 @@ static double between(const double *x, int64_t rows, int64_t before, int64_t row
  * others, from all, as where the model runs. */
 static void fill_gaps(const job *j, const tn_feature *f, const double *x, double *out) {
     int64_t rows = tn_table_rows(j->table), before = -1, after = 0;
-    for (int64_t r = 0; r < rows; r++) out[r] = j->part && j->part[r] && j->part[r] != j->wanted ? NAN : x[r];
+    for (int64_t r = 0; r < rows; r++)
+        out[r] = j->part && j->part[r] && j->part[r] != j->wanted ? NAN : tn_feature_value(f, x[r]);
     for (int64_t r = 0; r < rows; r++) {
         if (!isnan(out[r])) {
             before = r;
             continue;
         }
-        if (f->missing == TN_MISSING_MEAN) out[r] = f->fill;
+        if (f->missing == TN_MISSING_MEAN || f->missing == TN_MISSING_MEDIAN) out[r] = f->fill;
         if (f->missing != TN_MISSING_LAST && f->missing != TN_MISSING_INTERPOLATE) continue;
         if (after <= r) after = r;
         while (after < rows && isnan(out[after])) after++;
@@ -77,7 +78,7 @@ static void fill_gaps(const job *j, const tn_feature *f, const double *x, double
 
 static bool drops(const job *j, const tn_feature *f, int64_t row) {
     int column = tn_table_find(j->table, f->column);
-    return f->missing == TN_MISSING_DROP && column >= 0 && is_missing(j->table, column, row);
+    return f->missing == TN_MISSING_DROP && column >= 0 && is_missing(f, j->table, column, row);
 }
 
 static void choose_rows(job *j, bool target) {

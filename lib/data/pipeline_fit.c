@@ -43,22 +43,54 @@ static void fit_scale(tn_feature *f, double *x, size_t count) {
     if (!(f->spread > 0)) f->spread = 1;
 }
 
-/* A missing value is filled before the scale is fitted: as `mean`, it takes part there; in other ways it does not. */
+double tn_feature_value(const tn_feature *f, double x) {
+    if (f->outliers == TN_OUTLIERS_KEEP || !(x < f->low || x > f->high)) return x;
+    return f->outliers == TN_OUTLIERS_MISSING ? NAN : x < f->low ? f->low : f->high;
+}
+
+/* Tukey's (1977) fences. Where the quartiles are one value, all others would lie outside: then none does. */
+static void fit_fences(tn_feature *f, double *x, size_t count) {
+    qsort(x, count, sizeof *x, tn_by_size);
+    double low = tn_quantile(x, count, 0.25), high = tn_quantile(x, count, 0.75), reach = f->fence * (high - low);
+    bool none = !(low < high);
+    f->low = none ? x[0] : low - reach;
+    f->high = none ? x[count - 1] : high + reach;
+}
+
+/* Outliers are taken out first, then missing values are filled, then the scale is fitted: a fill by mean or median takes part
+ * there; other ways do not. */
 static tn_status fit_numbers(tn_feature *f, const double *numbers, int64_t rows, const uint8_t *part, double *x) {
-    size_t count = 0, missing = 0;
+    size_t count = 0, missing = 0, kept = 0;
     double sum = 0;
     for (int64_t r = 0; r < rows; r++) {
         if (part && part[r]) continue;
         if (isnan(numbers[r]))
             missing++;
         else
-            sum += x[count++] = numbers[r];
+            x[count++] = numbers[r];
     }
     if (count == 0) return tn_fail(TN_E_INVALID, "there is no value among the rows for training");
+    if (f->outliers) fit_fences(f, x, count);
+    for (size_t i = 0; i < count; i++) {
+        double value = tn_feature_value(f, x[i]);
+        if (isnan(value))
+            missing++;
+        else
+            sum += x[kept++] = value;
+    }
+    count = kept;
+    if (count == 0)
+        return tn_fail(TN_E_INVALID, "all values for training count as outliers; a higher 'fence' keeps some");
     f->fill = sum / (double)count;
-    for (; f->missing == TN_MISSING_MEAN && missing; missing--) x[count++] = f->fill;
+    if (f->missing == TN_MISSING_MEDIAN) {
+        qsort(x, count, sizeof *x, tn_by_size);
+        f->fill = tn_quantile(x, count, 0.5);
+    }
+    bool fills = f->missing == TN_MISSING_MEAN || f->missing == TN_MISSING_MEDIAN;
+    for (; fills && missing; missing--) x[count++] = f->fill;
     fit_scale(f, x, count);
-    if (isfinite(f->fill) && isfinite(f->centre) && isfinite(f->spread)) return TN_OK;
+    if (isfinite(f->fill) && isfinite(f->centre) && isfinite(f->spread) && isfinite(f->low) && isfinite(f->high))
+        return TN_OK;
     return tn_fail(TN_E_INVALID, "its values are too large to be added up");
 }
 

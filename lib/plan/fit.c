@@ -2,6 +2,7 @@
 #include <math.h>
 #include <stdio.h>
 #include "base/random.h"
+#include "plan/keys.h"
 #include "plan/plan.h"
 #include "train/train.h"
 
@@ -34,6 +35,16 @@ static void gather(batch *b, int part, const int64_t *order, int64_t first, int6
     }
 }
 
+/* Samples have the shape that the plan gives them, or that of the model which is tuned. */
+static void augment(batch *b, int64_t count) {
+    const tn_fit *fit = b->fit;
+    const tn_plan *plan = fit->plan;
+    int rank = plan->rank ? plan->rank : fit->input_rank - 1;
+    uint64_t seed = (uint64_t)plan->seed + TN_RANDOM_STEP * (uint64_t)(tn_trainer_batches(fit->trainer) + 1) + 2;
+    tn_augment(&plan->augment, seed, rank, plan->rank ? plan->shape : fit->input_dims + 1, b->x, count,
+               takes_labels(fit) ? NULL : b->y, b->answer, fit->data->task == TN_TASK_RECONSTRUCTION);
+}
+
 /* One step, or an evaluation, on rows of a part. */
 static tn_status run(batch *b, int part, const int64_t *order, int64_t first, int64_t count, double *out_loss) {
     tn_fit *fit = b->fit;
@@ -41,6 +52,7 @@ static tn_status run(batch *b, int part, const int64_t *order, int64_t first, in
     bool labels = takes_labels(fit);
     int64_t dims[] = {count, b->answer};
     gather(b, part, order, first, count);
+    if (part == TN_PART_TRAIN && fit->plan->augment_node) augment(b, count);
     fit->input_dims[0] = count;
     tn_status status = tn_tensor_wrap(TN_FLOAT32, fit->input_rank, fit->input_dims, NULL, b->x,
                                       (size_t)(count * b->row) * sizeof(float), &x);
@@ -148,6 +160,9 @@ static void find_stop(tn_fit *fit) {
 
 tn_status tn_fit_run(tn_fit *fit) {
     const tn_plan_data *d = fit->data;
+    if (fit->plan->augment.mixup > 0 && takes_labels(fit))
+        return tn_key_fail(fit->plan->augment_node, "mixup gives targets between classes, which this loss cannot take; "
+                                                    "binary-cross-entropy and losses of numbers can");
     batch b = {.fit = fit, .row = d->width, .answer = takes_labels(fit) ? 1 : d->outputs};
     size_t rows = (size_t)TN_MIN(fit->plan->batch, TN_MAX(d->rows[TN_PART_TRAIN], d->rows[TN_PART_VALIDATION]));
     if (fit->loss == TN_LOSS_BINARY_CROSS_ENTROPY && d->task == TN_TASK_CLASSIFICATION) b.answer = 1;

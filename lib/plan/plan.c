@@ -44,6 +44,7 @@ static const tn_key train_keys[] = {
     {"optimizer", TN_KEY_NODE, AT(optimizer_node), 0, 0, NULL},
     {"schedule", TN_KEY_NODE, AT(schedule_node), 0, 0, NULL},
     {"average", TN_KEY_NODE, AT(average_node), 0, 0, NULL},
+    {"augment", TN_KEY_NODE, AT(augment_node), 0, 0, NULL},
     {"validation", TN_KEY_NUMBER, AT(validation), 0, 0.9, NULL},
     {"patience", TN_KEY_WHOLE, AT(patience), 1, 1e6, NULL},
     {"seed", TN_KEY_WHOLE, AT(seed), 0, 0x1p53, NULL},
@@ -87,6 +88,11 @@ static const tn_key schedule_keys[] = {
     {0},
 };
 
+static const tn_key augment_keys[] = {
+    {"noise", TN_KEY_NUMBER, AT(augment.noise), 0, 1e6, NULL},  {"shift", TN_KEY_NUMBER, AT(augment.shift), 0, 1, NULL},
+    {"scale", TN_KEY_NUMBER, AT(augment.scale), 0, 1, NULL},    {"flip", TN_KEY_SWITCH, AT(augment.flip), 0, 0, NULL},
+    {"mixup", TN_KEY_NUMBER, AT(augment.mixup), 0.05, 2, NULL}, {0},
+};
 static const tn_key average_keys[] = {
     {"kind", TN_KEY_WORD, AT(average.kind), 0, 0, average_words},
     {"decay", TN_KEY_NUMBER, AT(average.decay), 1e-6, 0.9999999, NULL},
@@ -131,6 +137,7 @@ static tn_status read_train(tn_plan *p) {
     if (p->optimizer_node) TN_TRY(tn_keys_read(p->optimizer_node, optimizer_keys, p));
     if (p->schedule_node) TN_TRY(tn_keys_read(p->schedule_node, schedule_keys, p));
     if (p->average_node) TN_TRY(tn_keys_read(p->average_node, average_keys, p));
+    if (p->augment_node) TN_TRY(tn_keys_read(p->augment_node, augment_keys, p));
     if (p->average_node && p->average.kind == TN_AVERAGE_NONE)
         return tn_key_fail(p->average_node, "an average needs 'kind': ema or swa");
     if (p->patience && p->validation == 0)

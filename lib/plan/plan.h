@@ -58,6 +58,12 @@ extern const char *const tn_activation_words[], *const tn_loss_words[]; /* of lo
 /* A list of layers. */
 tn_status tn_layers_read(tn_region *region, const tn_manifest_node *list, int depth, tn_layer **out, int *out_count);
 
+/* What is done to samples for training: tenon/plan.h. */
+typedef struct tn_augmentation {
+    double noise, shift, scale, mixup;
+    bool flip;
+} tn_augmentation;
+
 /* Whether one of them is a latent layer. */
 bool tn_has_latent(const tn_layer *layers, int count);
 
@@ -67,7 +73,7 @@ struct tn_plan {
     uint8_t digest[TN_SHA256_BYTES]; /* of its text */
     const char *name, *version, *title, *description, *licence, *output;
     const tn_manifest_node *data_node, *pipeline_node, *model_node, *train_node, *layers_node, *shape_node;
-    const tn_manifest_node *loss_node, *optimizer_node, *schedule_node, *average_node, *class_weights;
+    const tn_manifest_node *loss_node, *optimizer_node, *schedule_node, *average_node, *class_weights, *augment_node;
     /* data */
     const char *train, *test, *separator, *decimal;
     bool header;
@@ -87,6 +93,7 @@ struct tn_plan {
     double period, total, warm_up;
     tn_average average; /* likewise: */
     double average_start, average_every;
+    tn_augmentation augment;
 };
 
 /* ---- data.c ---- */
@@ -143,6 +150,13 @@ tn_status tn_fit_run(tn_fit *fit);
 tn_status tn_fit_save(const tn_fit *fit);
 /* Nothing happens if there is no file. */
 tn_status tn_fit_load(tn_fit *fit);
+
+/* ---- augment.c ---- */
+
+/* Changes `count` samples of the shape in place, and their targets y [count, answer]; y may be NULL unless there is mixup.
+ * rebuilds: y is x, without the noise. */
+void tn_augment(const tn_augmentation *augmentation, uint64_t seed, int rank, const int64_t *dims, float *x,
+                int64_t count, float *y, int64_t answer, bool rebuilds);
 
 /* ---- result.c ---- */
 

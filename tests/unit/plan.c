@@ -45,7 +45,7 @@ static const char classes[] =
     "  target: {column: kind, encode: ordinal}\n"
     "model: {layers: [{dense: 24, activation: relu}, {dense: 8, activation: tanh}, {dropout: 0.05}]}\n"
     "train: {epochs: 30, batch: 16, optimizer: {rate: 0.02}, seed: 5, validation: 0.2, "
-    "schedule: {kind: cosine}}\n";
+    "schedule: {kind: cosine}, augment: {noise: 0.02}}\n";
 
 static tn_plan *plan_of(const char *text) {
     tn_plan *plan;
@@ -445,6 +445,8 @@ static void what_is_wrong_in_a_plan_is_named_with_its_line(void **state) {
         {HEAD PIPELINE MODEL "train: {optimizer: {rate: -1}}\n", "'rate' is a number from"},
         {HEAD PIPELINE MODEL "train: {schedule: {kind: cosine, perod: 4}}\n", "there is no key 'perod' here"},
         {HEAD PIPELINE MODEL "train: {average: {decay: 0.5}}\n", "an average needs 'kind'"},
+        {HEAD PIPELINE MODEL "train: {augment: {mixup: 3}}\n", "'mixup' is a number from 0.05 to 2"},
+        {HEAD PIPELINE MODEL "train: {augment: {blur: 3}}\n", "there is no key 'blur' here"},
         {HEAD PIPELINE MODEL "train: {average: {kind: mean}}\n", "'kind' is one of ema, swa"},
         {HEAD PIPELINE "model: {layers: [{branches: [[{dense: 4}]]}]}\n", "'branches' is a list of 2 to 8 lists"},
         {HEAD PIPELINE "model: {layers: [{lstm: 4, direction: both}]}\n", "'direction' is one of forward, reverse"},
@@ -482,6 +484,7 @@ static void what_is_wrong_in_the_data_is_named(void **state) {
         {"a,kind\n1,x\n2,y\n", "model: {layers: [{dense: 3}, {conv: 2}]}\n", "line 4, layer 2 'conv': a convolution"},
         {"a,kind\n1,x\n2,y\n", MODEL "train: {loss: mse}\n", "classes take a cross-entropy"},
         {"a,kind\n1,x\n2,y\n3,z\n", MODEL "train: {loss: binary-cross-entropy}\n", "there are 3"},
+        {"a,kind\n1,x\n2,y\n", MODEL "train: {augment: {mixup: 0.2}}\n", "which this loss cannot take"},
         {"a,kind\n1,x\n2,y\n", MODEL "train: {validation: 0.1}\n", "leaves none for validation"},
         {"a,kind\n1e30,x\n-3e38,y\n2,x\n", MODEL "train: {optimizer: {kind: sgd, rate: 1000}}\n", "the loss is"},
     };
