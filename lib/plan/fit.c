@@ -19,6 +19,16 @@ static bool takes_labels(const tn_fit *fit) {
     return fit->loss == TN_LOSS_CROSS_ENTROPY || fit->loss == TN_LOSS_FOCAL;
 }
 
+/* Samples have the shape that the plan gives them, or that of the model which is tuned. */
+static void augment(batch *b, int64_t count) {
+    const tn_fit *fit = b->fit;
+    const tn_plan *plan = fit->plan;
+    int rank = plan->rank ? plan->rank : fit->input_rank - 1;
+    uint64_t seed = (uint64_t)plan->seed + TN_RANDOM_STEP * (uint64_t)(tn_trainer_batches(fit->trainer) + 1) + 2;
+    tn_augment(&plan->augment, seed, rank, plan->rank ? plan->shape : fit->input_dims + 1, b->x, count,
+               takes_labels(fit) ? NULL : b->y, b->answer, fit->data->task == TN_TASK_RECONSTRUCTION);
+}
+
 static void gather(batch *b, int part, const int64_t *order, int64_t first, int64_t count) {
     const tn_plan_data *d = b->fit->data;
     const float *x = d->x[part]->data;
@@ -33,16 +43,7 @@ static void gather(batch *b, int part, const int64_t *order, int64_t first, int6
         else
             memcpy((float *)b->y + i * b->answer, (const float *)y + r * b->answer, (size_t)b->answer * sizeof(float));
     }
-}
-
-/* Samples have the shape that the plan gives them, or that of the model which is tuned. */
-static void augment(batch *b, int64_t count) {
-    const tn_fit *fit = b->fit;
-    const tn_plan *plan = fit->plan;
-    int rank = plan->rank ? plan->rank : fit->input_rank - 1;
-    uint64_t seed = (uint64_t)plan->seed + TN_RANDOM_STEP * (uint64_t)(tn_trainer_batches(fit->trainer) + 1) + 2;
-    tn_augment(&plan->augment, seed, rank, plan->rank ? plan->shape : fit->input_dims + 1, b->x, count,
-               takes_labels(fit) ? NULL : b->y, b->answer, fit->data->task == TN_TASK_RECONSTRUCTION);
+    if (part == TN_PART_TRAIN && b->fit->plan->augment_node) augment(b, count);
 }
 
 /* One step, or an evaluation, on rows of a part. */
@@ -52,7 +53,6 @@ static tn_status run(batch *b, int part, const int64_t *order, int64_t first, in
     bool labels = takes_labels(fit);
     int64_t dims[] = {count, b->answer};
     gather(b, part, order, first, count);
-    if (part == TN_PART_TRAIN && fit->plan->augment_node) augment(b, count);
     fit->input_dims[0] = count;
     tn_status status = tn_tensor_wrap(TN_FLOAT32, fit->input_rank, fit->input_dims, NULL, b->x,
                                       (size_t)(count * b->row) * sizeof(float), &x);

@@ -73,7 +73,7 @@ struct tn_plan {
     uint8_t digest[TN_SHA256_BYTES]; /* of its text */
     const char *name, *version, *title, *description, *licence, *output;
     const tn_manifest_node *data_node, *pipeline_node, *model_node, *train_node, *layers_node, *shape_node;
-    const tn_manifest_node *loss_node, *optimizer_node, *schedule_node, *average_node, *class_weights, *augment_node;
+    const tn_manifest_node *loss_node, *optimizer_node, *schedule_node, *average_node, *class_weights;
     /* data */
     const char *train, *test, *separator, *decimal;
     bool header;
@@ -93,6 +93,7 @@ struct tn_plan {
     double period, total, warm_up;
     tn_average average; /* likewise: */
     double average_start, average_every;
+    const tn_manifest_node *augment_node;
     tn_augmentation augment;
 };
 
@@ -123,6 +124,13 @@ tn_status tn_plan_base(const tn_plan *plan, const tn_plan_data *data, tn_graph *
 /* What the trained model gives: probabilities, or numbers in the target's unit. */
 tn_status tn_plan_answer(const tn_plan_data *data, tn_loss loss, tn_graph *graph);
 
+/* ---- augment.c ---- */
+
+/* Changes `count` samples of the shape in place, and their targets y [count, answer]; y may be NULL unless there is mixup.
+ * rebuilds: y is x, without the noise. */
+void tn_augment(const tn_augmentation *augmentation, uint64_t seed, int rank, const int64_t *dims, float *x,
+                int64_t count, float *y, int64_t answer, bool rebuilds);
+
 /* ---- fit.c, checkpoint.c ---- */
 
 typedef struct tn_epoch {
@@ -150,13 +158,6 @@ tn_status tn_fit_run(tn_fit *fit);
 tn_status tn_fit_save(const tn_fit *fit);
 /* Nothing happens if there is no file. */
 tn_status tn_fit_load(tn_fit *fit);
-
-/* ---- augment.c ---- */
-
-/* Changes `count` samples of the shape in place, and their targets y [count, answer]; y may be NULL unless there is mixup.
- * rebuilds: y is x, without the noise. */
-void tn_augment(const tn_augmentation *augmentation, uint64_t seed, int rank, const int64_t *dims, float *x,
-                int64_t count, float *y, int64_t answer, bool rebuilds);
 
 /* ---- result.c ---- */
 

@@ -14,6 +14,7 @@ from xml.etree import ElementTree
 import numpy as np
 import onnx
 import onnxruntime
+import scipy.io.wavfile
 from onnx import numpy_helper
 from sklearn import metrics
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -200,6 +201,61 @@ class Train(unittest.TestCase):
         self.assertIn("File too large", error)
         self.assertEqual(self.model.read_bytes(), before)
         self.assertEqual([p.name for p in self.folder.iterdir() if "tmp" in p.name], [])
+
+    def test_a_full_disk_at_a_checkpoint_leaves_the_one_before(self):
+        self.write_plan(epochs=4000)
+        self.tenon("train", self.plan)
+        whole = self.model.read_bytes()
+        self.model.unlink()
+        self.interrupt(0.3, signal.SIGINT)
+        before = self.checkpoint.read_bytes()
+
+        def limit():
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+
+        error = self.tenon("train", self.plan, "--resume", code=1, preexec_fn=limit)
+        self.assertIn("File too large", error)
+        self.assertEqual(self.checkpoint.read_bytes(), before)
+        self.assertFalse(self.model.exists())
+        self.tenon("train", self.plan, "--resume")
+        self.assertEqual(self.model.read_bytes(), whole)
+
+    def test_rows_in_another_encoding_are_refused_with_their_place(self):
+        self.write_plan()
+        rows = (self.folder / "train.csv").read_text().splitlines()
+        for name, text, words in (("latin-1", rows[0].replace("c0", "Länge"), "line 1"),
+                                  ("utf-16", rows[0], "UTF-16")):
+            (self.folder / "train.csv").write_bytes("\n".join([text, *rows[1:]]).encode(name))
+            self.assertIn(words, self.tenon("train", self.plan, code=1))
+        self.assertFalse(self.model.exists())
+
+    def test_folders_and_arrays_are_trained_on_and_evaluated(self):
+        draw = np.random.default_rng(0)
+        for part, count in (("train", 20), ("test", 8)):
+            for kind, pitch in (("hum", 0.1), ("beep", 0.9)):
+                place = self.folder / part / kind
+                place.mkdir(parents=True)
+                for i in range(count):
+                    sound = 0.3 * np.sin(pitch * np.arange(4000) + i) + 0.05 * draw.standard_normal(4000)
+                    scipy.io.wavfile.write(place / f"{i}.wav", 8000, (sound * 32767).astype(np.int16))
+            x = draw.standard_normal((count, 2, 12)).astype(np.float32)
+            np.savez(self.folder / f"{part}.npz", x=x, kind=(x[:, 0].sum(axis=1) > 0).astype(int))
+        plan = ("name: wine\ndata: {train: TRAIN, test: TEST}\npipeline:\n  features: [FEATURE]\n"
+                "  target: {column: TARGET, encode: ordinal}\n"
+                "model: {layers: [{conv: 8, activation: relu}, {pool: global}]}\ntrain: {epochs: 30, batch: 8}\n")
+        sound = "{column: file, sound: {rate: 8000, seconds: 0.4, window: 128, bands: 12}, scale: standard}"
+        for words in (("train", "test", sound, "class"), ("train.npz", "test.npz", '{column: "x_*"}', "kind")):
+            text = plan if words[0] == "train" else plan.replace("model: {", "model: {shape: [2, 12], ")
+            for name, word in zip(("TRAIN", "TEST", "FEATURE", "TARGET"), words):
+                text = text.replace(name, word)
+            self.plan.write_text(text)
+            told = json.loads(self.tenon("train", self.plan, "--json"))
+            found = {m["name"]: m["value"] for m in told["metrics"] if m["data"] == "wine-test"}
+            if words[0] == "train":
+                self.assertEqual(found["accuracy"], 1)
+            measured = json.loads(self.tenon("eval", self.model, self.folder / words[1], "--json"))
+            self.assertAlmostEqual(measured["metrics"]["log_loss"]["value"], found["log_loss"], places=6)
 
     def test_what_is_wrong_is_said(self):
         self.write_plan()
