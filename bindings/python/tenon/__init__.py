@@ -14,12 +14,16 @@ Models are immutable and may be shared by threads; each thread that is to run in
     tenon.Store.create("models").put("press.tenon", "press", "1.0.0")  # versions, channels, backups
     tenon.sign.verify("press.tenon", "press.pub")  # minisign's signatures; tenon.delta makes and applies what changed
 
+    trainer = tenon.Trainer("press.onnx", "cross-entropy", rate=1e-3)  # fine-tuning on arrays; tenon.train("plan.yaml") for plans
+    trainer.fit(x, labels, epochs=20, validation=0.1)
+    trainer.save("trained.onnx")
+
     tenon.compress.quantize("press.onnx", "press.int8.onnx", [{"x": x} for x in recorded])  # and what it cost
 
 Inputs that are C-contiguous arrays are not copied. Failures raise tenon.Error, in subclasses that are also the built-in
 exceptions of their kind (tenon.ShapeError is a ValueError). The GIL is free while the library works.
 """
-from . import compress, data, delta, ensemble, metrics, sign, tune
+from . import compress, data, delta, ensemble, explain, metrics, sign, tune
 from ._library import (
     CheckFailed,
     DataTypeError,
@@ -40,6 +44,7 @@ from ._library import (
 from ._files import convert, parse_manifest
 from ._registry import Transfer
 from ._store import Backup, Channel, Difference, Restored, Store, Upgraded, Version
+from ._train import Progress, Trainer, train
 from ._model import Memory, Model, NodeTime, Session, ValueInfo, cpu_levels, load, load_bytes
 
 __version__ = _lib.tn_version().decode()
@@ -62,11 +67,13 @@ __all__ = [
     "NodeTime",
     "NotFound",
     "OutOfMemory",
+    "Progress",
     "Restored",
     "Session",
     "ShapeError",
     "StateError",
     "Store",
+    "Trainer",
     "Transfer",
     "Unsupported",
     "Upgraded",
@@ -78,10 +85,12 @@ __all__ = [
     "data",
     "delta",
     "ensemble",
+    "explain",
     "load",
     "load_bytes",
     "metrics",
     "parse_manifest",
     "sign",
+    "train",
     "tune",
 ]

@@ -14,7 +14,7 @@ import onnx
 from onnx import TensorProto, helper
 
 import tenon
-from tenon import _library, _registry, _store, compress, delta, ensemble, sign
+from tenon import _library, _registry, _store, _train, compress, delta, ensemble, explain, sign
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -335,6 +335,12 @@ class Interface(unittest.TestCase):
             "tn_signature": sign.SignatureStruct,
             "tn_samples": compress.SamplesStruct,
             "tn_quantize_options": compress.QuantizeOptions,
+            "tn_attack_options": explain.AttackOptions,
+            "tn_trainer_options": _train.TrainerOptions,
+            "tn_plan_options": _train.PlanOptions,
+            "tn_plan_progress": _train.PlanProgress,
+            "tn_plan_result": _train.PlanResult,
+            "tn_node_info": _train.NodeInfo,
             "tn_ensemble_member": ensemble.MemberStruct,
             "tn_ensemble_fit_options": ensemble.FitOptions,
             "tn_ensemble_fit_result": ensemble.FitResult,
