@@ -81,6 +81,7 @@ static void print_text(const evaluation *e) {
     }
     print_confusion(e);
     print_hardship(e);
+    print_security(e);
     print_gate(e);
     if (e->settings->page) printf("\nreport: %s\n", e->settings->page);
 }
@@ -119,6 +120,7 @@ static void print_json(const evaluation *e) {
         emit_end(j);
     }
     emit_hardship(e, j);
+    emit_security(e, j);
     if (e->gate_count) {
         emit_array(j, "gate");
         for (int i = 0; i < e->gate_count; i++) {
@@ -220,7 +222,7 @@ static bool evaluate(evaluation *e, int *out_code) {
     }
     if (status != TN_OK) return complain_status(s->operands.items[1], status);
     measure(e);
-    if (!measure_hardship(e)) return false;
+    if (!measure_hardship(e) || !measure_security(e, &options)) return false;
     return pass_gate(e, &options, out_code) && (!s->page || report_write(e, s->page));
 }
 
@@ -240,6 +242,7 @@ int eval_command(const settings *s) {
     free(e.confusion);
     free(e.gate_lines);
     free(e.weights);
+    free(e.suspects);
     tn_evaluation_destroy(e.result);
     tn_manifest_destroy(e.manifest);
     tn_pipeline_destroy(e.pipeline);

@@ -2,6 +2,7 @@
 #ifndef TENON_EVAL_H
 #define TENON_EVAL_H
 
+#include <tenon/risk.h>
 #include "tool.h"
 
 enum { MOST_FIGURES = 64 };
@@ -17,7 +18,7 @@ typedef struct gate_line {
 } gate_line;
 
 /* The metric under one kind of trouble, at growing strengths. */
-enum { STRENGTHS = 6, TROUBLES = 4 };
+enum { STRENGTHS = 6, TROUBLES = 6 };
 typedef struct trouble {
     const char *name, *unit;
     double strengths[STRENGTHS], values[STRENGTHS]; /* NaN: not measured */
@@ -28,6 +29,15 @@ typedef struct weight {
     double mean, deviation; /* of permutation importance */
     double attribution;     /* mean of |integrated gradients|; NaN: none */
 } weight;
+
+/* A row that looks wrong: from 1 on, of those that were evaluated. */
+typedef struct suspect {
+    int64_t row;
+    double distance, disagreement;
+} suspect;
+#define FAR 4          /* medians away from its neighbours */
+#define MOST_AGREE 0.8 /* part of the neighbours that are of another class */
+#define SHOWN_SUSPECTS 20
 
 typedef struct evaluation {
     const settings *settings;
@@ -46,6 +56,9 @@ typedef struct evaluation {
     int trouble_count;
     weight *weights; /* the weightiest first */
     int weight_count;
+    tn_membership membership; /* no members: not measured */
+    suspect *suspects;        /* the strangest first */
+    int suspect_count;
     gate_line *gate_lines;
     int gate_count;
 } evaluation;
@@ -54,6 +67,11 @@ typedef struct evaluation {
 bool measure_hardship(evaluation *e);
 void print_hardship(const evaluation *e);
 void emit_hardship(const evaluation *e, json *j);
+
+/* security.c: what --security asks for. */
+bool measure_security(evaluation *e, const tn_evaluate_options *options);
+void print_security(const evaluation *e);
+void emit_security(const evaluation *e, json *j);
 
 /* report.c */
 bool report_write(const evaluation *e, const char *path);

@@ -58,6 +58,29 @@ static tn_status lose_values(job *j, double strength, tn_tensor **out) {
     return TN_OK;
 }
 
+/* Whole columns, as of sensors that broke: so many of them, drawn, at their means. */
+static tn_status lose_columns(job *j, double strength, tn_tensor **out) {
+    float *x = tn_tensor_data(*out);
+    int64_t left = j->width, lost = (int64_t)(strength * (double)j->width + 0.5);
+    for (int64_t c = 0; c < j->width; c++, left--) {
+        if (uniform() * (double)left >= (double)lost) continue;
+        lost--;
+        for (int64_t r = 0; r < j->rows; r++) x[r * j->width + c] = (float)j->means[c];
+    }
+    return TN_OK;
+}
+
+/* Each column goes away from where it was calibrated, up or down: not at all in the first row, all of it in the last. */
+static tn_status drift(job *j, double strength, tn_tensor **out) {
+    float *x = tn_tensor_data(*out);
+    for (int64_t c = 0; c < j->width; c++) {
+        double far = (uniform() < 0.5 ? -1 : 1) * strength * j->deviations[c];
+        for (int64_t r = 0; r < j->rows; r++)
+            x[r * j->width + c] += (float)(far * (double)r / (double)(j->rows > 1 ? j->rows - 1 : 1));
+    }
+    return TN_OK;
+}
+
 static tn_status attack(job *j, double strength, int steps, tn_tensor **out) {
     const tn_attack_options options = {.struct_size = sizeof options, .epsilon = strength, .steps = steps};
     tn_tensor_destroy(*out);
@@ -81,6 +104,8 @@ static const struct kind {
 } kinds[TROUBLES] = {
     {"noise", "deviation of the noise, in each input's own", add_noise, false, {0, 0.1, 0.25, 0.5, 1, 2}},
     {"missing values", "part of the values at their means", lose_values, false, {0, 0.05, 0.1, 0.2, 0.35, 0.5}},
+    {"lost inputs", "part of the columns at their means", lose_columns, false, {0, 0.05, 0.1, 0.2, 0.35, 0.5}},
+    {"drift", "of the last row, in each input's deviations", drift, false, {0, 0.1, 0.25, 0.5, 1, 2}},
     {"FGSM", "most change of an input", attack_once, true, {0, 0.01, 0.03, 0.1, 0.2, 0.3}},
     {"PGD, 10 steps", "most change of an input", attack_often, true, {0, 0.01, 0.03, 0.1, 0.2, 0.3}},
 };

@@ -309,6 +309,30 @@ static void write_hardship(const evaluation *e, FILE *f) {
     fputs("</table>\n", f);
 }
 
+static void write_security(const evaluation *e, FILE *f) {
+    const tn_membership *m = &e->membership;
+    if (!e->settings->security) return;
+    fputs("<h2>Security</h2>\n", f);
+    if (m->members)
+        fprintf(
+            f,
+            "<p>Who sees a row's loss tells a row that was trained on from another with an AUC of %.4f (0.5: not at "
+            "all), an advantage of %.4f, and tells %.1f %% of them at 1 %% false (%lld rows against %lld).</p>\n",
+            m->auc, m->advantage, 100 * m->exposed, (long long)m->members, (long long)m->others);
+    fprintf(
+        f,
+        "<p>%d rows look wrong: of another class than most of their neighbours, or %g times as far from them as the "
+        "median.</p>\n<table><tr><th>row</th><th>distance</th><th>neighbours of another class</th></tr>\n",
+        e->suspect_count, (double)FAR);
+    for (int i = 0; i < e->suspect_count && i < SHOWN_SUSPECTS; i++) {
+        fprintf(f, "<tr><td>%lld</td>", (long long)e->suspects[i].row);
+        cell(f, e->suspects[i].distance);
+        cell(f, e->suspects[i].disagreement);
+        fputs("</tr>\n", f);
+    }
+    fputs("</table>\n", f);
+}
+
 bool report_write(const evaluation *e, const char *path) {
     FILE *f = file_create(path);
     if (!f) return false;
@@ -320,6 +344,7 @@ bool report_write(const evaluation *e, const char *path) {
     else
         write_numbers(e, f);
     write_hardship(e, f);
+    write_security(e, f);
     write_training(e, f);
     fputs("</body></html>\n", f);
     return file_commit(f, path);

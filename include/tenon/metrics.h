@@ -67,6 +67,8 @@ TN_API int tn_metrics_classes(const tn_metrics *metrics); /* 0: numbers */
 
 /* The names above, in that order; NULL past the last. top_K stands there as top_1 and top_5. */
 TN_API const char *tn_metric_name(int index);
+/* Whether less of it is better, as of a loss; false for a name that is none. */
+TN_API bool tn_metric_falls(const char *name);
 /* Whether the metric is of what was given; it may still not be defined. */
 TN_API bool tn_metrics_applies(const tn_metrics *metrics, const char *name);
 TN_API tn_status tn_metrics_value(tn_metrics *metrics, const char *name, double *out_value);

@@ -25,6 +25,7 @@
 #include <tenon/quantize.h>
 #include <tenon/recipe.h>
 #include <tenon/registry.h>
+#include <tenon/risk.h>
 #include <tenon/safetensors.h>
 #include <tenon/self_test.h>
 #include <tenon/session.h>

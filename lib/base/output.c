@@ -141,14 +141,18 @@ void tn_output_patch(tn_output *o, uint64_t offset, const void *data, size_t siz
     }
 }
 
-/* A rename is on the disk once its folder is. */
-static void flush_folder(tn_output *o) {
-    char *slash = strrchr(o->temporary, '/');
-    if (slash) slash[slash == o->temporary] = 0;
-    int folder = open(slash ? o->temporary : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+tn_status tn_output_flush_folder(const char *path) {
+    size_t length = strlen(path);
+    char *own = tn_alloc(NULL, length + 1), *slash = own ? strrchr(memcpy(own, path, length + 1), '/') : NULL;
+    if (!own) return TN_E_MEMORY;
+    if (slash) slash[slash == own] = 0;
+    int folder = open(slash ? own : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    tn_free(NULL, own, length + 1);
     /* Some file systems cannot do it (EINVAL); there is no more to be had from them. */
-    if (folder < 0 || (fsync(folder) != 0 && errno != EINVAL && errno != EROFS)) fail(o, "flush the folder of");
+    bool good = folder >= 0 && (fsync(folder) == 0 || errno == EINVAL || errno == EROFS);
+    tn_status status = good ? TN_OK : tn_fail(TN_E_IO, "cannot flush the folder of '%s': %s", path, strerror(errno));
     if (folder >= 0) close(folder);
+    return status;
 }
 
 tn_status tn_output_commit(tn_output *o) {
@@ -158,7 +162,7 @@ tn_status tn_output_commit(tn_output *o) {
     if (o->status == TN_OK) {
         close(o->file);
         o->file = -1;
-        flush_folder(o);
+        o->status = tn_output_flush_folder(o->path);
     }
     close_all(o);
     return o->status;

@@ -39,5 +39,7 @@ void tn_output_patch(tn_output *o, uint64_t offset, const void *data, size_t siz
 /* Ends the file, in its place or, after a failure, nowhere. */
 tn_status tn_output_commit(tn_output *o);
 void tn_output_abort(tn_output *o);
+/* A new name, or a rename, is on the disk once its folder is. */
+tn_status tn_output_flush_folder(const char *path);
 
 #endif

@@ -9,41 +9,48 @@ static const struct {
     needs needs;
     tn_metric_function *function;
     int variant;
+    bool falls; /* less is better */
 } rows[] = {
-    {"accuracy", CLASSES, tn_metric_accuracy, 0},
-    {"balanced_accuracy", CLASSES, tn_metric_balanced, 0},
-    {"precision", TWO_CLASSES, tn_metric_label, TN_PRECISION + TN_BINARY},
-    {"precision_micro", CLASSES, tn_metric_label, TN_PRECISION + TN_MICRO},
-    {"precision_macro", CLASSES, tn_metric_label, TN_PRECISION + TN_MACRO},
-    {"precision_weighted", CLASSES, tn_metric_label, TN_PRECISION + TN_WEIGHTED},
-    {"recall", TWO_CLASSES, tn_metric_label, TN_RECALL + TN_BINARY},
-    {"recall_micro", CLASSES, tn_metric_label, TN_RECALL + TN_MICRO},
-    {"recall_macro", CLASSES, tn_metric_label, TN_RECALL + TN_MACRO},
-    {"recall_weighted", CLASSES, tn_metric_label, TN_RECALL + TN_WEIGHTED},
-    {"f1", TWO_CLASSES, tn_metric_label, TN_F1 + TN_BINARY},
-    {"f1_micro", CLASSES, tn_metric_label, TN_F1 + TN_MICRO},
-    {"f1_macro", CLASSES, tn_metric_label, TN_F1 + TN_MACRO},
-    {"f1_weighted", CLASSES, tn_metric_label, TN_F1 + TN_WEIGHTED},
-    {"top_1", SCORES, tn_metric_top, 1},
-    {"top_5", SCORES, tn_metric_top, 5},
-    {"roc_auc", TWO_SCORES, tn_metric_roc, TN_BINARY},
-    {"roc_auc_macro", SCORES, tn_metric_roc, TN_MACRO},
-    {"roc_auc_weighted", SCORES, tn_metric_roc, TN_WEIGHTED},
-    {"average_precision", TWO_SCORES, tn_metric_average_precision, TN_BINARY},
-    {"average_precision_macro", SCORES, tn_metric_average_precision, TN_MACRO},
-    {"average_precision_weighted", SCORES, tn_metric_average_precision, TN_WEIGHTED},
-    {"log_loss", PROBABILITIES, tn_metric_log_loss, 0},
-    {"brier", PROBABILITIES, tn_metric_brier, 0},
-    {"ece", PROBABILITIES, tn_metric_calibration, 0},
-    {"mae", NUMBERS, tn_metric_error, TN_MAE},
-    {"mse", NUMBERS, tn_metric_error, TN_MSE},
-    {"rmse", NUMBERS, tn_metric_error, TN_RMSE},
-    {"mape", NUMBERS, tn_metric_error, TN_MAPE},
-    {"r2", NUMBERS, tn_metric_r2, 0},
+    {"accuracy", CLASSES, tn_metric_accuracy, 0, false},
+    {"balanced_accuracy", CLASSES, tn_metric_balanced, 0, false},
+    {"precision", TWO_CLASSES, tn_metric_label, TN_PRECISION + TN_BINARY, false},
+    {"precision_micro", CLASSES, tn_metric_label, TN_PRECISION + TN_MICRO, false},
+    {"precision_macro", CLASSES, tn_metric_label, TN_PRECISION + TN_MACRO, false},
+    {"precision_weighted", CLASSES, tn_metric_label, TN_PRECISION + TN_WEIGHTED, false},
+    {"recall", TWO_CLASSES, tn_metric_label, TN_RECALL + TN_BINARY, false},
+    {"recall_micro", CLASSES, tn_metric_label, TN_RECALL + TN_MICRO, false},
+    {"recall_macro", CLASSES, tn_metric_label, TN_RECALL + TN_MACRO, false},
+    {"recall_weighted", CLASSES, tn_metric_label, TN_RECALL + TN_WEIGHTED, false},
+    {"f1", TWO_CLASSES, tn_metric_label, TN_F1 + TN_BINARY, false},
+    {"f1_micro", CLASSES, tn_metric_label, TN_F1 + TN_MICRO, false},
+    {"f1_macro", CLASSES, tn_metric_label, TN_F1 + TN_MACRO, false},
+    {"f1_weighted", CLASSES, tn_metric_label, TN_F1 + TN_WEIGHTED, false},
+    {"top_1", SCORES, tn_metric_top, 1, false},
+    {"top_5", SCORES, tn_metric_top, 5, false},
+    {"roc_auc", TWO_SCORES, tn_metric_roc, TN_BINARY, false},
+    {"roc_auc_macro", SCORES, tn_metric_roc, TN_MACRO, false},
+    {"roc_auc_weighted", SCORES, tn_metric_roc, TN_WEIGHTED, false},
+    {"average_precision", TWO_SCORES, tn_metric_average_precision, TN_BINARY, false},
+    {"average_precision_macro", SCORES, tn_metric_average_precision, TN_MACRO, false},
+    {"average_precision_weighted", SCORES, tn_metric_average_precision, TN_WEIGHTED, false},
+    {"log_loss", PROBABILITIES, tn_metric_log_loss, 0, true},
+    {"brier", PROBABILITIES, tn_metric_brier, 0, true},
+    {"ece", PROBABILITIES, tn_metric_calibration, 0, true},
+    {"mae", NUMBERS, tn_metric_error, TN_MAE, true},
+    {"mse", NUMBERS, tn_metric_error, TN_MSE, true},
+    {"rmse", NUMBERS, tn_metric_error, TN_RMSE, true},
+    {"mape", NUMBERS, tn_metric_error, TN_MAPE, true},
+    {"r2", NUMBERS, tn_metric_r2, 0, false},
 };
 
 const char *tn_metric_name(int index) {
     return index >= 0 && index < (int)TN_COUNT(rows) ? rows[index].name : NULL;
+}
+
+bool tn_metric_falls(const char *name) {
+    for (size_t i = 0; i < TN_COUNT(rows); i++)
+        if (strcmp(rows[i].name, name) == 0) return rows[i].falls;
+    return false;
 }
 
 static tn_status check_needs(const tn_metrics *m, needs wanted, const char *name) {

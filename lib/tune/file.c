@@ -11,6 +11,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "base/output.h"
 #include "base/text.h"
 #include "model/manifest.h"
 #include "ops/cast_text.h"
@@ -251,7 +252,9 @@ static tn_status take(tn_study *s, const tn_text *first, const char *data, size_
     if (same) TN_TRY(tn_study_read(s, data + length, size - length, &whole));
     if (ftruncate(s->file, same ? (off_t)(length + whole) : 0) != 0 || lseek(s->file, 0, SEEK_END) < 0)
         return tn_fail(TN_E_IO, "cannot write: %s", strerror(errno));
-    return same ? TN_OK : write_all(s, first);
+    if (same) return TN_OK;
+    TN_TRY(write_all(s, first));
+    return tn_output_flush_folder(s->path);
 }
 
 static tn_status read_file(tn_study *s, const tn_text *first) {

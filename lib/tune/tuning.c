@@ -121,20 +121,10 @@ static bool is_metric(const char *name) {
     return false;
 }
 
-static bool is_loss(const char *name) {
-    static const char *const lower[] = {TN_OBJECTIVE_LOSS,
-                                        TN_OBJECTIVE_LATENCY,
-                                        TN_OBJECTIVE_SIZE,
-                                        "log_loss",
-                                        "brier",
-                                        "ece",
-                                        "mae",
-                                        "mse",
-                                        "rmse",
-                                        "mape"};
-    for (size_t i = 0; i < TN_COUNT(lower); i++)
-        if (strcmp(lower[i], name) == 0) return true;
-    return false;
+/* What is measured besides metrics. */
+static bool is_cost(const char *name) {
+    return strcmp(name, TN_OBJECTIVE_LOSS) == 0 || strcmp(name, TN_OBJECTIVE_LATENCY) == 0 ||
+           strcmp(name, TN_OBJECTIVE_SIZE) == 0;
 }
 
 static tn_status add_objectives(tn_tuning *t, const tn_manifest_node *list) {
@@ -142,12 +132,13 @@ static tn_status add_objectives(tn_tuning *t, const tn_manifest_node *list) {
     if (list->kind != TN_MANIFEST_LIST || !list->count)
         return tn_key_fail(list, "'objectives' is a list, as [accuracy, latency]");
     for (const tn_manifest_node *child = list->first; child; child = child->next) {
-        if (!child->text || (!is_loss(child->text) && !is_metric(child->text)))
+        if (!child->text || (!is_cost(child->text) && !is_metric(child->text)))
             return tn_key_fail(child,
                                "there is no objective '%.40s'; there are loss, latency, size and the metrics of "
                                "tenon/metrics.h",
                                child->text ? child->text : "a list or map");
-        TN_TRY(tn_study_add_objective(t->study, child->text, !is_loss(child->text)));
+        bool falls = is_cost(child->text) || tn_metric_falls(child->text);
+        TN_TRY(tn_study_add_objective(t->study, child->text, !falls));
     }
     return TN_OK;
 }

@@ -21,6 +21,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.datasets import load_wine
 from sklearn.inspection import permutation_importance
 from sklearn.model_selection import train_test_split
+from sklearn.neighbors import NearestNeighbors
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = str(ROOT / os.environ.get("TENON_COMMAND", "build/tenon"))
@@ -91,6 +92,41 @@ class Train(unittest.TestCase):
         self.assertIn("confusion: a row a true class", text)
         self.assertIn("its self-test passes", self.tenon("check", self.model))
 
+    def test_membership_and_suspects_are_what_scikit_learn_makes_of_them(self):
+        self.write_plan()
+        # A row that somebody put in: measured as of one kind, labelled as of another.
+        lines = self.test.read_text().splitlines()
+        one = next(line for line in lines if line.endswith("class 0"))
+        self.test.write_text("\n".join([*lines, one.replace("class 0", "class 2")]) + "\n")
+        self.tenon("train", self.plan, "--quiet")
+        page = self.folder / "wine.html"
+        found = json.loads(self.tenon("eval", self.model, self.test, "--security", "--members", self.folder / "train.csv",
+                                      "--json", "--report", page))
+        self.tenon("convert", self.model, self.folder / "wine.onnx")
+        session = onnxruntime.InferenceSession(self.folder / "wine.onnx")
+        train, test, known, truth = self.parts
+        first = lines.index(one) - 1
+        test, truth = np.vstack([test, test[first]]), np.append(truth, 2)
+        rows = [((x - train.mean(0)) / train.std(0)).astype(np.float32) for x in (train, test)]
+        losses = [-np.log(session.run(None, {"x": x})[0][np.arange(len(y)), y]) for x, y in zip(rows, (known, truth))]
+        member = np.repeat([1, 0], [len(known), len(truth)])
+        told, rates = found["membership"], metrics.roc_curve(member, -np.concatenate(losses), drop_intermediate=False)
+        self.assertEqual((told["members"], told["others"]), (106, 73))
+        self.assertAlmostEqual(told["auc"], metrics.roc_auc_score(member, -np.concatenate(losses)), places=3)
+        self.assertAlmostEqual(told["advantage"], (rates[1] - rates[0]).max(), places=2)
+        distances, nearest = NearestNeighbors(n_neighbors=10).fit(rows[1]).kneighbors()
+        other, mean = (truth[nearest] != truth[:, None]).mean(1), distances.mean(1) / np.median(distances.mean(1))
+        wrong = {row + 1 for row in np.flatnonzero((other >= 0.8) | (mean > 4))}
+        self.assertEqual({row["row"] for row in found["suspects"]}, wrong)
+        self.assertIn(len(truth), wrong)
+        for row in found["suspects"]:
+            self.assertAlmostEqual(row["distance"], mean[row["row"] - 1], places=4)
+            self.assertAlmostEqual(row["other_class"], other[row["row"] - 1], places=6)
+        self.assertIn("rows look wrong", page.read_text())
+        text = self.tenon("eval", self.model, self.test, "--security")  # its pipeline has no split
+        self.assertNotIn("membership by the loss", text)
+        self.assertIn("rows look wrong", text)
+
     def test_hardship_is_what_numpy_and_scikit_learn_make_of_the_same_weights(self):
         self.write_plan()
         self.tenon("train", self.plan, "--quiet")
@@ -119,7 +155,10 @@ class Train(unittest.TestCase):
                     step = epsilon if steps == 1 else 2.5 * epsilon / steps
                     x = np.clip(x + step * np.sign(gradient(x)), clean - epsilon, clean + epsilon)
                 self.assertAlmostEqual(value, float((scores(x).argmax(1) == truth).mean()), delta=1.01 / len(truth))
-        self.assertEqual(found["robustness"]["noise"]["values"][0], found["metrics"]["accuracy"]["value"])
+        for told in found["robustness"].values():
+            self.assertEqual((told["strengths"][0], told["values"][0]), (0, found["metrics"]["accuracy"]["value"]))
+        self.assertEqual(set(found["robustness"]), {"noise", "missing values", "lost inputs", "drift", "FGSM", "PGD, 10 steps"})
+        self.assertLess(found["robustness"]["drift"]["values"][-1], 1)
 
         class Model(ClassifierMixin, BaseEstimator):
             classes_ = np.arange(3)
@@ -137,7 +176,7 @@ class Train(unittest.TestCase):
             spread = theirs.importances_std[column]
             self.assertAlmostEqual(row["mean"], theirs.importances_mean[column], delta=4 * spread / 5**0.5 + 1e-9)
         text = page.read_text()
-        self.assertEqual(text.count("<svg"), 9)
+        self.assertEqual(text.count("<svg"), 11)
         for picture in re.findall("<svg.*?</svg>", text, re.S):
             ElementTree.fromstring(picture)
         self.assertNotIn("http", text)
