@@ -223,7 +223,8 @@ static bool evaluate(evaluation *e, int *out_code) {
     if (status != TN_OK) return complain_status(s->operands.items[1], status);
     measure(e);
     if (!measure_hardship(e) || !measure_security(e, &options)) return false;
-    return pass_gate(e, &options, out_code) && (!s->page || report_write(e, s->page));
+    return pass_gate(e, &options, out_code) && (!s->page || report_write(e, s->page)) &&
+           (!s->record || record_write(e, s->record));
 }
 
 int eval_command(const settings *s) {

@@ -73,6 +73,9 @@ bool measure_security(evaluation *e, const tn_evaluate_options *options);
 void print_security(const evaluation *e);
 void emit_security(const evaluation *e, json *j);
 
+/* record.c */
+bool record_write(const evaluation *e, const char *path);
+
 /* report.c */
 bool report_write(const evaluation *e, const char *path);
 

@@ -38,6 +38,8 @@ static const row rows[] = {
      0},
     {"--robustness", NULL, FLAG, AT(robustness), EVAL,
      "under noise, missing values, lost inputs, drift and attacks as well", 0},
+    {"--record", "OUT.tenon", TEXT, AT(record), EVAL,
+     "the model with these metrics in its manifest, of data called as the CSV file", 0},
     {"--security", NULL, FLAG, AT(security), EVAL,
      "what the model gives away of its rows for training (testing rows against them), and rows that look wrong", 0},
     {"--members", "DATA.csv", TEXT, AT(members), EVAL,
@@ -76,7 +78,10 @@ static const row rows[] = {
     {"--trace", "FILE", TEXT, AT(trace), BENCH, "one run as a Chrome trace (JSON)", 0},
     {"--nodes", NULL, FLAG, AT(nodes), INSPECT | BENCH, "a row a node", 0},
     {"--data", "PATH", WORDS, AT(data), COMPRESS,
-     "calibration data: a folder with input_0.pb..., an .npz, an .npy, or a folder of these; may be repeated", 0},
+     "calibration data: a folder with input_0.pb..., an .npz, an .npy, a .csv for the pipeline in the model's file, or "
+     "a "
+     "folder of these; may be repeated",
+     0},
     {"--calibration", "NAME", TEXT, AT(calibration), COMPRESS,
      "how ranges are chosen: min-max (default), moving-average, percentile, entropy, mse, or best: whichever is", 0},
     {"--percentile", "X", REAL, AT(percentile), COMPRESS, "of --calibration percentile (default 99.999)", 0},

@@ -1,7 +1,8 @@
 /* Calibration data of tenon compress: sets of inputs out of files.
  *
  * An item is a folder with input_0.pb... (one set), or an .npz or .npy, whose arrays are cut along their first axis into as
- * many sets as the model's batches fit in. A folder of items is all of them, by name. One item is in memory at a time. */
+ * many sets as the model's batches fit in, or a .csv, whose rows go through the pipeline in the model's file and are cut
+ * likewise. A folder of items is all of them, by name. One item is in memory at a time. */
 #include "samples.h"
 #include <dirent.h>
 #include <stdlib.h>
@@ -38,10 +39,38 @@ static void close_item(samples *s) {
     s->open = s->count;
 }
 
+static bool is_table(const char *path) {
+    return ends_with(path, ".csv") || ends_with(path, ".csv.gz");
+}
+
+/* Rows [N, width] as the model's input has them, if it takes as many numbers. */
+static tn_status shape_rows(const tn_value_info *info, tn_tensor *rows, tn_tensor **out) {
+    int64_t dims[TN_MAX_RANK] = {tn_tensor_dims(rows)[0]}, width = 1;
+    for (int i = 1; i < info->rank; i++) width *= dims[i] = info->dims[i] > 0 ? info->dims[i] : tn_tensor_dims(rows)[1];
+    if (info->rank < 1 || width != tn_tensor_dims(rows)[1]) return tn_tensor_clone(rows, NULL, out); /* refused later */
+    return tn_tensor_view(rows, info->rank, dims, NULL, 0, out);
+}
+
+static bool load_table(const samples *s, const char *path, const tn_value_info *info, tn_tensor **out) {
+    tn_pipeline *pipeline = NULL;
+    tn_table *table = NULL;
+    tn_tensor *rows = NULL, *target = NULL;
+    tn_status status = tn_pipeline_of_graph(s->graph, &pipeline);
+    if (status == TN_OK) status = tn_table_read(path, NULL, &table);
+    if (status == TN_OK) status = tn_pipeline_apply(pipeline, table, NULL, 0, &rows, &target);
+    if (status == TN_OK) status = shape_rows(info, rows, out);
+    tn_tensor_destroy(rows);
+    tn_tensor_destroy(target);
+    tn_table_destroy(table);
+    tn_pipeline_destroy(pipeline);
+    return status == TN_OK || complain_status(path, status);
+}
+
 static bool load_input(samples *s, const char *path, int i) {
     tn_value_info info;
     char file[4600];
     if (!input_info(s, i, &info)) return false;
+    if (is_table(path)) return load_table(s, path, &info, &s->whole[i]);
     if (ends_with(path, ".npz"))
         snprintf(file, sizeof file, "%.4000s:%.500s", path, info.name);
     else if (ends_with(path, ".npy"))
@@ -85,7 +114,7 @@ static bool open_item(samples *s, size_t k) {
     if (s->open == k) return true;
     close_item(s);
     const char *path = s->items[k].path;
-    if (ends_with(path, ".npy") && s->inputs != 1) {
+    if ((ends_with(path, ".npy") || is_table(path)) && s->inputs != 1) {
         complain("%s: the model has %d inputs; an .npz holds several", path, s->inputs);
         return false;
     }
@@ -134,7 +163,7 @@ static bool add_path(samples *s, const char *path) {
     for (int i = 0; i < count; i++) {
         char inside[4600];
         snprintf(inside, sizeof inside, "%.4096s/%.255s", path, entries[i]->d_name);
-        bool item = ends_with(inside, ".npz") || ends_with(inside, ".npy") ||
+        bool item = ends_with(inside, ".npz") || ends_with(inside, ".npy") || is_table(inside) ||
                     (entries[i]->d_name[0] != '.' && is_folder(inside) && has_input(inside));
         if (good && item) good = add_item(s, inside);
         free(entries[i]);
@@ -142,7 +171,7 @@ static bool add_path(samples *s, const char *path) {
     if (count >= 0) free(entries);
     if (good && s->count > before) return true;
     if (s->count == before)
-        complain("%s: no calibration data: a folder with input_0.pb... or with such folders, an .npz or an .npy is "
+        complain("%s: no calibration data: a folder with input_0.pb... or with such folders, an .npz, .npy or .csv is "
                  "expected",
                  path);
     return false;

@@ -20,7 +20,7 @@ typedef struct words {
 typedef struct settings {
     const char *rows, *pipeline, *page, *against; /* of eval */
     bool resume, logits, robustness, importance, security;
-    const char *members;
+    const char *members, *record;
     const char *method, *weights, *fit; /* of ensemble */
     double threshold;
 

@@ -27,6 +27,7 @@ typedef enum tn_task {
 
 /* The fitted pipeline in the model's file; TN_E_NOT_FOUND if it has none. */
 TN_API tn_status tn_pipeline_of_model(const tn_model *model, tn_pipeline **out_pipeline);
+TN_API tn_status tn_pipeline_of_graph(const tn_graph *graph, tn_pipeline **out_pipeline);
 
 /* Output 0 of the model, of which there is one input, for each row of x [N, ...]; x is reshaped to what the input is. Rows
  * are run in batches where the input's first dim is open, else one by one. */

@@ -9,7 +9,11 @@
 #define BATCH 256
 
 tn_status tn_pipeline_of_model(const tn_model *model, tn_pipeline **out_pipeline) {
-    const char *text = tn_model_manifest(model);
+    return tn_pipeline_of_graph(tn_model_graph(model), out_pipeline);
+}
+
+tn_status tn_pipeline_of_graph(const tn_graph *graph, tn_pipeline **out_pipeline) {
+    const char *text = tn_graph_manifest(graph);
     tn_manifest_node *root;
     tn_string own;
     *out_pipeline = NULL;

@@ -90,6 +90,24 @@ class Train(unittest.TestCase):
         self.assertEqual(found["confusion"], metrics.confusion_matrix(truth, p.argmax(1)).tolist())
         text = self.tenon("eval", self.model, self.test)
         self.assertIn("confusion: a row a true class", text)
+        # What was measured goes into a copy of the model, instead of what was there, and all else stays.
+        for count in (1, 2):
+            self.tenon("eval", self.model, self.test, "--record", self.folder / "measured.tenon")
+            self.model = self.folder / "measured.tenon"
+            told = json.loads(self.tenon("inspect", self.model, "--json"))["manifest"]
+            value = next(m["value"] for m in told["metrics"] if m["name"] == "accuracy")
+            self.assertAlmostEqual(value, expected["accuracy"], places=8)
+            self.assertEqual({m["data"] for m in told["metrics"]}, {"test"})
+            self.assertEqual(told["licence"], "Apache-2.0")
+        # Raw columns are data to compress with.
+        small = self.folder / "small.tenon"
+        report = json.loads(self.tenon("compress", self.model, small, "--data", self.folder / "train.csv", "--json"))
+        self.assertEqual((report["samples"], report["int8_layers"]), (3, 2))
+        accuracy = json.loads(self.tenon("eval", small, self.test, "--json"))["metrics"]["accuracy"]["value"]
+        self.assertGreater(accuracy, 0.9)
+        self.assertIn("no pipeline", self.tenon("compress", self.folder / "wine.onnx", small, "--data", self.test, code=1))
+        refused = self.tenon("eval", self.model, self.test, "--record", self.folder / "wine.yaml", code=1)
+        self.assertIn("--record writes a .tenon", refused)
         self.assertIn("its self-test passes", self.tenon("check", self.model))
 
     def test_membership_and_suspects_are_what_scikit_learn_makes_of_them(self):
