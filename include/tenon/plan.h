@@ -54,6 +54,8 @@
  *       validation: 0.1                  # part of the training rows that only says when to stop; 0 without it
  *       patience: 10                     # epochs without a better validation loss until it stops; the best comes back
  *       seed: 7                          # of first weights, order, dropout and validation; 0 without it
+ *     compress:                          # behind the training: steps of a recipe (tenon/recipe.h), on rows for training;
+ *       - quantize: {calibration: best}  # an empty list is none. Metrics and self-test are of what it makes
  *     output: digits.tenon               # beside the plan; NAME.tenon without it
  *
  * Layers, in order; those up to `transformer` may have `activation`: relu, leaky-relu, elu, gelu, silu, tanh, sigmoid,

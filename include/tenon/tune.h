@@ -167,12 +167,13 @@ TN_API tn_status tn_study_objective(tn_study *study, int index, const char **out
  *       train.batch: {log_int: [8, 128]}
  *       model.layers.0.dense: {int: [16, 128], step: 16}
  *       model.layers.1: {choose: [{dropout: 0.2}, {norm: batch}]}
+ *       compress: {choose: [[], [{quantize: {calibration: best}}], [{prune: {sparsity: 0.5}}, {half: {type: float16}}]]}
  *
  * What is chosen may be maps or lists, such as all layers. A parameter that takes no part leaves the plan as it is.
  *
  * Objectives are metrics of tenon/metrics.h, or loss, both on the plan's rows for validation, so that the rows for testing
  * stay unseen; latency: milliseconds of one row through the model file, the median of 50 runs on one thread, while no other
- * trial computes; size: bytes of the model file. Halving looks at the validation loss. With one objective the best trial's
+ * trial computes; size: bytes of the model file. All but loss are of the compressed model, where a plan compresses. Halving looks at the validation loss. With one objective the best trial's
  * NAME.N.yaml and NAME.N.tenon stay beside the study, with more those of the front; `tenon train NAME.N.yaml` makes the
  * same model again. A trial that cannot be trained fails and the study goes on, unless all of the first ten do. */
 typedef struct tn_tuning tn_tuning;

@@ -263,6 +263,20 @@ tn_status tn_recipe_parse(const char *text, size_t size, tn_recipe **out_recipe)
     return status;
 }
 
+tn_status tn_recipe_of_steps(const tn_manifest_node *list, tn_recipe **out_recipe) {
+    *out_recipe = NULL;
+    tn_region *region = tn_region_create(NULL);
+    tn_recipe *r = region ? tn_region_alloc(region, sizeof *r) : NULL;
+    tn_status status = r ? TN_OK : TN_E_MEMORY;
+    if (r) r->region = region;
+    if (status == TN_OK) status = read_steps(list, r);
+    if (status == TN_OK)
+        *out_recipe = r;
+    else
+        tn_region_destroy(region);
+    return status;
+}
+
 void tn_recipe_destroy(tn_recipe *recipe) {
     if (recipe) tn_region_destroy(recipe->region);
 }

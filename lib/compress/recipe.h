@@ -40,5 +40,8 @@ struct tn_recipe {
 };
 
 const char *tn_recipe_step_name(tn_recipe_kind kind);
+/* Steps alone, from a list in a tree that must outlive the recipe. */
+struct tn_manifest_node;
+tn_status tn_recipe_of_steps(const struct tn_manifest_node *list, tn_recipe **out_recipe);
 
 #endif

@@ -1,5 +1,6 @@
 /* Plans: from YAML to what is to be done. See tenon/plan.h. */
 #include "plan/plan.h"
+#include "compress/recipe.h"
 #include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -23,6 +24,7 @@ static const tn_key root_keys[] = {
     {"pipeline", TN_KEY_NODE, AT(pipeline_node), 0, 0, NULL},
     {"model", TN_KEY_NODE, AT(model_node), 0, 0, NULL},
     {"train", TN_KEY_NODE, AT(train_node), 0, 0, NULL},
+    {"compress", TN_KEY_NODE, AT(compress_node), 0, 0, NULL},
     {"output", TN_KEY_TEXT, AT(output), 0, 0, NULL},
     {0},
 };
@@ -145,6 +147,13 @@ static tn_status read_train(tn_plan *p) {
     return TN_OK;
 }
 
+/* An empty list is none, so that a study can choose it. */
+static tn_status read_compress(tn_plan *p) {
+    const tn_manifest_node *list = p->compress_node;
+    if (!list || (list->kind == TN_MANIFEST_LIST && !list->count)) return TN_OK;
+    return tn_recipe_of_steps(list, &p->compress);
+}
+
 /* What the manifest will want is wanted before hours of training. */
 static tn_status check_manifest(const tn_plan *p) {
     tn_manifest *manifest;
@@ -171,6 +180,7 @@ static tn_status read_root(tn_plan *p, const tn_manifest_node *root) {
     TN_TRY(read_data(p));
     TN_TRY(read_model(p));
     TN_TRY(read_train(p));
+    TN_TRY(read_compress(p));
     TN_TRY(check_manifest(p));
     if (!p->output) p->output = tn_region_printf(p->region, "%s.tenon", p->name);
     return p->output ? place(p, &p->output) : TN_E_MEMORY;
@@ -192,6 +202,8 @@ tn_status tn_plan_parse(const char *text, size_t size, const char *folder, tn_pl
     if (status == TN_OK) status = read_root(p, root);
     if (status == TN_OK)
         *out_plan = p;
+    else if (p)
+        tn_plan_destroy(p);
     else
         tn_region_destroy(region);
     return status;
@@ -230,7 +242,9 @@ tn_status tn_plan_load(const char *path, tn_plan **out_plan) {
 }
 
 void tn_plan_destroy(tn_plan *plan) {
-    if (plan) tn_region_destroy(plan->region);
+    if (!plan) return;
+    tn_recipe_destroy(plan->compress);
+    tn_region_destroy(plan->region);
 }
 
 const char *tn_plan_output(const tn_plan *plan) {

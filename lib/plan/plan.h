@@ -7,6 +7,7 @@
 
 #include <tenon/evaluate.h>
 #include <tenon/plan.h>
+#include <tenon/recipe.h>
 #include "graph/graph.h"
 #include "kernels/sha256.h"
 #include "model/manifest.h"
@@ -73,6 +74,7 @@ struct tn_plan {
     uint8_t digest[TN_SHA256_BYTES]; /* of its text */
     const char *name, *version, *title, *description, *licence, *output;
     const tn_manifest_node *data_node, *pipeline_node, *model_node, *train_node, *layers_node, *shape_node;
+    const tn_manifest_node *compress_node;
     const tn_manifest_node *loss_node, *optimizer_node, *schedule_node, *average_node, *class_weights;
     /* data */
     const char *train, *test, *separator, *decimal;
@@ -83,6 +85,7 @@ struct tn_plan {
     int64_t shape[3];
     tn_layer *layers;
     int layer_count;
+    tn_recipe *compress; /* NULL: nothing is */
     /* train */
     int loss; /* tn_loss + 1; 0: by the target */
     tn_loss_options loss_options;
@@ -159,7 +162,10 @@ tn_status tn_fit_save(const tn_fit *fit);
 /* Nothing happens if there is no file. */
 tn_status tn_fit_load(tn_fit *fit);
 
-/* ---- result.c ---- */
+/* ---- smaller.c, result.c ---- */
+
+/* The graph that was trained becomes the one that the plan's steps make of it. */
+tn_status tn_plan_compress(const tn_plan *plan, const tn_plan_data *data, const tn_fit *fit, tn_graph **graph);
 
 tn_status tn_plan_save(const tn_plan *plan, const tn_plan_data *data, const tn_fit *fit);
 

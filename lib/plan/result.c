@@ -175,6 +175,7 @@ static tn_status save(result *r, const tn_plan *plan, const tn_plan_data *data, 
     if (!(r->region = tn_region_create(NULL))) return TN_E_MEMORY;
     TN_TRY(tn_trainer_export(fit->trainer, &r->graph));
     TN_TRY(tn_plan_answer(data, fit->loss, r->graph));
+    TN_TRY(tn_plan_compress(plan, data, fit, &r->graph));
     TN_TRY(tn_graph_copy(r->graph, false, &r->copy));
     tn_graph *copy = r->copy;
     r->copy = NULL; /* the model takes it over */

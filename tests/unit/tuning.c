@@ -181,6 +181,35 @@ static void jobs_share_the_trials_and_the_front_stays(void **state) {
     tn_tuning_destroy(t);
 }
 
+static void trials_that_compress_are_measured_as_they_come_out(void **state) {
+    (void)state;
+    if (!TN_WITH_YAML) skip();
+    static const char text[] =
+        "study: small\nname: small\ntrials: 9\nsampler: {kind: random}\nseed: 2\nobjectives: [log_loss, size, "
+        "latency]\n"
+        "plan:\n  name: circles\n  data: {train: rows.csv}\n"
+        "  pipeline: {features: [{column: a}, {column: b}], target: {column: kind, encode: ordinal}}\n"
+        "  model: {layers: [{dense: 64, activation: relu}, {dense: 64, activation: relu}]}\n"
+        "  train: {epochs: 2, validation: 0.25}\n"
+        "space:\n  compress: {choose: [[], [{quantize: {calibration: best}}], [{half: {type: float16}}]]}\n";
+    tn_tuning *t = tuning_of(text);
+    assert_ok(tn_tuning_run(t, NULL));
+    double sizes[3] = {0}, losses[3] = {0};
+    for (int64_t i = 0; i < 9; i++) {
+        tn_trial trial = {.struct_size = sizeof trial};
+        assert_ok(tn_study_trial(tn_tuning_study(t), i, &trial));
+        assert_int_equal(trial.state, TN_TRIAL_COMPLETE);
+        int way = (int)trial.parameters[0];
+        assert_true(!sizes[way] || sizes[way] == trial.values[1]); /* the same plan is the same file */
+        sizes[way] = trial.values[1];
+        losses[way] = trial.values[0];
+    }
+    assert_true(sizes[1] > 0 && sizes[2] > 0); /* each way was tried */
+    assert_true(sizes[0] > sizes[1] + 8000 && sizes[0] > sizes[2] + 8000);
+    assert_true(losses[0] != losses[1] && fabs(losses[0] - losses[1]) < 0.05 && fabs(losses[0] - losses[2]) < 0.01);
+    tn_tuning_destroy(t);
+}
+
 static void trials_that_cannot_be_trained_fail_alone(void **state) {
     (void)state;
     if (!TN_WITH_YAML) skip();
@@ -254,6 +283,7 @@ int main(void) {
         cmocka_unit_test(the_best_plan_and_its_model_stay),
         cmocka_unit_test(a_study_that_stops_or_is_killed_goes_on_to_the_same_lines),
         cmocka_unit_test(jobs_share_the_trials_and_the_front_stays),
+        cmocka_unit_test(trials_that_compress_are_measured_as_they_come_out),
         cmocka_unit_test(trials_that_cannot_be_trained_fail_alone),
         cmocka_unit_test(what_is_wrong_in_a_study_is_named),
     };
