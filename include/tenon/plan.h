@@ -52,6 +52,8 @@
  *         mixup: 0.2                     # samples and targets are means of two, weights by Beta(0.2, 0.2), 0.05 to 2; for
  *                                        # losses of numbers and binary-cross-entropy
  *       validation: 0.1                  # part of the training rows that only says when to stop; 0 without it
+ *       snapshots: 5                     # of the weights at the end of the last so many cycles of a cosine schedule; the
+ *                                        # model is the mean of what they answer (tenon/ensemble.h)
  *       patience: 10                     # epochs without a better validation loss until it stops; the best comes back
  *       seed: 7                          # of first weights, order, dropout and validation; 0 without it
  *     compress:                          # behind the training: steps of a recipe (tenon/recipe.h), on rows for training;

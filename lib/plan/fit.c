@@ -129,6 +129,7 @@ static tn_status epoch(batch *b, int64_t *order, uint64_t *saved) {
     if (fit->best >= 0 && isnan(best)) best = fit->history[fit->best].loss;
     if (judged < best) fit->best = fit->epochs;
     TN_TRY(tn_trainer_report(fit->trainer, judged, &fit->stop));
+    TN_TRY(tn_snapshot_take(fit, fit->epochs + 1));
     fit->epochs++;
     fit->sum = 0;
     if (tn_now() - *saved >= 1000000000u && fit->epochs < fit->plan->epochs && !fit->stop) {

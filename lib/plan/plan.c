@@ -49,6 +49,7 @@ static const tn_key train_keys[] = {
     {"augment", TN_KEY_NODE, AT(augment_node), 0, 0, NULL},
     {"validation", TN_KEY_NUMBER, AT(validation), 0, 0.9, NULL},
     {"patience", TN_KEY_WHOLE, AT(patience), 1, 1e6, NULL},
+    {"snapshots", TN_KEY_WHOLE, AT(snapshots), 2, 100, NULL},
     {"seed", TN_KEY_WHOLE, AT(seed), 0, 0x1p53, NULL},
     {0},
 };
@@ -144,6 +145,8 @@ static tn_status read_train(tn_plan *p) {
         return tn_key_fail(p->average_node, "an average needs 'kind': ema or swa");
     if (p->patience && p->validation == 0)
         return tn_key_fail(p->train_node, "'patience' looks at a validation loss: it needs 'validation', as 0.1");
+    tn_status status = tn_snapshots_check(p);
+    if (status != TN_OK) return tn_fail_context(status, "line %d", p->train_node->line);
     return TN_OK;
 }
 

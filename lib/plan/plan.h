@@ -89,7 +89,7 @@ struct tn_plan {
     /* train */
     int loss; /* tn_loss + 1; 0: by the target */
     tn_loss_options loss_options;
-    int64_t epochs, batch, accumulate, patience, seed;
+    int64_t epochs, batch, accumulate, patience, seed, snapshots;
     double validation;
     tn_optimizer_options optimizer;
     tn_schedule schedule; /* but its steps, which are in epochs: */
@@ -161,6 +161,15 @@ tn_status tn_fit_run(tn_fit *fit);
 tn_status tn_fit_save(const tn_fit *fit);
 /* Nothing happens if there is no file. */
 tn_status tn_fit_load(tn_fit *fit);
+
+/* ---- snapshot.c ---- */
+
+tn_status tn_snapshots_check(const tn_plan *plan);
+/* At the end of an epoch, counted from 1 on: if a cycle ends with it, and it is one of those that are wanted. */
+tn_status tn_snapshot_take(const tn_fit *fit, int64_t epoch);
+/* The trained model: of the weights as they are, or the mean of the snapshots. */
+tn_status tn_snapshots_end(const tn_fit *fit, tn_graph **out_graph);
+void tn_snapshots_remove(const tn_plan *plan);
 
 /* ---- smaller.c, result.c ---- */
 

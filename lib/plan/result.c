@@ -173,8 +173,7 @@ static tn_status save(result *r, const tn_plan *plan, const tn_plan_data *data, 
     const char *text;
     const tn_model_options options = {.struct_size = sizeof options, .cpu = fit->options->cpu};
     if (!(r->region = tn_region_create(NULL))) return TN_E_MEMORY;
-    TN_TRY(tn_trainer_export(fit->trainer, &r->graph));
-    TN_TRY(tn_plan_answer(data, fit->loss, r->graph));
+    TN_TRY(tn_snapshots_end(fit, &r->graph));
     TN_TRY(tn_plan_compress(plan, data, fit, &r->graph));
     TN_TRY(tn_graph_copy(r->graph, false, &r->copy));
     tn_graph *copy = r->copy;

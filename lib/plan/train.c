@@ -126,6 +126,7 @@ static tn_status train(tn_plan *plan, tn_plan_data *data, tn_fit *fit) {
     TN_TRY(tn_fit_run(fit));
     TN_TRY(tn_plan_save(plan, data, fit));
     unlink(fit->checkpoint);
+    tn_snapshots_remove(plan);
     return TN_OK;
 }
 

@@ -146,6 +146,14 @@ say(f"stack is StackingClassifier's within {np.abs(found - theirs).max():.1e}", 
 stacked = accuracy_score(labels, found.argmax(1))
 say(f"stack, {stacked:.4f}, is as good as its best member, {best:.4f}", stacked >= best)
 
+# One training, five models.
+plan = PLAN.format(name="snapshots", model=SMALL, epochs=60, rate=0.02, seed=2)
+(folder / "snapshots.yaml").write_text(plan.replace("{kind: cosine}", "{kind: cosine, period: 12}, snapshots: 5"))
+tool("train", folder / "snapshots.yaml", "--quiet")
+tool("convert", folder / "snapshots.tenon", folder / "snapshots.onnx")
+shots = accuracy_score(labels, ours(folder / "snapshots.onnx").argmax(1))
+say(f"the mean of five snapshots, {shots:.4f}, is as good as one cycle, {alone['small']:.4f}", shots >= alone["small"])
+
 # Small first, big when it is not sure.
 pair = [folder / "small.tenon", folder / "big.tenon"]
 said = json.loads(tool("ensemble", folder / "cascade.onnx", *pair, "--method", "cascade", "--fit", folder / "held.csv", "--max-drop", "0.005", "--json"))

@@ -143,6 +143,41 @@ static void check_stops(const char *text) {
     tn_plan_destroy(plan);
 }
 
+static const char snapshots[] =
+    "name: circles\ndata: {train: train.csv, test: test.csv}\n"
+    "pipeline:\n  features: [{column: a}, {column: b}]\n  target: {column: kind, encode: ordinal}\n"
+    "model: {layers: [{dense: 12, activation: relu}]}\n"
+    "train: {epochs: 35, batch: 16, optimizer: {rate: 0.05}, validation: 0.2, "
+    "schedule: {kind: cosine, period: 5, stretch: 2}, snapshots: 2}\n";
+
+/* Cycles end with epochs 5, 15 and 35. */
+static void snapshots_of_cycles_are_one_model(void **state) {
+    (void)state;
+    if (!TN_WITH_YAML) skip();
+    write_rows("train.csv", 0, ROWS);
+    write_rows("test.csv", ROWS, 2 * ROWS);
+    check_stops(snapshots);
+    for (int i = 1; i < 4; i++) {
+        char name[60];
+        snprintf(name, sizeof name, "circles.tenon.snapshot-%d", i);
+        assert_int_equal(access(tree_at(root, name), F_OK), -1);
+    }
+    tn_graph *graph;
+    int layers = 0;
+    assert_ok(tn_graph_load(tree_at(root, "circles.tenon"), NULL, &graph));
+    for (int n = 0; n < tn_graph_node_count(graph); n++) {
+        tn_node_info info;
+        assert_ok(tn_graph_node_info(graph, n, &info));
+        assert_null(strstr(info.name, "snapshot-1/"));
+        layers += strncmp(info.name, "snapshot-", 9) == 0 && strcmp(info.op, "Softmax") == 0;
+    }
+    assert_int_equal(layers, 2);
+    tn_graph_destroy(graph);
+    tn_evaluation *e = evaluate("circles.tenon", "test.csv");
+    assert_true(metric(e, "accuracy") > 0.95);
+    tn_evaluation_destroy(e);
+}
+
 static void a_run_that_stops_goes_on_to_the_same_bytes(void **state) {
     (void)state;
     static const char *const averages[] = {"accumulate: 5, average: {kind: ema, decay: 0.9}",
@@ -453,6 +488,10 @@ static void what_is_wrong_in_a_plan_is_named_with_its_line(void **state) {
         {HEAD PIPELINE "model: {layers: [{transpose: [1, 1]}]}\n", "names each axis of a sample once"},
         {HEAD PIPELINE MODEL "train: {loss: {kind: focal, focus: -1}}\n", "'focus' is a number from"},
         {HEAD PIPELINE MODEL "train: {patience: 4}\n", "it needs 'validation'"},
+        {HEAD PIPELINE MODEL "train: {snapshots: 2}\n", "line 5: 'snapshots' are of the cycles"},
+        {HEAD PIPELINE MODEL "train: {snapshots: 6, epochs: 25, schedule: {kind: cosine, period: 5}}\n",
+         "6 snapshots of 25 epochs, which hold 5 whole cycles"},
+        {HEAD PIPELINE MODEL "compress: [{squeeze: {}}]\n", "a step is a map of one key"},
     };
     tn_plan *plan;
     if (!TN_WITH_YAML) skip();
@@ -515,6 +554,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(classes_are_learnt_and_measured_from_raw_columns),
         cmocka_unit_test(a_run_that_stops_goes_on_to_the_same_bytes),
+        cmocka_unit_test(snapshots_of_cycles_are_one_model),
         cmocka_unit_test(checkpoints_of_other_plans_and_damaged_ones_are_refused),
         cmocka_unit_test(numbers_are_learnt_in_their_own_unit),
         cmocka_unit_test(every_layer_trains),
