@@ -62,6 +62,11 @@ TN_API tn_status tn_occlusion(tn_probe *probe, const tn_tensor *x, const float *
 TN_API tn_status tn_shapley(tn_probe *probe, const tn_tensor *x, const float *baseline, const int64_t *classes,
                             int samples, uint64_t seed, tn_tensor **out_attributions);
 
+/* Attention maps: each Softmax over the last axis whose result a MatMul weighs values by becomes an output of the graph, called
+ * attention/0 and so on in their order, [N, heads, to, from] as most models have it. The graph is one that was loaded, without
+ * passes; TN_E_NOT_FOUND if there is none in it. The operator Attention keeps its map to itself. */
+TN_API tn_status tn_graph_expose_attention(tn_graph *graph, int *out_count);
+
 #ifdef __cplusplus
 }
 #endif

@@ -3,18 +3,21 @@
     probe = tenon.explain.Probe("digits.tenon")
     worse = probe.attack(x, labels, epsilon=0.1, steps=10, bounds=(0, 1))  # FGSM; with steps projected gradient descent
     why = probe.integrated_gradients(x, steps=50)                          # of x's shape: what each number added
+    tenon.explain.attention_maps("encoder.onnx", {"x": x})["attention/0"]
 """
 from __future__ import annotations
 
 import ctypes
 import os
+import tempfile
 from ctypes import POINTER, byref, c_bool, c_double, c_int, c_size_t, c_uint64, c_void_p
-from typing import Any, Optional, Tuple
+from typing import Any, Dict, Mapping, Optional, Tuple
 
 import numpy as np
 
-from ._files import Path
+from ._files import Path, save_graph
 from ._library import Handle, InvalidArgument, create, declare, lib
+from ._model import load
 from ._tensor import view, wrap
 
 
@@ -40,6 +43,7 @@ declare(
         "tn_attack": (None, (c_void_p, c_void_p, c_void_p, POINTER(AttackOptions), _OUT)),
         "tn_integrated_gradients": (None, (c_void_p, c_void_p, c_void_p, c_void_p, c_int, _OUT)),
         "tn_occlusion": (None, (c_void_p, c_void_p, c_void_p, c_void_p, _OUT)),
+        "tn_graph_expose_attention": (None, (c_void_p, POINTER(c_int))),
         "tn_shapley": (None, (c_void_p, c_void_p, c_void_p, c_void_p, c_int, c_uint64, _OUT)),
     }
 )
@@ -101,6 +105,18 @@ class Probe:
     ) -> np.ndarray:
         base, which = _choices(x, baseline, classes)
         return self._call(lib.tn_shapley, x, _data(base), _data(which), samples, seed)
+
+
+def attention_maps(path: Path, inputs: Mapping[str, Any], *, threads: int = 1) -> Dict[str, np.ndarray]:
+    """Which parts of a sequence each attention of a model looked at: "attention/0" and so on, mostly [N, heads, to, from]."""
+    count = c_int()
+    graph = create(lib.tn_graph_load, lib.tn_graph_destroy, os.fsencode(path), None)
+    lib.tn_graph_expose_attention(graph.pointer, byref(count))
+    with tempfile.TemporaryDirectory() as folder:
+        exposed = os.path.join(folder, "exposed.onnx")
+        save_graph(graph.pointer, exposed, None, False, False)
+        found = load(exposed, threads=threads).run(inputs)
+    return {name: found[name] for name in (f"attention/{i}" for i in range(count.value))}
 
 
 def _target(truth: Any) -> Handle:

@@ -6,6 +6,8 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
 
 import explain_network as network
 import tenon
@@ -98,6 +100,45 @@ class Explanations(unittest.TestCase):
             self.probe.attack(network.X, network.LABELS, epsilon=-1)
         with self.assertRaises(tenon.ShapeError):
             self.probe.attack(network.X[:, :3], network.LABELS, epsilon=0.1)
+
+
+class Attention(unittest.TestCase):
+    def test_maps_are_those_of_numpy(self):
+        random = np.random.default_rng(5)
+        weights = {name: random.normal(size=(8, 8)).astype(np.float32) for name in ("wq", "wk", "wv")}
+        split = numpy_helper.from_array(np.array([0, -1, 2, 4], np.int64), "split")
+        nodes = []
+        for name in "qkv":
+            nodes.append(helper.make_node("MatMul", ["x", f"w{name}"], [name]))
+            nodes.append(helper.make_node("Reshape", [name, "split"], [f"{name}s"]))
+            perm = [0, 2, 3, 1] if name == "k" else [0, 2, 1, 3]
+            nodes.append(helper.make_node("Transpose", [f"{name}s"], [f"{name}h"], perm=perm))
+        nodes += [
+            helper.make_node("MatMul", ["qh", "kh"], ["scores"]),
+            helper.make_node("Mul", ["scores", "half"], ["scaled"]),
+            helper.make_node("Softmax", ["scaled"], ["map"], axis=-1),
+            helper.make_node("MatMul", ["map", "vh"], ["mixed"]),
+            helper.make_node("ReduceMean", ["mixed", "axes"], ["pooled"], keepdims=0),
+            helper.make_node("Softmax", ["pooled"], ["y"], axis=-1),
+        ]
+        constants = [numpy_helper.from_array(w, n) for n, w in weights.items()]
+        constants += [split, numpy_helper.from_array(np.float32(0.5), "half")]
+        constants += [numpy_helper.from_array(np.array([1, 2], np.int64), "axes")]
+        x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 5, 8])
+        y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 4])
+        graph = helper.make_graph(nodes, "attention", [x], [y], constants)
+        rows = random.normal(size=(3, 5, 8)).astype(np.float32)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "attention.onnx"
+            onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10), path)
+            found = tenon.explain.attention_maps(path, {"x": rows})
+            network.save(path)
+            with self.assertRaises(tenon.NotFound):
+                tenon.explain.attention_maps(path, {"x": network.X})
+        heads = [(rows @ weights[n]).reshape(3, 5, 2, 4).transpose(0, 2, 1, 3) for n in ("wq", "wk")]
+        scores = np.exp(0.5 * heads[0] @ heads[1].transpose(0, 1, 3, 2))
+        self.assertEqual(list(found), ["attention/0"])
+        np.testing.assert_allclose(found["attention/0"], scores / scores.sum(-1, keepdims=True), atol=1e-5)
 
 
 if __name__ == "__main__":
