@@ -11,8 +11,8 @@
  *     tn_graph_destroy(graph);
  *
  * A model's graph has been through the passes, some of which fuse nodes into operators of Tenon's own; a graph that has
- * one of these is refused with its name. tn_model_options.skip_passes leaves passes out: without "attention", "conv-fuse"
- * and "matmul-fuse" all operators are standard.
+ * one of these is refused with its name. tn_model_options.skip_passes leaves passes out: without "attention", "conv-fuse",
+ * "conv-pair" and "matmul-fuse" all operators are standard.
  *
  * Thread-safety: a graph may be written by many threads at once. */
 #ifndef TENON_ONNX_H

@@ -1,8 +1,9 @@
 /* The depthwise convolution kernels, once for all instruction sets; see depthwise.h. Include after vec_<level>.h, with
  * CONV_OVERLAY defined.
  *
- * Usual kernels (3x3 and 5x5, rows 1 or 2 apart) take several output rows at once: a vector of the input is loaded once
- * and serves all rows whose window it is in; weights stay in registers. Others take several vectors of one row. */
+ * Usual kernels (3x3 and 5x5, 1 or 2 apart) take several output rows at once: a vector of the input is loaded once and
+ * serves all rows whose window it is in; weights stay in registers. Where a vector reaches over an end of the row, only
+ * what is inside is loaded. Other kernels take several vectors of one row of a padded copy. */
 #include "kernels/kernels.h"
 #include "kernels/activate.h"
 
@@ -35,48 +36,86 @@ ALWAYS_INLINE void finish(const tn_depthwise_f32 *d, size_t row, size_t column, 
         vf_store_n(y, x, left);
 }
 
-/* `rows` rows of the output from row `row` on. All but d and row are constants. */
-ALWAYS_INLINE void fixed_rows(const tn_depthwise_f32 *d, size_t row, int kernel, int stride, int rows) {
-    vf w[5 * 5];
-    size_t offset[5];
-    const float *x0 = d->x + row * (size_t)stride * d->x_stride;
-#pragma GCC unroll 25
-    for (int i = 0; i < kernel * kernel; i++) w[i] = vf_set(d->weights[i]);
+/* Lanes of a vector at column `at` of a row that lie within its width. */
+ALWAYS_INLINE vf inside(const float *row, ptrdiff_t at, ptrdiff_t width) {
+    ptrdiff_t from = at < 0 ? -at : 0, to = width - at;
+    if (from > VF_WIDTH) from = VF_WIDTH;
+    if (to > VF_WIDTH) to = VF_WIDTH;
+    return vf_load_part(row + at, (size_t)from, (size_t)(to > from ? to : from));
+}
+
+/* What the kernel's taps of one row meet, the first of them at column `at`. edge: that may be padding. */
+ALWAYS_INLINE void row_taps(const float *row, ptrdiff_t at, ptrdiff_t width, int kernel, int stride, bool edge, vf *v) {
 #pragma GCC unroll 5
-    for (int i = 0; i < kernel; i++) offset[i] = d->offset[i];
-    for (size_t column = 0; column < d->width; column += VF_WIDTH) {
-        vf acc[MOST_ROWS];
-        const float *x = x0 + column;
-#pragma GCC unroll 4
-        for (int r = 0; r < rows; r++) acc[r] = vf_set(d->bias);
-#pragma GCC unroll 11
-        for (int i = 0; i < (rows - 1) * stride + kernel; i++, x += d->x_stride) {
-#pragma GCC unroll 5
-            for (int j = 0; j < kernel; j++) {
-                vf v = vf_load(x + offset[j]);
-#pragma GCC unroll 4
-                for (int r = 0; r < rows; r++) {
-                    int k = i - r * stride;
-                    if (k >= 0 && k < kernel) acc[r] = MULTIPLY_ADD(v, w[k * kernel + j], acc[r]);
-                }
-            }
+    for (int j = 0; j < kernel; j++) {
+        if (stride == 1) {
+            v[j] = edge ? inside(row, at + j, width) : vf_load(row + at + j);
+        } else if (j % 2 == 0) {
+            vf low = edge ? inside(row, at + j, width) : vf_load(row + at + j);
+            vf high = edge ? inside(row, at + j + VF_WIDTH, width) : vf_load(row + at + j + VF_WIDTH);
+            v[j] = vf_even(low, high);
+            if (j + 1 < kernel) v[j + 1] = vf_odd(low, high);
         }
-#pragma GCC unroll 4
-        for (int r = 0; r < rows; r++) finish(d, row + (size_t)r, column, acc[r]);
     }
 }
 
-#define FIXED(kernel, stride)                                                                                          \
-    static void fixed_##kernel##_##stride(const tn_depthwise_f32 *d) {                                                 \
-        size_t row = 0;                                                                                                \
-        for (; row + 4 <= d->rows; row += 4) fixed_rows(d, row, kernel, stride, 4);                                    \
-        for (; row + 2 <= d->rows; row += 2) fixed_rows(d, row, kernel, stride, 2);                                    \
-        if (row < d->rows) fixed_rows(d, row, kernel, stride, 1);                                                      \
+/* A vector of each of `rows` rows of the output. */
+ALWAYS_INLINE void square_vectors(const tn_depthwise_f32 *d, size_t row, size_t column, int kernel, int stride,
+                                  int rows, bool edge, const vf *w) {
+    vf acc[MOST_ROWS];
+    const float *const *x = d->x_rows + row * (size_t)stride;
+    ptrdiff_t at = (ptrdiff_t)column * stride - (ptrdiff_t)d->pad;
+#pragma GCC unroll 4
+    for (int r = 0; r < rows; r++) acc[r] = vf_set(d->bias);
+#pragma GCC unroll 11
+    for (int i = 0; i < (rows - 1) * stride + kernel; i++) {
+        vf v[5];
+        row_taps(x[i], at, (ptrdiff_t)d->x_width, kernel, stride, edge, v);
+#pragma GCC unroll 5
+        for (int j = 0; j < kernel; j++) {
+#pragma GCC unroll 4
+            for (int r = 0; r < rows; r++) {
+                int k = i - r * stride;
+                if (k >= 0 && k < kernel) acc[r] = MULTIPLY_ADD(v[j], w[k * kernel + j], acc[r]);
+            }
+        }
     }
-FIXED(3, 1)
-FIXED(3, 2)
-FIXED(5, 1)
-FIXED(5, 2)
+#pragma GCC unroll 4
+    for (int r = 0; r < rows; r++) finish(d, row + (size_t)r, column, acc[r]);
+}
+
+/* `rows` rows of the output from row `row` on. All but d and row are constants. */
+ALWAYS_INLINE void square_rows(const tn_depthwise_f32 *d, size_t row, int kernel, int stride, int rows) {
+    vf w[5 * 5];
+#pragma GCC unroll 25
+    for (int i = 0; i < kernel * kernel; i++) w[i] = vf_set(d->weights[i]);
+    for (size_t column = 0; column < d->width; column += VF_WIDTH) {
+        size_t at = column * (size_t)stride, reach = (size_t)(kernel - 1 + VF_WIDTH * stride);
+        if (at >= d->pad && at - d->pad + reach <= d->x_width)
+            square_vectors(d, row, column, kernel, stride, rows, false, w);
+        else
+            square_vectors(d, row, column, kernel, stride, rows, true, w);
+    }
+}
+
+#define SQUARE(kernel, stride)                                                                                         \
+    static void square_##kernel##_##stride(const tn_depthwise_f32 *d) {                                                \
+        size_t row = 0;                                                                                                \
+        for (; row + 4 <= d->rows; row += 4) square_rows(d, row, kernel, stride, 4);                                   \
+        for (; row + 2 <= d->rows; row += 2) square_rows(d, row, kernel, stride, 2);                                   \
+        if (row < d->rows) square_rows(d, row, kernel, stride, 1);                                                     \
+    }
+SQUARE(3, 1)
+SQUARE(3, 2)
+SQUARE(5, 1)
+SQUARE(5, 2)
+
+static void depthwise_square_f32(const tn_depthwise_f32 *d) {
+    if (d->kernel_h == 3)
+        (d->stride_y == 1 ? square_3_1 : square_3_2)(d);
+    else
+        (d->stride_y == 1 ? square_5_1 : square_5_2)(d);
+}
 
 /* `vecs` vectors of a row with any kernel. */
 ALWAYS_INLINE void any_vectors(const tn_depthwise_f32 *d, size_t row, size_t column, int vecs) {
@@ -94,26 +133,12 @@ ALWAYS_INLINE void any_vectors(const tn_depthwise_f32 *d, size_t row, size_t col
     for (int v = 0; v < vecs; v++) finish(d, row, column + (size_t)v * VF_WIDTH, acc[v]);
 }
 
-static void any_kernel(const tn_depthwise_f32 *d) {
+static void depthwise_f32(const tn_depthwise_f32 *d) {
     for (size_t row = 0; row < d->rows; row++) {
         size_t column = 0;
         for (; column + 4 * VF_WIDTH <= d->width; column += 4 * VF_WIDTH) any_vectors(d, row, column, 4);
         for (; column < d->width; column += VF_WIDTH) any_vectors(d, row, column, 1);
     }
-}
-
-static void depthwise_f32(const tn_depthwise_f32 *d) {
-    bool square = d->kernel_h == d->kernel_w && d->dilation_y == 1;
-    if (square && d->kernel_h == 3 && d->stride_y == 1)
-        fixed_3_1(d);
-    else if (square && d->kernel_h == 3 && d->stride_y == 2)
-        fixed_3_2(d);
-    else if (square && d->kernel_h == 5 && d->stride_y == 1)
-        fixed_5_1(d);
-    else if (square && d->kernel_h == 5 && d->stride_y == 2)
-        fixed_5_2(d);
-    else
-        any_kernel(d);
 }
 
 /* `count` positions of one vector of lanes from `at` on. taps 0: any number, else a constant, of weights in registers. */
@@ -160,5 +185,6 @@ static void depthwise_lanes_f32(const tn_depthwise_lanes_f32 *d) {
 void CONV_OVERLAY(tn_kernels *table);
 void CONV_OVERLAY(tn_kernels *table) {
     table->depthwise_f32 = depthwise_f32;
+    table->depthwise_square_f32 = depthwise_square_f32;
     table->depthwise_lanes_f32 = depthwise_lanes_f32;
 }

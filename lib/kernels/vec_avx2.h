@@ -23,6 +23,9 @@ static inline __m256i vec_first(size_t n) {
 static inline vf vf_load(const float *p) { return _mm256_loadu_ps(p); }
 static inline void vf_store(float *p, vf a) { _mm256_storeu_ps(p, a); }
 static inline vf vf_load_n(const float *p, size_t n) { return _mm256_maskload_ps(p, vec_first(n)); }
+static inline vf vf_load_part(const float *p, size_t from, size_t to) {
+    return _mm256_maskload_ps(p, _mm256_andnot_si256(vec_first(from), vec_first(to)));
+}
 static inline void vf_store_n(float *p, vf a, size_t n) { _mm256_maskstore_ps(p, vec_first(n), a); }
 static inline vf vf_load_even(const float *p) {
     __m256 pairs = _mm256_shuffle_ps(_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8), 0x88); /* by 128-bit halves */

@@ -39,7 +39,7 @@ typedef struct conv_state {
     int64_t task_rows, row_tasks;  /* of products with a vector */
 } conv_state;
 
-static tn_status decode(const tn_node *node, const tn_type *x, const tn_type *w, bool transposed, tn_conv_shape *s) {
+tn_status tn_conv_decode(const tn_node *node, const tn_type *x, const tn_type *w, bool transposed, tn_conv_shape *s) {
     int spatial = x->rank - 2;
     if (spatial < 1) return tn_fail(TN_E_SHAPE, "input 0 has %d dimensions; expected 3 or more", x->rank);
     if (w->rank != x->rank)
@@ -73,7 +73,7 @@ tn_status tn_conv_infer(const tn_infer *call, bool transposed, tn_conv_shape *s,
     TN_TRY(tn_infer_equal_dtype(call, 0, 1));
     const tn_type *x = call->in[0], *w = call->in[1];
     *out_known = x->rank >= 0 && w->rank >= 0;
-    if (*out_known) TN_TRY(decode(call->node, x, w, transposed, s));
+    if (*out_known) TN_TRY(tn_conv_decode(call->node, x, w, transposed, s));
     if (!tn_infer_has(call, 2)) return TN_OK;
     const tn_type *b = call->in[2];
     TN_TRY(tn_infer_dtype(call, 2, TN_FLOATS));
@@ -86,8 +86,12 @@ tn_status tn_conv_infer(const tn_infer *call, bool transposed, tn_conv_shape *s,
 }
 
 tn_status tn_conv_read(const tn_prepare *call, bool transposed, tn_conv_shape *s) {
-    const tn_type *x = call->in[0], *y = &call->out[0];
-    TN_TRY(decode(call->node, x, call->in[1], transposed, s));
+    return tn_conv_measure(call->node, call->in[0], call->in[1], &call->out[0], transposed, s);
+}
+
+tn_status tn_conv_measure(const tn_node *node, const tn_type *x, const tn_type *w, const tn_type *y, bool transposed,
+                          tn_conv_shape *s) {
+    TN_TRY(tn_conv_decode(node, x, w, transposed, s));
     int spatial = s->window.spatial;
     for (int i = 0; i < spatial; i++) {
         s->window.in[i] = x->dims[i + 2];
@@ -122,6 +126,7 @@ static tn_status conv_infer(tn_infer *call) {
     return tn_infer_out(call, 0, call->in[0]->dtype, rank, dims);
 }
 
+/* How weights are packed for products. */
 typedef struct pack_call {
     const tn_product *product;
     const float *weights;
@@ -137,6 +142,20 @@ static void pack_weights(void *dst, const void *context) {
                               (float *)dst + (size_t)g * tn_product_a_offset(p, p->m), i);
 }
 
+tn_status tn_conv_pack(tn_prepare *call, const tn_product *p, int64_t group, const float **out_weights) {
+    size_t bytes = tn_product_a_bytes(p);
+    if (bytes == SIZE_MAX || !tn_mul_size(bytes, (size_t)group, &bytes))
+        return tn_fail(TN_E_SHAPE, "the weights are too large");
+    pack_call context = {p, call->value[1]->data, group};
+    char layout[96];
+    const void *packed;
+    snprintf(layout, sizeof layout, "conv_%s %zu %lldx%zux%zu", p->bf16 ? "bf16" : "f32", p->rows, (long long)group,
+             p->m, p->k);
+    TN_TRY(tn_prepare_pack(call, 1, layout, bytes, pack_weights, &context, &packed));
+    *out_weights = packed;
+    return TN_OK;
+}
+
 /* Has the weights packed for state->product, or makes room for that in the scratch memory. */
 static tn_status prepare_weights(tn_prepare *call, conv_state *c) {
     const tn_product *p = c->product;
@@ -145,16 +164,7 @@ static tn_status prepare_weights(tn_prepare *call, conv_state *c) {
     if (bytes == SIZE_MAX || !tn_mul_size(bytes, (size_t)group, &bytes))
         return tn_fail(TN_E_SHAPE, "the weights are too large");
     c->group_a = tn_product_a_offset(p, p->m);
-    if (call->value[1]) {
-        pack_call context = {p, call->value[1]->data, group};
-        char layout[96];
-        const void *packed;
-        snprintf(layout, sizeof layout, "conv_%s %zu %lldx%zux%zu", p->bf16 ? "bf16" : "f32", p->rows, (long long)group,
-                 p->m, p->k);
-        TN_TRY(tn_prepare_pack(call, 1, layout, bytes, pack_weights, &context, &packed));
-        c->weights = packed;
-        return TN_OK;
-    }
+    if (call->value[1]) return tn_conv_pack(call, p, group, &c->weights);
     return tn_scratch_add(&call->scratch, bytes, 1) ? TN_OK : tn_fail(TN_E_SHAPE, "the weights are too large");
 }
 
@@ -206,7 +216,7 @@ static tn_status conv_prepare(tn_prepare *call) {
         return tn_conv_lanes_prepare(call, s, &c->lanes);
     } else if (tn_conv_depthwise_fits(s)) {
         c->kind = CONV_DEPTHWISE;
-        return tn_conv_depthwise_prepare(call, s, &c->depthwise);
+        return tn_conv_depthwise_prepare(call, s, s->window.out[0], &c->depthwise);
     } else if (is_vector(s)) {
         c->kind = CONV_VECTOR;
         int64_t k = TN_MAX(s->channels * s->taps, 1);

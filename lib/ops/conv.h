@@ -19,6 +19,14 @@ typedef struct tn_conv_shape {
 tn_status tn_conv_infer(const tn_infer *call, bool transposed, tn_conv_shape *shape, bool *out_known);
 /* The same in prepare, where all is known. */
 tn_status tn_conv_read(const tn_prepare *call, bool transposed, tn_conv_shape *shape);
+/* The same of a node and types whose ranks are known: decode's geometry, and with the output's sizes. */
+tn_status tn_conv_decode(const tn_node *node, const tn_type *x, const tn_type *w, bool transposed,
+                         tn_conv_shape *shape);
+tn_status tn_conv_measure(const tn_node *node, const tn_type *x, const tn_type *w, const tn_type *y, bool transposed,
+                          tn_conv_shape *shape);
+
+/* The constant weights of input 1 packed for products, one of `group` after the other. */
+tn_status tn_conv_pack(tn_prepare *call, const tn_product *product, int64_t group, const float **out_weights);
 
 /* Any float32 convolution. Adds to call->scratch what run needs; *out_product says how one group's weights
  * [outputs, channels * taps] are to be packed. */
@@ -51,11 +59,27 @@ void tn_conv_winograd_run(const tn_run *call, const tn_conv_winograd *winograd, 
 /* Depthwise convolution, each channel with kernels of its own, of 1 or 2 spatial axes. */
 typedef struct tn_conv_depthwise tn_conv_depthwise;
 bool tn_conv_depthwise_fits(const tn_conv_shape *shape);
-/* Adds to call->scratch what run needs; its own memory is the first of it. */
-tn_status tn_conv_depthwise_prepare(tn_prepare *call, const tn_conv_shape *shape, tn_conv_depthwise **out_depthwise);
+/* Adds to call->scratch what run needs; its own memory is the first of it. most_rows: of the output, that a band has. */
+tn_status tn_conv_depthwise_prepare(tn_prepare *call, const tn_conv_shape *shape, int64_t most_rows,
+                                    tn_conv_depthwise **out_depthwise);
 /* epilogue: row_bias [outputs], residual like y. */
 void tn_conv_depthwise_run(const tn_run *call, const tn_conv_depthwise *depthwise, const float *x, const float *w,
                            float *y, const tn_epilogue *epilogue);
+
+/* Its pieces, for who makes the input band by band. Rows of the image that band `band` reads, [first, end). */
+int64_t tn_conv_depthwise_bands(const tn_conv_depthwise *depthwise);
+void tn_conv_depthwise_reads(const tn_conv_depthwise *depthwise, int64_t band, int64_t *first, int64_t *end);
+size_t tn_conv_depthwise_buffer(const tn_conv_depthwise *depthwise); /* floats */
+/* One channel's part of a band: x are its rows from `first` on, y its plane of the output; bias: its own. buffer: zeros
+ * but for what another channel of the band left there. */
+typedef struct tn_conv_band {
+    const tn_conv_depthwise *depthwise;
+    const tn_kernels *kernels;
+    const tn_epilogue *epilogue; /* its activation */
+    int64_t band;
+    float *buffer;
+} tn_conv_band;
+void tn_conv_depthwise_channel(const tn_conv_band *band, const float *x, const float *w, float bias, float *y);
 
 /* The same for small planes with constant weights. Adds to call->scratch likewise. */
 typedef struct tn_conv_lanes tn_conv_lanes;

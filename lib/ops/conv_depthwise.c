@@ -1,12 +1,13 @@
-/* Depthwise convolution around the kernel of kernels/depthwise.h.
+/* Depthwise convolution around the kernels of kernels/depthwise.h.
  *
- * A task takes a band of output rows of some channels. It copies each channel's rows into a padded buffer that fits the
- * first cache, which costs one load and store for the many loads that the kernel makes; the padding is written once a
- * task, since all its channels have it at the same places. */
+ * A task takes a band of output rows of some channels. Usual kernels read the image where it lies, and a row of zeros
+ * above and below it. For others, each channel's rows are copied into a padded buffer that fits the first cache; the
+ * padding is written once a task, since all its channels have it at the same places. */
 #include "ops/conv.h"
 #include "ops/scratch.h"
 
 #define BUFFER_FLOATS 8192 /* of a band's padded rows: 32 KiB */
+#define SQUARE_ROWS 32     /* of the output in a band of a usual kernel: a table of its rows is on the stack */
 #define TASK_WORK 65536    /* multiplications of a task, at least */
 #define MOST_TASKS 64
 
@@ -14,8 +15,10 @@ struct tn_conv_depthwise {
     int64_t batch, channels, outputs;
     int64_t in_h, in_w, out_h, out_w, pad_h, pad_w;
     size_t kernel_h, kernel_w, stride_h, stride_w, dilation_h;
+    bool square;             /* for depthwise_square_f32 */
     size_t *offset;          /* [kernel_w] */
-    size_t phase, row, rows; /* floats of each of a row's stride_w parts, of a row; rows of the buffer */
+    size_t phase, row, rows; /* floats of each of a row's stride_w parts, of a row; rows that a band reads */
+    size_t buffer;           /* floats: of copied rows, or of a row of zeros */
     int64_t band_rows, bands, task_outputs, output_tasks;
 };
 
@@ -33,7 +36,8 @@ static void read_axis(const tn_window *w, int axis, int64_t *in, int64_t *out, i
     *dilation = axis < 0 ? 1 : (size_t)w->dilation[axis];
 }
 
-tn_status tn_conv_depthwise_prepare(tn_prepare *call, const tn_conv_shape *s, tn_conv_depthwise **out_depthwise) {
+tn_status tn_conv_depthwise_prepare(tn_prepare *call, const tn_conv_shape *s, int64_t most_rows,
+                                    tn_conv_depthwise **out_depthwise) {
     tn_conv_depthwise *d = tn_prepare_alloc(call, sizeof *d);
     size_t dilation_w;
     if (!d) return TN_E_MEMORY;
@@ -55,9 +59,11 @@ tn_status tn_conv_depthwise_prepare(tn_prepare *call, const tn_conv_shape *s, tn
     for (size_t j = 0; j < d->kernel_w; j++)
         d->offset[j] = j * dilation_w % d->stride_w * d->phase + j * dilation_w / d->stride_w;
 
+    d->square = d->kernel_h == d->kernel_w && (d->kernel_h == 3 || d->kernel_h == 5) && d->stride_h == d->stride_w &&
+                d->stride_h <= 2 && d->dilation_h == 1 && dilation_w == 1;
     size_t reach = (d->kernel_h - 1) * d->dilation_h + 1, fit = BUFFER_FLOATS / d->row;
-    d->band_rows = fit > reach ? (int64_t)((fit - reach) / d->stride_h) / 4 * 4 : 4;
-    d->band_rows = TN_MIN(TN_MAX(d->band_rows, 4), d->out_h);
+    d->band_rows = d->square ? SQUARE_ROWS : fit > reach ? (int64_t)((fit - reach) / d->stride_h) / 4 * 4 : 4;
+    d->band_rows = TN_MIN(TN_MIN(TN_MAX(d->band_rows, 4), most_rows), d->out_h);
     d->bands = (d->out_h + d->band_rows - 1) / d->band_rows;
     d->rows = (size_t)(d->band_rows - 1) * d->stride_h + reach;
     double work = (double)(d->band_rows * d->out_w) * (double)(d->kernel_h * d->kernel_w);
@@ -65,8 +71,10 @@ tn_status tn_conv_depthwise_prepare(tn_prepare *call, const tn_conv_shape *s, tn
     int64_t spread = d->outputs * d->batch * d->bands / MOST_TASKS;
     d->task_outputs = TN_MAX(TN_MIN(TN_MAX(per_task, spread), d->outputs), 1);
     d->output_tasks = (d->outputs + d->task_outputs - 1) / d->task_outputs;
+    d->buffer = (size_t)d->in_w;
     size_t floats;
-    if (!tn_mul_size(d->rows, d->row, &floats) || !tn_mul_size(floats, (size_t)call->threads, &floats) ||
+    if ((!d->square && !tn_mul_size(d->rows, d->row, &d->buffer)) ||
+        !tn_mul_size(d->buffer, (size_t)call->threads, &floats) ||
         !tn_scratch_add(&call->scratch, floats, sizeof(float)))
         return tn_fail(TN_E_SHAPE, "rows of %lld elements with a kernel that reaches over %zu rows are too large",
                        (long long)d->in_w, reach);
@@ -81,10 +89,11 @@ typedef struct run_call {
     const tn_epilogue *epilogue;
 } run_call;
 
-/* Copies the rows of one channel, the band's first of which is `top` (above the image: padding), to their places. */
-static void copy_band(const tn_conv_depthwise *d, const tn_kernels *kernels, const float *x, int64_t top,
-                      float *buffer) {
-    int64_t first = TN_MAX(top, 0), end = TN_MIN(top + (int64_t)d->rows, d->in_h), stride = (int64_t)d->stride_w;
+/* Copies the rows of one channel, x being row `first` of the image, to their places in the band, whose first row is `top`
+ * (above the image: padding). */
+static void copy_band(const tn_conv_depthwise *d, const tn_kernels *kernels, const float *x, int64_t first, int64_t end,
+                      int64_t top, float *buffer) {
+    int64_t stride = (int64_t)d->stride_w;
     if (first >= end) return;
     for (int64_t q = 0; q < stride; q++) {
         /* Place i of this part holds column i * stride + q - pad_w. */
@@ -93,44 +102,85 @@ static void copy_band(const tn_conv_depthwise *d, const tn_kernels *kernels, con
         int64_t count = column < d->in_w ? (d->in_w - column + stride - 1) / stride : 0;
         count = TN_MIN(count, (int64_t)d->phase - from);
         if (count > 0)
-            kernels->gather_rows_f32((size_t)(end - first), (size_t)count, x + first * d->in_w + column,
-                                     (size_t)d->in_w, d->stride_w,
+            kernels->gather_rows_f32((size_t)(end - first), (size_t)count, x + column, (size_t)d->in_w, d->stride_w,
                                      buffer + (size_t)(first - top) * d->row + (size_t)q * d->phase + from, d->row);
     }
+}
+
+static int64_t band_top(const tn_conv_depthwise *d, int64_t band) {
+    return band * d->band_rows * (int64_t)d->stride_h - d->pad_h;
+}
+
+/* A band of one output. x: the image's rows from the first on that the band reads; copied: they are in the buffer too.
+ * y: the output's plane; epilogue: residual like y. */
+static void multiply_band(const tn_conv_band *c, const float *x, bool copied, const float *w, float bias, float *y) {
+    const tn_conv_depthwise *d = c->depthwise;
+    int64_t row = c->band * d->band_rows, rows = TN_MIN(d->band_rows, d->out_h - row), top = band_top(d, c->band);
+    const float *x_rows[(SQUARE_ROWS - 1) * 2 + 5];
+    tn_depthwise_f32 k = {.rows = (size_t)rows,
+                          .width = (size_t)d->out_w,
+                          .kernel_h = d->kernel_h,
+                          .kernel_w = d->kernel_w,
+                          .stride_y = d->stride_h,
+                          .dilation_y = d->dilation_h,
+                          .offset = d->offset,
+                          .x = c->buffer,
+                          .x_stride = d->row,
+                          .weights = w,
+                          .bias = bias,
+                          .y = y + row * d->out_w,
+                          .y_stride = (size_t)d->out_w,
+                          .epilogue = *c->epilogue,
+                          .x_rows = x_rows,
+                          .x_width = (size_t)d->in_w,
+                          .pad = (size_t)d->pad_w};
+    if (k.epilogue.residual) k.epilogue.residual += row * d->out_w;
+    k.epilogue.residual_stride = (size_t)d->out_w;
+    int64_t first = TN_MAX(top, 0), end = TN_MIN(top + (int64_t)d->rows, d->in_h);
+    if (!d->square) {
+        if (!copied) copy_band(d, c->kernels, x, first, end, top, c->buffer);
+        c->kernels->depthwise_f32(&k);
+        return;
+    }
+    for (int64_t i = 0; i < (rows - 1) * (int64_t)d->stride_h + (int64_t)d->kernel_h; i++)
+        x_rows[i] = top + i >= 0 && top + i < end ? x + (top + i - first) * d->in_w : c->buffer;
+    c->kernels->depthwise_square_f32(&k);
+}
+
+int64_t tn_conv_depthwise_bands(const tn_conv_depthwise *d) {
+    return d->bands;
+}
+
+void tn_conv_depthwise_reads(const tn_conv_depthwise *d, int64_t band, int64_t *first, int64_t *end) {
+    int64_t top = band_top(d, band);
+    *first = TN_MAX(top, 0);
+    *end = TN_MIN(top + (int64_t)d->rows, d->in_h);
+}
+
+size_t tn_conv_depthwise_buffer(const tn_conv_depthwise *d) {
+    return d->buffer;
+}
+
+void tn_conv_depthwise_channel(const tn_conv_band *band, const float *x, const float *w, float bias, float *y) {
+    multiply_band(band, x, false, w, bias, y);
 }
 
 static void depthwise_task(void *context, int64_t index) {
     const run_call *c = context;
     const tn_conv_depthwise *d = c->d;
-    int64_t part = index % d->output_tasks, band = index / d->output_tasks % d->bands;
+    int64_t part = index % d->output_tasks, band = index / d->output_tasks % d->bands, first, end;
     int64_t image = index / d->output_tasks / d->bands, multiplier = d->outputs / d->channels;
-    int64_t row = band * d->band_rows, rows = TN_MIN(d->band_rows, d->out_h - row);
-    float *buffer = c->buffers + (size_t)tn_worker_index() * d->rows * d->row;
     size_t taps = d->kernel_h * d->kernel_w;
-    memset(buffer, 0, d->rows * d->row * sizeof *buffer);
-    for (int64_t m = part * d->task_outputs, end = TN_MIN(m + d->task_outputs, d->outputs), held = -1; m < end; m++) {
-        int64_t channel = m / multiplier, at = (image * d->outputs + m) * d->out_h * d->out_w + row * d->out_w;
-        if (channel != held)
-            copy_band(d, c->kernels, c->x + (image * d->channels + channel) * d->in_h * d->in_w,
-                      row * (int64_t)d->stride_h - d->pad_h, buffer);
+    tn_epilogue e = *c->epilogue;
+    tn_conv_band b = {d, c->kernels, &e, band, c->buffers + (size_t)tn_worker_index() * d->buffer};
+    memset(b.buffer, 0, d->buffer * sizeof *b.buffer);
+    tn_conv_depthwise_reads(d, band, &first, &end);
+    for (int64_t m = part * d->task_outputs, held = -1; m < TN_MIN((part + 1) * d->task_outputs, d->outputs); m++) {
+        int64_t channel = m / multiplier, at = (image * d->outputs + m) * d->out_h * d->out_w;
+        if (e.residual) e.residual = c->epilogue->residual + at;
+        multiply_band(&b, c->x + ((image * d->channels + channel) * d->in_h + first) * d->in_w, channel == held,
+                      c->w + (size_t)m * taps, e.row_bias ? e.row_bias[m] : 0, c->y + at);
         held = channel;
-        tn_depthwise_f32 k = {.rows = (size_t)rows,
-                              .width = (size_t)d->out_w,
-                              .kernel_h = d->kernel_h,
-                              .kernel_w = d->kernel_w,
-                              .stride_y = d->stride_h,
-                              .dilation_y = d->dilation_h,
-                              .offset = d->offset,
-                              .x = buffer,
-                              .x_stride = d->row,
-                              .weights = c->w + (size_t)m * taps,
-                              .bias = c->epilogue->row_bias ? c->epilogue->row_bias[m] : 0,
-                              .y = c->y + at,
-                              .y_stride = (size_t)d->out_w,
-                              .epilogue = *c->epilogue};
-        if (k.epilogue.residual) k.epilogue.residual += at;
-        k.epilogue.residual_stride = (size_t)d->out_w;
-        c->kernels->depthwise_f32(&k);
     }
 }
 

@@ -21,9 +21,14 @@ static const struct {
 };
 
 tn_status tn_activation_read(const tn_node *node, tn_epilogue *epilogue) {
-    const char *name = tn_attr_text(node, "activation", "");
+    return tn_activation_read_named(node, "activation", "activation_params", epilogue);
+}
+
+tn_status tn_activation_read_named(const tn_node *node, const char *attribute, const char *params,
+                                   tn_epilogue *epilogue) {
+    const char *name = tn_attr_text(node, attribute, "");
     size_t count;
-    const float *p = tn_attr_floats(node, "activation_params", &count);
+    const float *p = tn_attr_floats(node, params, &count);
     for (size_t i = 0; i < TN_COUNT(names); i++) {
         if (strcmp(names[i].name, name) != 0) continue;
         epilogue->activation = names[i].activation;

@@ -9,6 +9,9 @@
  *   Relu; Clip(min, max); LeakyRelu(alpha); HardSigmoid(alpha, beta); HardSwish; Sigmoid; Tanh; Swish(alpha); Gelu;
  *   GeluTanh. Parameters that are left out are those of ONNX's operators. */
 tn_status tn_activation_read(const tn_node *node, tn_epilogue *epilogue);
+/* The same from attributes of other names. */
+tn_status tn_activation_read_named(const tn_node *node, const char *attribute, const char *params,
+                                   tn_epilogue *epilogue);
 /* The same on one float64. */
 double tn_activation_f64(double x, const tn_epilogue *epilogue);
 

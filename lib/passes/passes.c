@@ -29,6 +29,7 @@ const tn_pass tn_passes[] = {
     {"squeeze", tn_pass_squeeze},
     {"conv-scale", tn_pass_conv_scale},
     {"conv-fuse", tn_pass_conv_fuse},
+    {"conv-pair", tn_pass_conv_pair},
     {"matmul-fuse", tn_pass_matmul_fuse},
     {NULL, NULL},
 };

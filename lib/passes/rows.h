@@ -25,6 +25,7 @@ tn_status tn_pass_attention(tn_graph *graph, int *changes);
 tn_status tn_pass_squeeze(tn_graph *graph, int *changes);
 tn_status tn_pass_conv_scale(tn_graph *graph, int *changes);
 tn_status tn_pass_conv_fuse(tn_graph *graph, int *changes);
+tn_status tn_pass_conv_pair(tn_graph *graph, int *changes);
 tn_status tn_pass_matmul_fuse(tn_graph *graph, int *changes);
 
 #endif
