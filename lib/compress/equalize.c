@@ -147,22 +147,18 @@ tn_status tn_qjob_equalize(tn_qjob *job) {
     tn_observer *observers = job->observers;
     tn_qrange *ranges = job->ranges;
     int observed = job->observed;
-    tn_attempt a = {0}, b = {0};
-    tn_qjob_ranges(job);
-    tn_status status = tn_attempt_make(job, job->skip, TN_KEPT_SETS, &a);
-    double sqnr = a.score.sqnr;
-    tn_attempt_free(&a);
-    if (status != TN_OK) return status;
+    const tn_quantize_options asked = job->options;
+    double plain, scaled = -INFINITY;
+    TN_TRY(tn_qjob_choose(job, &plain)); /* each at its best: equal weights like other ranges */
+    const tn_quantize_options chosen = job->options;
     TN_TRY(tn_graph_copy(before, true, &made));
     job->base = made;
     job->observers = NULL;
-    status = scale_all(job);
+    job->options = asked;
+    tn_status status = scale_all(job);
     if (status == TN_OK) status = tn_qjob_observe(job);
-    if (status == TN_OK) tn_qjob_ranges(job);
-    if (status == TN_OK) status = tn_attempt_make(job, job->skip, TN_KEPT_SETS, &b);
-    bool better = status == TN_OK && b.score.sqnr > sqnr;
-    tn_attempt_free(&b);
-    if (better) {
+    if (status == TN_OK) status = tn_qjob_choose(job, &scaled);
+    if (status == TN_OK && scaled > plain) {
         tn_observers_free(observers, observed);
         tn_qjob_retire(job, before);
         /* The same function, in whose units layers are compared from now on. */
@@ -174,6 +170,7 @@ tn_status tn_qjob_equalize(tn_qjob *job) {
     }
     tn_observers_free(job->observers, job->observed);
     tn_graph_destroy(made);
+    job->options = chosen;
     job->base = before;
     job->observers = observers;
     job->ranges = ranges;

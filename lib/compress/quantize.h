@@ -174,6 +174,9 @@ void tn_qjob_forget(tn_qjob *job); /* the kept outputs */
 /* Observers for the values of the plan, on base. */
 tn_status tn_qjob_observe(tn_qjob *job);
 void tn_observers_free(tn_observer *observers, int count);
+/* Ranges by the calibration that is asked for, or by the one that leaves the most signal at the outputs, which is asked for from
+ * then on; and that signal, in dB. */
+tn_status tn_qjob_choose(tn_qjob *job, double *out_sqnr);
 /* Weights of layers that follow each other, of one spread. */
 tn_status tn_qjob_equalize(tn_qjob *job);
 /* A float32 constant of the graph becomes its own, to change. */

@@ -35,20 +35,25 @@ static const struct {
              {TN_CALIBRATE_MSE, 0},
              {TN_CALIBRATE_ENTROPY, 0}};
 
-/* The method that gives the best signal at the outputs. */
-static tn_status choose_method(tn_qjob *job) {
+static tn_status signal_left(tn_qjob *job, double *out_sqnr) {
+    tn_attempt a = {0};
+    tn_qjob_ranges(job);
+    tn_status status = tn_attempt_make(job, job->skip, CHOOSING_SETS, &a);
+    *out_sqnr = a.score.sqnr;
+    tn_attempt_free(&a);
+    return status;
+}
+
+tn_status tn_qjob_choose(tn_qjob *job, double *out_sqnr) {
     int best = 0;
-    double most = -INFINITY;
+    double sqnr;
+    *out_sqnr = -INFINITY;
+    if (job->options.calibration != TN_CALIBRATE_BEST) return signal_left(job, out_sqnr);
     for (size_t i = 0; i < TN_COUNT(tried); i++) {
-        tn_attempt a;
         job->options.calibration = tried[i].method;
         job->options.percentile = tried[i].percentile;
-        tn_qjob_ranges(job);
-        tn_status status = tn_attempt_make(job, job->skip, CHOOSING_SETS, &a);
-        double sqnr = a.score.sqnr;
-        tn_attempt_free(&a);
-        if (status != TN_OK) return status;
-        if (sqnr > most) most = sqnr, best = (int)i;
+        TN_TRY(signal_left(job, &sqnr));
+        if (sqnr > *out_sqnr) *out_sqnr = sqnr, best = (int)i;
     }
     job->options.calibration = tried[best].method;
     job->options.percentile = tried[best].percentile;
@@ -129,10 +134,11 @@ static tn_status leave_harmful(tn_qjob *job, const ranked *layers, int count) {
 
 tn_status tn_qjob_search(tn_qjob *job) {
     tn_attempt a;
+    double sqnr;
     if (job->options.dynamic)
         job->options.bias_correction = false; /* its shifts are of ranges that are known beforehand */
     else if (job->options.calibration == TN_CALIBRATE_BEST)
-        TN_TRY(choose_method(job));
+        TN_TRY(tn_qjob_choose(job, &sqnr));
     else
         tn_qjob_ranges(job);
     if (job->options.adaptive_rounding) TN_TRY(tn_qjob_round(job));
