@@ -27,15 +27,17 @@ static inline book_8 load_8(const float *table) {
 }
 static inline void put_8(float *y, const uint8_t *codes, const book_8 *book) {
     const __m512i at = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)codes));
+    const __mmask16 by_5 = _mm512_test_epi32_mask(at, _mm512_set1_epi32(32)),
+                    by_6 = _mm512_test_epi32_mask(at, _mm512_set1_epi32(64)),
+                    by_7 = _mm512_test_epi32_mask(at, _mm512_set1_epi32(128));
     __m512 found[8];
 #pragma GCC unroll 8
     for (int i = 0; i < 8; i++) found[i] = _mm512_permutex2var_ps(book->part[2 * i], at, book->part[2 * i + 1]);
-#pragma GCC unroll 3
-    for (int bit = 0; bit < 3; bit++) {
-        const __mmask16 upper = _mm512_test_epi32_mask(at, _mm512_set1_epi32(32 << bit));
 #pragma GCC unroll 4
-        for (int i = 0; i < 4 >> bit; i++) found[i] = _mm512_mask_blend_ps(upper, found[2 * i], found[2 * i + 1]);
-    }
+    for (int i = 0; i < 4; i++) found[i] = _mm512_mask_blend_ps(by_5, found[2 * i], found[2 * i + 1]);
+    found[0] = _mm512_mask_blend_ps(by_6, found[0], found[1]);
+    found[2] = _mm512_mask_blend_ps(by_6, found[2], found[3]);
+    found[0] = _mm512_mask_blend_ps(by_7, found[0], found[2]);
     _mm512_storeu_ps(y, found[0]);
 }
 
