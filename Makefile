@@ -32,8 +32,9 @@ LIBS += $$(shell pkg-config --libs $(2))
 endif
 endef
 $(foreach o,$(OPTIONAL),$(eval $(call optional,$(word 1,$(subst :, ,$(o))),$(word 2,$(subst :, ,$(o))))))
-# Some are loaded when they are first needed, not linked: see lib/registry/curl.h, lib/sign/crypto.h, lib/mqtt/mosquitto.h.
-LIBS := $(filter-out -lcurl -lcrypto -lmosquitto,$(LIBS)) $(if $(filter 1,$(WITH_CURL) $(WITH_OPENSSL) $(WITH_MOSQUITTO)),-ldl)
+# Some are loaded when they are first needed, not linked: see lib/registry/curl.h, lib/sign/crypto.h, lib/mqtt/mosquitto.h; so
+# is Open MPI, by lib/train/mpi.c.
+LIBS := $(filter-out -lcurl -lcrypto -lmosquitto,$(LIBS)) -ldl
 
 # Kernel files end in the instruction set that they need: lib/kernels/<family>_<level>.c
 ifeq ($(MACHINE),x86_64)

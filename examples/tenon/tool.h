@@ -19,7 +19,7 @@ typedef struct words {
 /* What the command line says; a row of the table in options.c fills each. */
 typedef struct settings {
     const char *rows, *pipeline, *page, *against; /* of eval */
-    bool resume, logits, robustness, importance, security;
+    bool resume, mpi, logits, robustness, importance, security;
     const char *members, *record;
     const char *method, *weights, *fit; /* of ensemble */
     double threshold;

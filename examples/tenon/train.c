@@ -88,9 +88,10 @@ static bool show(const settings *s, const tn_plan *plan, const tn_plan_result *r
     return status == TN_OK;
 }
 
-int train_command(const settings *s) {
+static int train_plan(const settings *s, const tn_group *group) {
     tn_plan *plan;
-    settings own = *s; /* callbacks take it as their own */
+    settings own = *s;                             /* callbacks take it as their own */
+    const bool first = !group || group->rank == 0; /* of several it alone tells of what they do */
     tn_plan_result result = {.struct_size = sizeof result};
     const tn_plan_options options = {.struct_size = sizeof options,
                                      .resume = s->resume,
@@ -98,13 +99,11 @@ int train_command(const settings *s) {
                                      .cpu = s->cpu,
                                      .progress = on_progress,
                                      .note = on_note,
-                                     .context = &own};
+                                     .context = &own,
+                                     .group = group};
     double started = now_ms();
-    if (s->operands.count != 1) {
-        complain("one plan is trained: tenon train PLAN.yaml");
-        return EXIT_USAGE;
-    }
     const char *path = s->operands.items[0];
+    own.quiet = s->quiet || !first;
     tn_status status = tn_plan_load(path, &plan);
     if (status != TN_OK) {
         complain_status(path, status);
@@ -112,9 +111,25 @@ int train_command(const settings *s) {
     }
     watch_interrupts();
     status = tn_plan_train(plan, &options, &result);
-    progress(s, NULL);
-    if (status != TN_OK) complain_status(path, status);
-    bool good = status == TN_OK && show(s, plan, &result, now_ms() - started);
+    progress(&own, NULL);
+    if (status != TN_OK && (first || status != TN_E_INTERRUPTED)) complain_status(path, status);
+    bool good = status == TN_OK && (!first || show(s, plan, &result, now_ms() - started));
     tn_plan_destroy(plan);
-    return good ? EXIT_OK : EXIT_FAILED;
+    return good ? EXIT_OK : status == TN_E_INTERRUPTED ? EXIT_INTERRUPTED : EXIT_FAILED;
+}
+
+int train_command(const settings *s) {
+    tn_mpi *mpi = NULL;
+    if (s->operands.count != 1) {
+        complain("one plan is trained: tenon train PLAN.yaml");
+        return EXIT_USAGE;
+    }
+    tn_status status = s->mpi ? tn_mpi_open(&mpi) : TN_OK;
+    if (status != TN_OK) {
+        complain_status("--mpi", status);
+        return EXIT_FAILED;
+    }
+    int code = train_plan(s, mpi ? tn_mpi_group(mpi) : NULL);
+    tn_mpi_close(mpi, code == EXIT_OK || code == EXIT_INTERRUPTED);
+    return code;
 }

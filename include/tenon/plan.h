@@ -143,6 +143,9 @@ typedef struct tn_plan_options {
     /* Metrics of the trained model on the rows for validation, if there are any, before the file is written; what is not
      * TN_OK ends the training so. */
     tn_status (*measured)(void *context, tn_metrics *metrics);
+    /* [none] Processes that train it together: each reads all data and takes its share of each batch; the first of them
+     * alone writes files. All of them must find the checkpoint that they resume from. */
+    const tn_group *group;
 } tn_plan_options;
 
 typedef struct tn_plan_result {

@@ -5,6 +5,7 @@
 #include <tenon/evaluate.h>
 #include <tenon/ensemble.h>
 #include <tenon/explain.h>
+#include <tenon/mpi.h>
 #include <tenon/plan.h>
 
 #include <tenon/backup.h>

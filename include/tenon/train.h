@@ -123,6 +123,18 @@ typedef struct tn_average {
     int64_t every; /* [1] then the weights after each so many steps are */
 } tn_average;
 
+/* Processes, or threads, that train one model together, each with a trainer of the same graph and options, and its share of
+ * the rows of every batch: all make the same calls, and have the same parameters after each step. tenon/mpi.h has one.
+ * Steps are those of one trainer with all rows, but for batch norms, which see each share alone, for dropout, which differs
+ * by rank, and for class weights, where shares differ in their classes. */
+typedef struct tn_group {
+    size_t struct_size;
+    void *context;
+    int rank, count; /* of this one, from 0 on; of all */
+    /* Replaces `data` (float32 or float64) by its sum over all, the same bits in each; called by all in the same order. */
+    tn_status (*sum)(void *context, tn_dtype dtype, int64_t count, void *data);
+} tn_group;
+
 /* All zero but struct_size is the default. */
 typedef struct tn_trainer_options {
     size_t struct_size;
@@ -140,6 +152,7 @@ typedef struct tn_trainer_options {
     /* Batches to a step [1]: gradients are gathered, each batch with as much weight as its target has elements, so that a
      * step is that of one batch of all the rows (but for batch norms, which see each batch alone). */
     int64_t accumulate;
+    const tn_group *group; /* [none] must outlive the trainer */
 } tn_trainer_options;
 
 /* Takes the graph over, also on failure. Fails with a sentence that names the node if an operator has no gradient. */
@@ -147,7 +160,8 @@ TN_API tn_status tn_trainer_create(tn_graph *graph, const tn_trainer_options *op
 TN_API void tn_trainer_destroy(tn_trainer *trainer); /* accepts NULL */
 
 /* One step on a batch: inputs[i] for input i of the graph, and the target. out_loss (may be NULL): before the step. With
- * `accumulate` only each so many calls make a step, and the others gather. */
+ * `accumulate` only each so many calls make a step, and the others gather. In a group, out_loss is that of all rows, and
+ * one that has no row of a batch gives NULL for both. */
 TN_API tn_status tn_trainer_step(tn_trainer *trainer, const tn_tensor *const *inputs, const tn_tensor *target,
                                  double *out_loss);
 /* The step of what was gathered so far, as at the end of an epoch; does nothing where nothing was. */
@@ -175,8 +189,10 @@ TN_API tn_status tn_trainer_parameter(const tn_trainer *trainer, int index, cons
 TN_API tn_status tn_trainer_export(const tn_trainer *trainer, tn_graph **out_graph);
 
 /* Everything that a later run needs to go on as if it had not stopped, bit for bit: parameters, the optimizer's state,
- * gathered gradients, averages, counts, the generator of dropout, the best so far. The file is replaced whole or stays as it is. The trainer that loads
- * it must be made of the same graph and options; what does not fit is refused with a sentence, and nothing changes. */
+ * gathered gradients, averages, counts, the generator of dropout, the best so far. The file is replaced whole or stays as
+ * it is. The trainer that loads it must be made of the same graph and options; what does not fit is refused with a
+ * sentence, and nothing changes. In a group, what was gathered is each one's own, so between two steps a file of one will
+ * do for all, and for any number of them. */
 TN_API tn_status tn_trainer_save(const tn_trainer *trainer, const char *path);
 TN_API tn_status tn_trainer_load(tn_trainer *trainer, const char *path);
 

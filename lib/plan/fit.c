@@ -46,11 +46,17 @@ static void gather(batch *b, int part, const int64_t *order, int64_t first, int6
     if (part == TN_PART_TRAIN && b->fit->plan->augment_node) augment(b, count);
 }
 
-/* One step, or an evaluation, on rows of a part. */
+/* One step, or an evaluation, on rows of a part; of a group each takes its share of a step's. */
 static tn_status run(batch *b, int part, const int64_t *order, int64_t first, int64_t count, double *out_loss) {
     tn_fit *fit = b->fit;
     tn_tensor *x = NULL, *y = NULL;
     bool labels = takes_labels(fit);
+    if (fit->group && part == TN_PART_TRAIN) {
+        const int64_t rank = fit->group->rank, all = fit->group->count, end = first + count * (rank + 1) / all;
+        first += count * rank / all;
+        count = end - first;
+        if (!count) return tn_trainer_step(fit->trainer, NULL, NULL, out_loss);
+    }
     int64_t dims[] = {count, b->answer};
     gather(b, part, order, first, count);
     fit->input_dims[0] = count;
@@ -92,8 +98,20 @@ static void shuffle(const tn_fit *fit, int64_t rows, int64_t *order) {
     }
 }
 
+/* Whether to go on: in a group, if nobody wants to stop. Checkpoints of groups are of whole steps: what each gathered is its
+ * own. */
+static tn_status ask(const tn_fit *fit, const tn_plan_progress *p, bool *out_go) {
+    const tn_plan_options *o = fit->options;
+    *out_go = !o->progress || o->progress(o->context, p);
+    if (!fit->group) return TN_OK;
+    double stops = !*out_go;
+    TN_TRY(tn_trainer_sum(fit->trainer, TN_FLOAT64, 1, &stops));
+    *out_go = stops == 0 || !tn_trainer_is_between(fit->trainer);
+    return TN_OK;
+}
+
 static tn_status tell(tn_fit *fit, int64_t step, double loss, bool ends) {
-    if (!fit->options->progress) return TN_OK;
+    bool go;
     const tn_plan_progress p = {.struct_size = sizeof p,
                                 .epoch = fit->epochs + !ends,
                                 .epochs = fit->plan->epochs,
@@ -102,8 +120,9 @@ static tn_status tell(tn_fit *fit, int64_t step, double loss, bool ends) {
                                 .loss = loss,
                                 .validation = fit->epochs ? fit->history[fit->epochs - 1].validation : NAN,
                                 .epoch_ends = ends};
-    if (fit->options->progress(fit->options->context, &p)) return TN_OK;
-    TN_TRY(tn_fit_save(fit));
+    TN_TRY(ask(fit, &p, &go));
+    if (go) return TN_OK;
+    if (tn_fit_writes(fit)) TN_TRY(tn_fit_save(fit));
     return tn_fail(TN_E_INTERRUPTED, "stopped in epoch %lld of %lld; '%s' is where it can be resumed from",
                    (long long)p.epoch, (long long)p.epochs, fit->checkpoint);
 }
@@ -132,7 +151,7 @@ static tn_status epoch(batch *b, int64_t *order, uint64_t *saved) {
     TN_TRY(tn_snapshot_take(fit, fit->epochs + 1));
     fit->epochs++;
     fit->sum = 0;
-    if (tn_now() - *saved >= 1000000000u && fit->epochs < fit->plan->epochs && !fit->stop) {
+    if (tn_fit_writes(fit) && tn_now() - *saved >= 1000000000u && fit->epochs < fit->plan->epochs && !fit->stop) {
         TN_TRY(tn_fit_save(fit));
         *saved = tn_now();
     }

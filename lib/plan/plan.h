@@ -154,10 +154,15 @@ typedef struct tn_fit {
     double sum;     /* of the epoch under way: loss times rows */
     int64_t best;   /* epoch, from 0 on */
     bool stop, resumed;
+    const tn_group *group; /* of more than one, or NULL */
     char *checkpoint;
 } tn_fit;
 
 tn_status tn_fit_run(tn_fit *fit);
+/* Whether this process writes the files: the only one, or the first of the group. */
+static inline bool tn_fit_writes(const tn_fit *fit) {
+    return !fit->group || fit->group->rank == 0;
+}
 tn_status tn_fit_save(const tn_fit *fit);
 /* Nothing happens if there is no file. */
 tn_status tn_fit_load(tn_fit *fit);

@@ -115,15 +115,30 @@ static tn_status make_trainer(const tn_plan *plan, tn_plan_data *data, tn_fit *f
                                         .patience = plan->patience,
                                         .loss_options = loss,
                                         .average = average_of(plan, steps),
-                                        .accumulate = plan->accumulate};
+                                        .accumulate = plan->accumulate,
+                                        .group = fit->group};
     return tn_trainer_create(graph, &options, &fit->trainer);
+}
+
+/* All go on from the same step. */
+static tn_status check_group(const tn_fit *fit) {
+    if (!fit->group) return TN_OK;
+    const double own = (double)tn_trainer_batches(fit->trainer);
+    double sums[] = {own, own * own}, count = fit->group->count;
+    TN_TRY(tn_trainer_sum(fit->trainer, TN_FLOAT64, 2, sums));
+    if (sums[0] == count * own && sums[1] == count * own * own) return TN_OK;
+    return tn_fail(TN_E_STATE,
+                   "process %d begins at batch %.0f and others elsewhere: all must find the same checkpoint '%s'",
+                   fit->group->rank, own, fit->checkpoint);
 }
 
 static tn_status train(tn_plan *plan, tn_plan_data *data, tn_fit *fit) {
     TN_TRY(tn_plan_data_read(plan, fit->options, data));
     TN_TRY(make_trainer(plan, data, fit));
     if (fit->options->resume) TN_TRY(tn_fit_load(fit));
+    TN_TRY(check_group(fit));
     TN_TRY(tn_fit_run(fit));
+    if (!tn_fit_writes(fit)) return TN_OK;
     TN_TRY(tn_plan_save(plan, data, fit));
     unlink(fit->checkpoint);
     tn_snapshots_remove(plan);
@@ -151,6 +166,7 @@ tn_status tn_plan_train(tn_plan *plan, const tn_plan_options *options, tn_plan_r
     if (options) memcpy(&o, options, TN_MIN(options->struct_size, sizeof o));
     tn_plan_data data = {0};
     tn_fit fit = {.plan = plan, .data = &data, .options = &o, .best = -1};
+    if (o.group && o.group->count > 1) fit.group = o.group;
     size_t bytes = (size_t)plan->epochs * sizeof *fit.history, path = strlen(plan->output) + 16;
     fit.history = tn_alloc_zero(NULL, bytes);
     fit.checkpoint = tn_alloc(NULL, path);

@@ -46,9 +46,9 @@ enum { TN_GATHER_TARGET, TN_GATHER_WEIGHT, TN_GATHER_INPUTS };
  * and the optimizer's states. SCALE: what gradients are multiplied by. */
 enum { TN_STEP_RATE, TN_STEP_COUNT, TN_STEP_SCALE, TN_STEP_INPUTS };
 
-/* Whether a step takes several batches. */
+/* Whether a step takes several batches, or shares of one. */
 static inline bool tn_trainer_gathers(const tn_trainer_options *options) {
-    return options->accumulate > 1;
+    return options->accumulate > 1 || (options->group && options->group->count > 1);
 }
 /* Makes the training graph and lists the states, whose tensors are filled. `graph` is sorted and inferred. */
 tn_status tn_training_graph(const tn_graph *graph, const tn_trainer_options *options, tn_states *states,
@@ -115,6 +115,12 @@ static inline tn_tensor *tn_state_weights(const tn_trainer *trainer, const tn_st
 }
 /* The loss that a session gave; one that is no number fails, before it ruins anything. */
 tn_status tn_trainer_read_loss(const tn_trainer *trainer, const tn_session *session, double *out_loss);
+/* The sum over the trainer's group, in place. */
+tn_status tn_trainer_sum(const tn_trainer *trainer, tn_dtype dtype, int64_t count, void *data);
+/* Whether it is between two steps, with nothing gathered. */
+static inline bool tn_trainer_is_between(const tn_trainer *trainer) {
+    return trainer->gathered == 0;
+}
 
 /* A checkpoint as a part of another file, and back (checkpoint.c). */
 void tn_trainer_fingerprint(tn_trainer *trainer);

@@ -5,7 +5,7 @@ packages="gcc make pkg-config libc6-dev libopenblas-dev zlib1g-dev libjpeg-dev l
     libyaml-dev libsodium-dev libjansson-dev libcurl4-openssl-dev libmosquitto-dev libssl-dev libcmocka-dev ca-certificates python3 python3-venv"
 case "${1:-}" in
     demo) packages="$packages pocketsphinx-testdata" ;;
-    full) packages="$packages pocketsphinx-testdata skopeo mosquitto minisign xdelta3 bsdiff zstd docker-registry apache2-utils openssl g++ clang libclang-rt-dev valgrind qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross gcc-s390x-linux-gnu libc6-dev-s390x-cross clang-format git" ;;
+    full) packages="$packages pocketsphinx-testdata openmpi-bin skopeo mosquitto minisign xdelta3 bsdiff zstd docker-registry apache2-utils openssl g++ clang libclang-rt-dev valgrind qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross gcc-s390x-linux-gnu libc6-dev-s390x-cross clang-format git" ;;
 esac
 missing=
 for p in $packages; do

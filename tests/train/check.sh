@@ -7,3 +7,4 @@ trap 'rm -rf "$work"' EXIT
 build/venv/bin/python tests/train/digits.py build/examples/train_digits "$work"
 tests/train/plans.sh
 tests/train/ensemble.sh
+tests/train/mpi.sh
