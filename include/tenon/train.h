@@ -44,7 +44,11 @@ typedef enum tn_loss {
      * normal distribution, where outputs 1 and 2 are the means and the logarithms of variances; the mean over rows. While
      * it trains, what reads the means reads them with normal noise of these variances (Kingma and Welling, "Auto-Encoding
      * Variational Bayes", 2013); predictions are without noise. */
-    TN_LOSS_ELBO = 8
+    TN_LOSS_ELBO = 8,
+    /* Connectionist temporal classification: scores [N, C, T] before softmax, of which class 0 is the blank; labels int64
+     * [N, S] of what the T steps say, from 1 on, a row filled up with -1. Each row's loss is divided by how many labels it
+     * has; the mean over rows. */
+    TN_LOSS_CTC = 9
 } tn_loss;
 
 /* What losses take besides; what is 0 has the default in brackets. */

@@ -19,6 +19,11 @@ tn_status tn_loss_target(tn_graph *graph, tn_loss loss, int prediction, int *out
         return tn_fail(TN_E_TYPE, "output 0 '%s' is %s; expected float32 or float64 of a known rank",
                        graph->values[prediction].name, tn_type_text(text, sizeof text, graph, &type));
     }
+    if (loss == TN_LOSS_CTC && type.rank != 3)
+        return tn_fail(TN_E_SHAPE, "output 0 '%s' has %d dimensions; CTC takes scores [N, C, T]",
+                       graph->values[prediction].name, type.rank);
+    if (loss == TN_LOSS_CTC)
+        return tn_graph_input(graph, "target", TN_INT64, 2, (int64_t[]){type.dims[0], -1}, out_target);
     if (loss != TN_LOSS_CROSS_ENTROPY && loss != TN_LOSS_FOCAL)
         return tn_graph_input(graph, "target", type.dtype, type.rank, type.dims, out_target);
     int64_t dims[TN_MAX_RANK];
@@ -166,6 +171,16 @@ static tn_status divergence(tn_graph *graph, int prediction, int target, int *ou
     return without_axis_1(graph, own, out);
 }
 
+/* Of each row; output 1 is for the gradient. */
+static tn_status temporal(tn_graph *graph, int prediction, int target, int *out) {
+    const tn_attribute axis[] = {{.name = "axis", .kind = TN_ATTR_INT, .i = 1}, {0}};
+    int in[2] = {-1, target}, outs[2];
+    TN_TRY(tn_graph_node(graph, "LogSoftmax", "loss", 1, &prediction, 1, in, axis));
+    TN_TRY(tn_graph_node(graph, "tenon:CTCLoss", "loss", 2, in, 2, outs, NULL));
+    *out = outs[0];
+    return TN_OK;
+}
+
 tn_status tn_loss_check(const tn_trainer_options *options) {
     const tn_loss_options *o = &options->loss_options;
     const bool labels = options->loss == TN_LOSS_CROSS_ENTROPY || options->loss == TN_LOSS_FOCAL;
@@ -197,6 +212,7 @@ tn_status tn_loss_nodes(tn_graph *graph, const tn_trainer_options *options, cons
     switch (options->loss) {
     case TN_LOSS_CROSS_ENTROPY: return cross_entropy(graph, o, prediction, target, out_loss);
     case TN_LOSS_FOCAL: return focal(graph, o, prediction, target, out_loss);
+    case TN_LOSS_CTC: TN_TRY(temporal(graph, prediction, target, &each)); break;
     case TN_LOSS_ELBO: return tn_elbo_nodes(graph, o, outputs, target, out_loss);
     case TN_LOSS_BINARY_CROSS_ENTROPY: TN_TRY(binary(graph, prediction, target, &each)); break;
     case TN_LOSS_QUANTILE: TN_TRY(quantile(graph, o, prediction, target, &each)); break;

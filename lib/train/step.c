@@ -138,6 +138,11 @@ tn_status tn_trainer_finish_step(tn_trainer *t) {
     return tn_trainer_average(t);
 }
 
+/* Losses are means over elements of the target; CTC's, over rows. */
+static double weight_of(const tn_trainer *t, const tn_tensor *target) {
+    return (double)(t->options.loss == TN_LOSS_CTC ? target->dims[0] : tn_count(target));
+}
+
 tn_status tn_trainer_step(tn_trainer *t, const tn_tensor *const *inputs, const tn_tensor *target, double *out_loss) {
     double loss;
     const bool has_rows = inputs || !t->options.group;
@@ -147,7 +152,7 @@ tn_status tn_trainer_step(tn_trainer *t, const tn_tensor *const *inputs, const t
     if (!t->step) {
         TN_TRY(step_at_once(t, &loss));
     } else {
-        TN_TRY(gather(t, has_rows ? (double)tn_count(target) : 0, &loss));
+        TN_TRY(gather(t, has_rows ? weight_of(t, target) : 0, &loss));
         if (t->gathered >= t->options.accumulate) TN_TRY(tn_trainer_finish_step(t));
     }
     if (out_loss) *out_loss = loss;
