@@ -40,6 +40,7 @@
  *       schedule:                        # kind: constant, step, exponential, cosine, one-cycle, plateau; all of
  *         kind: one-cycle                # tn_schedule by their names, but period, total and warm_up in epochs (period and
  *                                        # total: all of them without it) and exponential's factor an epoch
+ *       recompute: 4                     # segments of the network that the backward pass computes anew, for less memory
  *       average:                         # weights along the way, kind: ema or swa (tenon/train.h): what is validated and kept
  *         kind: swa                      # decay of ema; start: epochs before the first; every: epochs between them (ema:
  *         start: 20                      # a step without it, swa: an epoch)

@@ -157,6 +157,10 @@ typedef struct tn_trainer_options {
      * step is that of one batch of all the rows (but for batch norms, which see each batch alone). */
     int64_t accumulate;
     const tn_group *group; /* [none] must outlive the trainer */
+    /* [0] To save memory: the network is cut into so many segments, and but for what passes from one to the next, the
+     * backward pass computes a segment anew instead of finding it in memory (activation checkpointing). The square root of
+     * the number of layers is a good number. What is drawn at random is kept. */
+    int64_t recompute;
 } tn_trainer_options;
 
 /* Takes the graph over, also on failure. Fails with a sentence that names the node if an operator has no gradient. */

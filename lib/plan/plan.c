@@ -43,6 +43,7 @@ static const tn_key train_keys[] = {
     {"epochs", TN_KEY_WHOLE, AT(epochs), 1, 1e6, NULL},
     {"batch", TN_KEY_WHOLE, AT(batch), 1, 1e6, NULL},
     {"accumulate", TN_KEY_WHOLE, AT(accumulate), 1, 1e6, NULL},
+    {"recompute", TN_KEY_WHOLE, AT(recompute), 1, 1000, NULL},
     {"optimizer", TN_KEY_NODE, AT(optimizer_node), 0, 0, NULL},
     {"schedule", TN_KEY_NODE, AT(schedule_node), 0, 0, NULL},
     {"average", TN_KEY_NODE, AT(average_node), 0, 0, NULL},

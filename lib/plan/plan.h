@@ -89,7 +89,7 @@ struct tn_plan {
     /* train */
     int loss; /* tn_loss + 1; 0: by the target */
     tn_loss_options loss_options;
-    int64_t epochs, batch, accumulate, patience, seed, snapshots;
+    int64_t epochs, batch, accumulate, recompute, patience, seed, snapshots;
     double validation;
     tn_optimizer_options optimizer;
     tn_schedule schedule; /* but its steps, which are in epochs: */

@@ -116,6 +116,7 @@ static tn_status make_trainer(const tn_plan *plan, tn_plan_data *data, tn_fit *f
                                         .loss_options = loss,
                                         .average = average_of(plan, steps),
                                         .accumulate = plan->accumulate,
+                                        .recompute = plan->recompute,
                                         .group = fit->group};
     return tn_trainer_create(graph, &options, &fit->trainer);
 }

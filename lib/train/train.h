@@ -122,6 +122,10 @@ static inline bool tn_trainer_is_between(const tn_trainer *trainer) {
     return trainer->gathered == 0;
 }
 
+/* The backward pass behind the first `forward` nodes gets what it reads of these computed anew, segment by segment, the
+ * last aside. */
+tn_status tn_graph_recompute(tn_graph *graph, int forward, int64_t segments);
+
 /* A checkpoint as a part of another file, and back (checkpoint.c). */
 void tn_trainer_fingerprint(tn_trainer *trainer);
 void tn_trainer_write(const tn_trainer *trainer, tn_output *out);

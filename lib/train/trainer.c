@@ -30,6 +30,9 @@ static tn_status build(tn_trainer *t) {
     TN_TRY(tn_optimizer_defaults(&t->options.optimizer, &t->options.optimizer));
     TN_TRY(tn_loss_check(&t->options));
     TN_TRY(tn_average_check(&t->options.average));
+    if (t->options.recompute < 0)
+        return tn_fail(TN_E_INVALID, "recompute is %lld; expected a number of segments",
+                       (long long)t->options.recompute);
     if (t->options.accumulate < 0)
         return tn_fail(TN_E_INVALID, "accumulate is %lld; expected a number of batches",
                        (long long)t->options.accumulate);

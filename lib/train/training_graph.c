@@ -250,7 +250,9 @@ static tn_status build(training *t) {
     TN_TRY(set_training_mode(graph, t->states, t->new_values));
     TN_TRY(tn_loss_nodes(graph, t->options, graph->outputs, target, &t->loss));
     TN_TRY(weigh(t, &loss));
+    const int forward = graph->node_count;
     TN_TRY(tn_graph_gradient(graph, loss, t->learned_count, t->learned, t->grads));
+    TN_TRY(tn_graph_recompute(graph, forward, t->options->recompute));
     TN_TRY(add_parameters(t));
     if (gathers) TN_TRY(add_zeros(t, TN_STATE_GRADIENT, 1));
     t->states->gradients = gathers ? t->learned_count : 0;

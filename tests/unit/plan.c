@@ -180,7 +180,7 @@ static void snapshots_of_cycles_are_one_model(void **state) {
 
 static void a_run_that_stops_goes_on_to_the_same_bytes(void **state) {
     (void)state;
-    static const char *const averages[] = {"accumulate: 5, average: {kind: ema, decay: 0.9}",
+    static const char *const averages[] = {"accumulate: 5, average: {kind: ema, decay: 0.9}", "recompute: 3",
                                            "average: {kind: swa, start: 20, every: 2}, patience: 8"};
     char text[1000];
     if (!TN_WITH_YAML) skip();
