@@ -1,5 +1,6 @@
 /* Template of the kernels of gradient.inc. Plain loops, which the compiler makes vectors of at each level: every operation
  * is one of IEEE 754's, so the bits do not depend on the width. */
+#include <math.h>
 #include "kernels/kernels.h"
 
 #define TN_LSTM(real, suffix)                                                                                          \
@@ -50,6 +51,55 @@ static void two_sums_f32(size_t n, const float *restrict dy, const float *restri
 static void two_terms_f32(size_t n, float a, const float *restrict dy, float b, const float *restrict x, float c,
                           float *restrict dx) {
     for (size_t i = 0; i < n; i++) dx[i] = a * dy[i] + (b * x[i] + c);
+}
+
+static void softmax_grad_f32(size_t n, const float *restrict dy, const float *restrict y, float *restrict dx) {
+    double sums[2] = {0, 0};
+    two_sums_f32(n, y, dy, 0, sums);
+    const float sum = (float)sums[1];
+    for (size_t i = 0; i < n; i++) dx[i] = y[i] * (dy[i] - sum);
+}
+
+/* Sums of x and, around a centre, of its squares. */
+static void moments(size_t n, const float *restrict x, float *centre, double *variance) {
+    double sums[2] = {0, 0};
+    for (int pass = 0; pass < 2; pass++) {
+        double all = 0;
+        for (size_t at = 0; at < n; at += PIECE) {
+            const size_t count = n - at < PIECE ? n - at : PIECE, whole = count / LANES * LANES;
+            const float *from = x + at, middle = (float)sums[0];
+            float lanes[LANES] = {0};
+            for (size_t i = 0; i < whole && !pass; i += LANES)
+                for (size_t k = 0; k < LANES; k++) lanes[k] += from[i + k];
+            for (size_t i = whole; i < count && !pass; i++) lanes[i - whole] += from[i];
+            for (size_t i = 0; i < whole && pass; i += LANES)
+                for (size_t k = 0; k < LANES; k++) lanes[k] += (from[i + k] - middle) * (from[i + k] - middle);
+            for (size_t i = whole; i < count && pass; i++) lanes[i - whole] += (from[i] - middle) * (from[i] - middle);
+            all += (double)lanes_together(lanes);
+        }
+        sums[pass] = all / (double)n;
+    }
+    *centre = (float)sums[0];
+    const double off = sums[0] - (double)*centre;
+    *variance = sums[1] - off * off;
+}
+
+static void layer_norm_grad_f32(size_t n, const float *restrict dy, const float *restrict x,
+                                const float *restrict scale, double epsilon, float *restrict dx,
+                                float *restrict by_scale, float *restrict by_bias) {
+    float centre;
+    double variance, sums[2] = {0, 0};
+    moments(n, x, &centre, &variance);
+    for (size_t i = 0; i < n; i++) dx[i] = dy[i] * scale[i];
+    two_sums_f32(n, dx, x, centre, sums);
+    const double inverse = 1 / sqrt(variance + epsilon), slope = -inverse * inverse * inverse * sums[1] / (double)n;
+    const float a = (float)inverse, b = (float)slope, c = (float)(-inverse * sums[0] / (double)n);
+    for (size_t i = 0; i < n; i++) {
+        const float from_mean = x[i] - centre;
+        dx[i] = a * dx[i] + (b * from_mean + c);
+        by_scale[i] += dy[i] * (from_mean * a);
+        by_bias[i] += dy[i];
+    }
 }
 
 void TN_LEVEL_OVERLAY(tn_kernels *table) {

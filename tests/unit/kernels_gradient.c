@@ -71,7 +71,34 @@ static void of_elements(void **state) {
     }
 }
 
+/* What they compute is in gradient_rows.c; here, that each level has the same bits and no element too many. */
+static void of_rows(void **state) {
+    (void)state;
+    const tn_kernels *scalar = tn_kernels_at(TN_CPU_SCALAR);
+    float dy[LONG], x[LONG], scale[LONG];
+    fill(dy, LONG, 0);
+    fill(x, LONG, 1);
+    fill(scale, LONG, 2);
+    for (int level = 0; level < TN_CPU_LEVELS; level++) {
+        const tn_kernels *table = tn_kernels_at((tn_cpu_level)level);
+        for (size_t n = 1; table && n <= LONG; n += n < MOST ? 1 : 811) {
+            static float out[2][4][LONG + GUARD];
+            for (int k = 0; k < 2; k++) {
+                for (int a = 0; a < 4; a++)
+                    for (size_t i = 0; i < LONG + GUARD; i++) out[k][a][i] = 7;
+                (k ? table : scalar)->softmax_grad_f32(n, dy, x, out[k][0]);
+                (k ? table : scalar)->layer_norm_grad_f32(n, dy, x, scale, 0.01, out[k][1], out[k][2], out[k][3]);
+            }
+            assert_memory_equal(out[0], out[1], sizeof out[0]);
+            for (int a = 0; a < 4; a++)
+                for (size_t i = n; i < LONG + GUARD; i++) assert_true(out[1][a][i] == 7);
+            for (size_t i = 0; i < n; i++) assert_true(out[1][3][i] == 7 + dy[i]);
+        }
+    }
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(gates_of_lstm), cmocka_unit_test(of_elements)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(gates_of_lstm), cmocka_unit_test(of_elements),
+                                       cmocka_unit_test(of_rows)};
     return cmocka_run_group_tests_name("kernels_gradient", tests, NULL, NULL);
 }

@@ -33,11 +33,32 @@ static int by_input(tn_grad *g, const axes *over, bool centred, int h, int u, in
     return tn_grad_2(g, "Div", rest, deviation);
 }
 
+/* Over the last axis, in float32, with a scale and a bias of its size. */
+static bool is_one_pass(const tn_grad *g, int64_t axis) {
+    const tn_type *x = tn_grad_type(g, g->node.in[0]);
+    if (x->dtype == TN_FLOAT64 || x->rank < 1 || (axis != -1 && axis != x->rank - 1)) return false;
+    for (int i = 1; i < 3 && tn_grad_in(g, i) >= 0; i++) {
+        const tn_type *type = tn_grad_type(g, g->node.in[i]);
+        if (type->dtype != x->dtype || type->rank != 1 || type->dims[0] < 1 || type->dims[0] != x->dims[x->rank - 1])
+            return false;
+    }
+    return true;
+}
+static tn_status one_pass(tn_grad *g) {
+    const tn_attribute epsilon[] = {{"epsilon", TN_ATTR_FLOAT, .f = tn_attr_float(&g->node, "epsilon", 1e-5f)}, {0}};
+    int in[] = {g->out_grad[0], g->node.in[0], g->node.in[1]}, out[3];
+    TN_TRY(tn_graph_node(g->graph, "tenon:LayerNormGrad", "back", 3, in, 3, out, epsilon));
+    for (int i = 0; i < 3; i++)
+        if (tn_grad_wants(g, i)) g->in_grad[i] = out[i];
+    return TN_OK;
+}
+
 static tn_status rows(tn_grad *g, bool centred) {
     int x = g->node.in[0], dy = g->out_grad[0], rank = tn_grad_type(g, x)->rank, deviation;
     if (rank < 0) return tn_grad_fail(g, "the rank of its input is unknown");
     axes over = {0};
     int64_t first = tn_attr_int(&g->node, "axis", -1);
+    if (centred && g->wanted[0] && is_one_pass(g, first)) return one_pass(g);
     for (int64_t i = first < 0 ? first + rank : first; i < rank; i++) over.axes[over.count++] = i;
     int u = normalised(g, x, &over, centred, &deviation);
     if (g->wanted[0]) g->in_grad[0] = by_input(g, &over, centred, tn_grad_2(g, "Mul", dy, g->node.in[1]), u, deviation);

@@ -9,6 +9,12 @@ static int sum_over_axis(tn_grad *g, int a) {
 /* y (dy - sum(dy y)) */
 static tn_status softmax(tn_grad *g) {
     int y = g->node.out[0], dy = g->out_grad[0];
+    const tn_type *type = tn_grad_type(g, y);
+    int64_t axis = tn_attr_int(&g->node, "axis", -1);
+    if (type->dtype != TN_FLOAT64 && type->rank > 0 && (axis == -1 || axis == type->rank - 1)) {
+        g->in_grad[0] = tn_grad_2(g, "tenon:SoftmaxGrad", dy, y);
+        return TN_OK;
+    }
     int sum = sum_over_axis(g, tn_grad_2(g, "Mul", dy, y));
     g->in_grad[0] = tn_grad_2(g, "Mul", y, tn_grad_2(g, "Sub", dy, sum));
     return TN_OK;
