@@ -91,9 +91,55 @@ static void in_float32_are_near_and_the_same_bits_at_any_thread_count(void **sta
     }
 }
 
+/* Behind an operator whose gradient is 0 nobody reads the one by x; those by scale and bias stay what they are. */
+static void of_a_norm_whose_input_has_no_gradient(void **state) {
+    (void)state;
+    tn_tensor *found[2][2];
+    for (int floored = 0; floored < 2; floored++) {
+        tn_graph *graph;
+        tn_model *model;
+        tn_session *session;
+        int in[3], grads[3], y, loss;
+        const int64_t n = 6;
+        tn_tensor *data[3] = {make(TN_FLOAT32, DIMS(70, n), NULL), make(TN_FLOAT32, DIMS(n), VALUES(1, 2, 3, 4, 5, 6)),
+                              make(TN_FLOAT32, DIMS(n), VALUES(6, 5, 4, 3, 2, 1))};
+        for (int64_t i = 0; i < tn_count(data[0]); i++) ((float *)data[0]->data)[i] = (float)(i * 7 % 11);
+        assert_ok(tn_graph_create(NULL, &graph));
+        for (int i = 0; i < 3; i++)
+            assert_ok(tn_graph_input(graph, "x", TN_FLOAT32, data[i]->rank, data[i]->dims, &in[i]));
+        int norm[3] = {in[0], in[1], in[2]};
+        if (floored) assert_ok(tn_graph_node(graph, "Floor", NULL, 1, in, 1, norm, NULL));
+        assert_ok(tn_graph_node(graph, "LayerNormalization", NULL, 3, norm, 1, &y, NULL));
+        assert_ok(tn_graph_node(graph, "Mul", NULL, 2, (int[]){y, y}, 1, &loss, NULL));
+        assert_ok(tn_graph_node(graph, "ReduceSum", NULL, 1, &loss, 1, &loss, ATTRIBUTES(INT("keepdims", 0))));
+        assert_ok(tn_graph_gradient(graph, loss, 3, in, grads));
+        assert_int_equal(grads[0] >= 0, !floored);
+        for (int i = 1; i < 3; i++) assert_ok(tn_graph_output(graph, grads[i], NULL));
+        assert_ok(tn_model_from_graph(graph, NULL, &model));
+        assert_ok(tn_session_create(model, NULL, &session));
+        for (int i = 0; i < 3; i++)
+            if (tn_session_set_input(session, i, data[i]) != TN_OK) fail_msg("%s", tn_last_error());
+        assert_ok(tn_session_run(session));
+        for (int i = 0; i < 2; i++) {
+            const tn_tensor *grad;
+            assert_ok(tn_session_output(session, i, &grad));
+            assert_ok(tn_tensor_clone(grad, NULL, &found[floored][i]));
+        }
+        tn_session_destroy(session);
+        tn_model_destroy(model);
+        for (int i = 0; i < 3; i++) tn_tensor_destroy(data[i]);
+    }
+    for (int i = 0; i < 2; i++) {
+        assert_memory_equal(found[0][i]->data, found[1][i]->data, tn_tensor_bytes(found[0][i]));
+        tn_tensor_destroy(found[0][i]);
+        tn_tensor_destroy(found[1][i]);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(in_float32_are_near_and_the_same_bits_at_any_thread_count),
+        cmocka_unit_test(of_a_norm_whose_input_has_no_gradient),
     };
     return cmocka_run_group_tests_name("gradient_rows", tests, NULL, NULL);
 }

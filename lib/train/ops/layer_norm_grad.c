@@ -15,7 +15,8 @@ typedef struct job {
     const state *s;
     const tn_kernels *kernels;
     const float *dy, *x, *scale;
-    float *dx, *sums; /* of each part: by scale, by bias */
+    float *dx;   /* NULL: not wanted */
+    float *sums; /* of each part: by scale, by bias, and a row of dx where that is not wanted */
 } job;
 
 static tn_status infer(tn_infer *call) {
@@ -42,7 +43,7 @@ static tn_status prepare(tn_prepare *call) {
     s->rows = tn_dims_span(x->dims, 0, x->rank - 1);
     s->parts = (s->rows + ROWS - 1) / ROWS;
     s->epsilon = (double)tn_attr_float(call->node, "epsilon", 1e-5f);
-    return tn_scratch_add(&call->scratch, (size_t)s->parts * 2 * (size_t)s->n, sizeof(float))
+    return tn_scratch_add(&call->scratch, (size_t)s->parts * 3 * (size_t)s->n, sizeof(float))
                ? TN_OK
                : tn_fail(TN_E_LIMIT, "it needs too much memory");
 }
@@ -50,11 +51,11 @@ static tn_status prepare(tn_prepare *call) {
 static void one_part(void *context, int64_t part) {
     const job *j = context;
     const int64_t n = j->s->n, last = TN_MIN((part + 1) * ROWS, j->s->rows);
-    float *by_scale = j->sums + part * 2 * n;
+    float *by_scale = j->sums + part * 3 * n, *unwanted = by_scale + 2 * n;
     memset(by_scale, 0, (size_t)(2 * n) * sizeof *by_scale);
     for (int64_t r = part * ROWS; r < last; r++)
-        j->kernels->layer_norm_grad_f32((size_t)n, j->dy + r * n, j->x + r * n, j->scale, j->s->epsilon, j->dx + r * n,
-                                        by_scale, by_scale + n);
+        j->kernels->layer_norm_grad_f32((size_t)n, j->dy + r * n, j->x + r * n, j->scale, j->s->epsilon,
+                                        j->dx ? j->dx + r * n : unwanted, by_scale, by_scale + n);
 }
 
 static tn_status run(tn_run *call) {
@@ -65,14 +66,13 @@ static tn_status run(tn_run *call) {
              .x = tn_in(call, 1)->data,
              .scale = tn_in(call, 2)->data,
              .sums = call->scratch};
-    if (!tn_out(call, 0)) return tn_fail(TN_E_UNSUPPORTED, "output 0 is read by nobody");
-    j.dx = tn_out(call, 0)->data;
+    if (tn_out(call, 0)) j.dx = tn_out(call, 0)->data;
     if (s->n) tn_parallel(call->pool, s->parts, one_part, &j);
     for (int which = 0; which < 2 && which + 1 < call->out_count; which++) {
         tn_tensor *out = tn_out(call, 1 + which);
         for (int64_t i = 0; out && i < s->n; i++) {
             double sum = 0;
-            for (int64_t p = 0; p < s->parts; p++) sum += (double)j.sums[(2 * p + which) * s->n + i];
+            for (int64_t p = 0; p < s->parts; p++) sum += (double)j.sums[(3 * p + which) * s->n + i];
             ((float *)out->data)[i] = (float)sum;
         }
     }
