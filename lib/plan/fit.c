@@ -51,20 +51,22 @@ static tn_status run(batch *b, int part, const int64_t *order, int64_t first, in
     tn_fit *fit = b->fit;
     tn_tensor *x = NULL, *y = NULL;
     bool labels = takes_labels(fit);
+    gather(b, part, order, first, count); /* the whole batch, so that it is augmented as it would be without a group */
+    int64_t from = 0;
     if (fit->group && part == TN_PART_TRAIN) {
-        const int64_t rank = fit->group->rank, all = fit->group->count, end = first + count * (rank + 1) / all;
-        first += count * rank / all;
-        count = end - first;
+        const int64_t rank = fit->group->rank, all = fit->group->count;
+        from = count * rank / all;
+        count = count * (rank + 1) / all - from;
         if (!count) return tn_trainer_step(fit->trainer, NULL, NULL, out_loss);
     }
+    const size_t answer = (size_t)b->answer * (labels ? sizeof(int64_t) : sizeof(float));
     int64_t dims[] = {count, b->answer};
-    gather(b, part, order, first, count);
     fit->input_dims[0] = count;
-    tn_status status = tn_tensor_wrap(TN_FLOAT32, fit->input_rank, fit->input_dims, NULL, b->x,
+    tn_status status = tn_tensor_wrap(TN_FLOAT32, fit->input_rank, fit->input_dims, NULL, b->x + from * b->row,
                                       (size_t)(count * b->row) * sizeof(float), &x);
     if (status == TN_OK)
-        status = tn_tensor_wrap(labels ? TN_INT64 : TN_FLOAT32, labels ? 1 : 2, dims, NULL, b->y,
-                                (size_t)(count * b->answer) * 8, &y);
+        status = tn_tensor_wrap(labels ? TN_INT64 : TN_FLOAT32, labels ? 1 : 2, dims, NULL,
+                                (char *)b->y + (size_t)from * answer, (size_t)count * answer, &y);
     const tn_tensor *inputs[] = {x};
     if (status == TN_OK)
         status = part == TN_PART_TRAIN ? tn_trainer_step(fit->trainer, inputs, y, out_loss)
@@ -148,7 +150,7 @@ static tn_status epoch(batch *b, int64_t *order, uint64_t *saved) {
     if (fit->best >= 0 && isnan(best)) best = fit->history[fit->best].loss;
     if (judged < best) fit->best = fit->epochs;
     TN_TRY(tn_trainer_report(fit->trainer, judged, &fit->stop));
-    TN_TRY(tn_snapshot_take(fit, fit->epochs + 1));
+    if (tn_fit_writes(fit)) TN_TRY(tn_snapshot_take(fit, fit->epochs + 1));
     fit->epochs++;
     fit->sum = 0;
     if (tn_fit_writes(fit) && tn_now() - *saved >= 1000000000u && fit->epochs < fit->plan->epochs && !fit->stop) {
