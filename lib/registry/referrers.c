@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define TURNS 6 /* in which an entry must get into a list that others change as well */
 #define FILTER "?artifactType=application%2Fvnd.tenon.delta.v1"
 
 /* The status codes of registries that do not have it. */
@@ -62,21 +63,35 @@ static tn_status put(tn_http *h, const char *url, const json_t *index) {
     return status;
 }
 
-/* Of two that add at once, one may be lost: the protocol has no way to tell. Then pulls go without that delta. */
-tn_status tn_referrers_add(tn_http *h, const tn_address *a, const char *digest, json_t *entry) {
-    char url[TN_URL_BYTES];
+/* Adds the entry to the list that is under the tag now, unless it is there; *out_there: it was. */
+static tn_status add_once(tn_http *h, const char *url, const char *digest, json_t *entry, bool *out_there) {
     json_t *index;
-    TN_TRY(tag_url(h, a, digest, url));
     TN_TRY(ask(h, url, &index));
     if (!index) index = json_pack("{s:i,s:s,s:[]}", "schemaVersion", 2, "mediaType", TN_OCI_INDEX, "manifests");
     json_t *entries = json_object_get(index, "manifests");
     tn_status status = TN_OK;
+    *out_there = has(index, json_string_value(json_object_get(entry, "digest")));
     if (!index)
         status = tn_fail(TN_E_MEMORY, "no memory for a list of referrers");
     else if (!json_is_array(entries))
         status = tn_fail(TN_E_FORMAT, "the tag for what lies beside %s has something else", digest);
-    else if (!has(index, json_string_value(json_object_get(entry, "digest"))))
+    else if (!*out_there)
         status = json_array_append(entries, entry) == 0 ? put(h, url, index) : TN_E_MEMORY;
     json_decref(index);
     return status;
+}
+
+/* Of two that read the list, add and put at once, the later one takes the other's entry away, and the protocol has no way to
+ * forbid it. So each looks again when some time has passed, in which who read the list before has put it, and adds what is
+ * lost once more. */
+tn_status tn_referrers_add(tn_http *h, const tn_address *a, const char *digest, json_t *entry) {
+    char url[TN_URL_BYTES];
+    bool there;
+    TN_TRY(tag_url(h, a, digest, url));
+    for (int turn = 1; turn <= TURNS; turn++) {
+        TN_TRY(add_once(h, url, digest, entry, &there));
+        if (there) return TN_OK;
+        TN_TRY(tn_http_wait(h, turn, &(tn_exchange){0}));
+    }
+    return tn_fail(TN_E_STATE, "others change the list of what lies beside %s all the time; push once more", digest);
 }

@@ -19,6 +19,8 @@ static tn_store_delta delta;
 static struct {
     bool lists;      /* by its API, else under the tag */
     char *list;      /* NULL: none */
+    char *rival;     /* what another pusher puts in its place, */
+    int rivals;      /* after so many lists that were put */
     long room;       /* bytes of blobs that it sends before it cuts; -1: no end */
     long sent;       /* of blobs */
     char puts[1024]; /* under what manifests were put, a space behind each */
@@ -71,7 +73,7 @@ static void take_manifest(const http_asked *a, const char *under) {
     snprintf(registry.puts + used, sizeof registry.puts - used, "%s ", under);
     if (strncmp(under, "sha256-", 7) == 0) {
         free(registry.list);
-        registry.list = strndup(a->body, a->size);
+        registry.list = registry.rivals-- > 0 ? strdup(registry.rival) : strndup(a->body, a->size);
     }
     http_answer(a, 201, registry.lists ? "OCI-Subject: sha256:0\r\n" : "", "", 0);
 }
@@ -197,6 +199,29 @@ static void a_delta_goes_along_and_comes_instead_of_the_file(void **state) {
     free(before);
 }
 
+/* Both read the list when it was empty; the other one puts last, once or again and again. */
+static void what_another_push_takes_out_of_the_list_is_put_back(void **state) {
+    (void)state;
+    char other[TN_STORE_DIGEST], rival[256];
+    snprintf(other, sizeof other, "sha256:%064d", 9);
+    snprintf(rival, sizeof rival, "{\"schemaVersion\":2,\"manifests\":[{\"digest\":\"%s\"}]}", other);
+    registry.rival = rival;
+    for (int rivals = 1; rivals < 4; rivals++) {
+        free(registry.list);
+        registry.list = NULL;
+        registry.rivals = rivals;
+        push();
+        assert_non_null(strstr(registry.list, other));
+        assert_non_null(strstr(registry.list, delta.blob));
+    }
+    registry.rivals = 1000;
+    assert_int_equal(tn_store_push(source, "press:1.1.0", address(":new"), &options, NULL), TN_OK); /* it is there */
+    free(registry.list);
+    registry.list = NULL;
+    assert_int_equal(tn_store_push(source, "press:1.1.0", address(":new"), &options, NULL), TN_E_STATE);
+    assert_non_null(strstr(tn_last_error(), "others change the list"));
+}
+
 static void without_a_list_or_a_base_the_file_comes(void **state) {
     (void)state;
     tn_registry_result r;
@@ -316,6 +341,7 @@ int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(a_delta_goes_along_and_comes_instead_of_the_file),
+        TEST(what_another_push_takes_out_of_the_list_is_put_back),
         TEST(without_a_list_or_a_base_the_file_comes),
         TEST(what_comes_is_within_the_budget),
         TEST(a_cut_at_any_byte_is_gone_on_from),

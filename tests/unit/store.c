@@ -308,11 +308,13 @@ static void each_changed_byte_is_noticed_and_mended(void **state) {
     int changed = 0;
     for (size_t f = 0; f < files.count; f++) {
         tree_file *file = &files.files[f];
-        for (size_t i = 0; i < file->size; i += 1 + (file->size > 700 ? 2 : 0)) {
+        for (size_t i = 0; i < file->size; i++) {
             file->data[i] ^= (char)(1 << i % 7);
             tree_save(&files, at("bad"));
             file->data[i] ^= (char)(1 << i % 7);
-            if (faults_of(at("bad")) == 0) fail_msg("byte %zu of %s may change", i, file->name);
+            /* Without its last byte the log lacks a line that the index has, as after a power cut: no fault. */
+            bool cut = strcmp(file->name, "audit.log") == 0 && i + 1 == file->size;
+            if (!cut && faults_of(at("bad")) == 0) fail_msg("byte %zu of %s may change", i, file->name);
             if (tn_store_repair(at("bad"), at("good"), NULL) != TN_OK)
                 fail_msg("byte %zu of %s: %s", i, file->name, tn_last_error());
             if (faults_of(at("bad")) != 0) fail_msg("byte %zu of %s stays damaged", i, file->name);
@@ -327,7 +329,7 @@ static void each_changed_byte_is_noticed_and_mended(void **state) {
             changed++;
         }
     }
-    assert_true(changed > 1000);
+    assert_true(changed > 5000);
     tree_free(&files);
 }
 
