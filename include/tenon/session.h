@@ -35,6 +35,7 @@ typedef struct tn_session_options {
 
 TN_API tn_status tn_session_create(const tn_model *model, const tn_session_options *options, tn_session **out_session);
 TN_API void tn_session_destroy(tn_session *session); /* accepts NULL */
+TN_API const tn_model *tn_session_model(const tn_session *session);
 
 /* Borrows the tensor until another takes its place or the session goes; its contents are read at each run, without a
  * copy if it is dense. Its dtype and shape must fit the model's. Call it once, then refill the tensor's data. */

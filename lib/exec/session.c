@@ -380,6 +380,10 @@ void tn_session_interrupt(tn_session *s) {
     atomic_store(&s->exec.interrupt, true);
 }
 
+const tn_model *tn_session_model(const tn_session *s) {
+    return s->model;
+}
+
 static tn_status output_at(const tn_session *s, int index, const tn_value **out_value) {
     const tn_graph *graph = s->model->graph;
     if (index < 0 || index >= graph->output_count)

@@ -12,6 +12,7 @@ Models are immutable and may be shared by threads; each thread that is to run in
     tenon.load("press.tenon").manifest["inputs"]
 
     tenon.Store.create("models").put("press.tenon", "press", "1.0.0")  # versions, channels, backups
+    tenon.Subscription("models", "press:^1.0").run({"x": x})  # follows new versions while it runs
     tenon.sign.verify("press.tenon", "press.pub")  # minisign's signatures; tenon.delta makes and applies what changed
 
     trainer = tenon.Trainer("press.onnx", "cross-entropy", rate=1e-3)  # fine-tuning on arrays; tenon.train("plan.yaml") for plans
@@ -44,6 +45,7 @@ from ._library import (
 from ._files import convert, parse_manifest
 from ._registry import Transfer
 from ._store import Backup, Channel, Difference, Restored, Store, Upgraded, Version
+from ._subscription import Lease, State, Subscription, announce
 from ._train import Progress, Trainer, train
 from ._model import Memory, Model, NodeTime, Session, ValueInfo, cpu_levels, load, load_bytes
 
@@ -61,6 +63,7 @@ __all__ = [
     "InternalError",
     "Interrupted",
     "InvalidArgument",
+    "Lease",
     "LimitExceeded",
     "Memory",
     "Model",
@@ -71,14 +74,17 @@ __all__ = [
     "Restored",
     "Session",
     "ShapeError",
+    "State",
     "StateError",
     "Store",
+    "Subscription",
     "Trainer",
     "Transfer",
     "Unsupported",
     "Upgraded",
     "ValueInfo",
     "Version",
+    "announce",
     "compress",
     "convert",
     "cpu_levels",

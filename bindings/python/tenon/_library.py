@@ -274,6 +274,7 @@ _FUNCTIONS = {
     "tn_graph_value_text": (c_size_t, (_HANDLE, c_int, c_char_p, c_size_t)),
     "tn_session_create": (_STATUS, (_HANDLE, POINTER(SessionOptions), _OUT)),
     "tn_session_destroy": (type(None), (_HANDLE,)),
+    "tn_session_model": (c_void_p, (_HANDLE,)),
     "tn_session_set_input": (_STATUS, (_HANDLE, c_int, _HANDLE)),
     "tn_session_set_input_sequence": (_STATUS, (_HANDLE, c_int, c_int, c_size_t, _OUT)),
     "tn_session_set_input_none": (_STATUS, (_HANDLE, c_int)),
@@ -315,6 +316,11 @@ def error(status: int) -> Error:
     made = _CLASSES.get(status, Error)(sentence.decode("utf-8", "replace"))
     made.status = status
     return made
+
+
+def number_of(kind: "Type[Error]") -> int:
+    """The status that the exception is of."""
+    return next(number for number, made in _CLASSES.items() if made is kind)
 
 
 def _load() -> ctypes.CDLL:

@@ -97,11 +97,28 @@ class Session:
         """`threads` compute with; `max_shapes` sets of input shapes stay prepared (0: 4); `seed` is of random
         operators; `profile` measures each node's time."""
         options = SessionOptions(ctypes.sizeof(SessionOptions), None, threads, max_shapes, seed, profile)
-        self.model = model
-        self._handle = create(
-            lib.tn_session_create, lib.tn_session_destroy, model._handle.pointer, byref(options), needs=(model._handle,)
+        self._start(
+            model,
+            create(
+                lib.tn_session_create,
+                lib.tn_session_destroy,
+                model._handle.pointer,
+                byref(options),
+                needs=(model._handle,),
+            ),
         )
-        self._pointer = self._handle.pointer
+
+    @classmethod
+    def _of(cls, model: "Model", handle: Handle) -> "Session":
+        """The session that the handle has."""
+        session = cls.__new__(cls)
+        session._start(model, handle)
+        return session
+
+    def _start(self, model: "Model", handle: Handle) -> None:
+        self.model = model
+        self._handle = handle
+        self._pointer = handle.pointer
         self._lock = threading.Lock()
         self._views = Views(self._handle)
         self._shown: Tuple[int, Any, List[Value]] = (0, None, [])  # version of the outputs, those wanted, views of them

@@ -14,7 +14,7 @@ import onnx
 from onnx import TensorProto, helper
 
 import tenon
-from tenon import _library, _registry, _store, _train, compress, delta, ensemble, explain, sign
+from tenon import _library, _registry, _store, _subscription, _train, compress, delta, ensemble, explain, sign
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -325,6 +325,10 @@ class Interface(unittest.TestCase):
             "tn_fetch_options": _store.FetchOptions,
             "tn_backup_state": _store.BackupStruct,
             "tn_restore_result": _store.RestoreStruct,
+            "tn_subscription_options": _subscription.SubscriptionOptions,
+            "tn_subscription_state": _subscription.StateStruct,
+            "tn_lease": _subscription.LeaseStruct,
+            "tn_mqtt_options": _subscription.MqttOptions,
             "tn_registry_options": _registry.RegistryOptions,
             "tn_registry_result": _registry.RegistryResult,
             "tn_delta_info": delta.DeltaStruct,
