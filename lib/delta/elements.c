@@ -23,6 +23,7 @@ typedef struct changes {
     int exponent;       /* of the last element */
     int average;        /* of what is expected of a length, in sixteenths */
     int last_sign;      /* 0: none yet, 1: up, 2: down */
+    bool begun;         /* in this block; before, nothing of the above is there */
 } changes;
 
 struct tn_models {
@@ -32,6 +33,7 @@ struct tn_models {
     tn_slot planes[NEW_PLANES][256], same[4][256][256], before[256][256];
     tn_mixer bytes[NEW_PLANES];
     uint8_t last[8]; /* bytes of a NEW, the newest first */
+    bool begun;      /* as above */
     /* Steps. */
     tn_slot kind[TN_STEP_KINDS + 1][4], element[16][16], moved[2], back, sizes[TN_STEP_KINDS * TN_ELEMENTS + 1][64],
         low[64][8];
@@ -54,7 +56,7 @@ static size_t slots_of(tn_element element) {
 tn_models *tn_models_create(void) {
     size_t slots = 0;
     for (int e = 0; e < TN_ELEMENTS; e++) slots += slots_of((tn_element)e);
-    tn_models *m = tn_alloc_zero(NULL, sizeof *m + slots * sizeof(tn_slot));
+    tn_models *m = tn_alloc(NULL, sizeof *m + slots * sizeof(tn_slot));
     if (!m) return NULL;
     m->slots = slots;
     tn_slot *at = m->tables;
@@ -69,7 +71,10 @@ void tn_models_destroy(tn_models *m) {
 }
 
 static void renew(tn_slot *slots, size_t count) {
-    for (size_t i = 0; i < count; i++) slots[i] = TN_SLOT_NEW;
+    const size_t first = TN_MIN(count, (size_t)1024);
+    for (size_t i = 0; i < first; i++) slots[i] = TN_SLOT_NEW;
+    for (size_t done = first; done < count; done += TN_MIN(first, count - done))
+        memcpy(slots + done, slots, TN_MIN(first, count - done) * sizeof *slots);
 }
 #define RENEW(array) renew((tn_slot *)(array), sizeof(array) / sizeof(tn_slot))
 
@@ -78,27 +83,38 @@ static void renew_mixers(tn_mixer *mixers, size_t count) {
         for (int k = 0; k < 3; k++) mixers[i].weight[k] = TN_MIXER_NEW;
 }
 
-void tn_models_reset(tn_models *m, uint64_t base_at) {
-    renew(m->tables, m->slots);
-    for (int e = 0; e < TN_ELEMENTS; e++) {
-        changes *k = &m->changes[e];
-        RENEW(k->sign);
-        RENEW(k->top);
-        renew_mixers(k->mixers, MOST_NODES);
-        memset(k->lengths, 0, sizeof k->lengths);
-        k->exponent = k->average = k->last_sign = 0;
-    }
+/* What few blocks need is renewed where they do: it is some megabytes, and a block may be short. */
+static void begin_changes(tn_models *m, tn_element element) {
+    changes *k = &m->changes[element];
+    if (k->begun) return;
+    renew(k->length[0], slots_of(element));
+    RENEW(k->sign);
+    RENEW(k->top);
+    renew_mixers(k->mixers, MOST_NODES);
+    memset(k->lengths, 0, sizeof k->lengths);
+    k->exponent = k->average = k->last_sign = 0;
+    k->begun = true;
+}
+
+static void begin_bytes(tn_models *m) {
+    if (m->begun) return;
     RENEW(m->planes);
     RENEW(m->same);
     RENEW(m->before);
+    renew_mixers(m->bytes, NEW_PLANES);
+    memset(m->last, 0, sizeof m->last);
+    m->begun = true;
+}
+
+void tn_models_reset(tn_models *m, uint64_t base_at) {
+    for (int e = 0; e < TN_ELEMENTS; e++) m->changes[e].begun = false;
+    m->begun = false;
     RENEW(m->kind);
     RENEW(m->element);
     RENEW(m->moved);
     RENEW(m->sizes);
     RENEW(m->low);
     renew(&m->back, 1);
-    renew_mixers(m->bytes, NEW_PLANES);
-    memset(m->last, 0, sizeof m->last);
     m->last_kind = TN_STEP_KINDS;
     m->last_element = TN_ELEMENT_BYTE;
     m->base_at = m->held_at = base_at;
@@ -213,6 +229,7 @@ static uint64_t code_change(tn_models *m, tn_coder *c, changes *s, const struct 
 
 void tn_models_change(tn_models *m, tn_coder *c, tn_element element, const uint8_t *base, uint8_t *out, size_t count) {
     const struct kind *k = &kinds[element];
+    begin_changes(m, element);
     for (size_t i = 0; i < count; i++, base += k->width, out += k->width) {
         uint64_t v = tn_get_little(base, k->width), to = c->decodes ? 0 : tn_get_little(out, k->width);
         to = code_change(m, c, &m->changes[element], k, v, to);
@@ -235,6 +252,7 @@ static uint8_t code_byte(tn_models *m, tn_coder *c, int plane, int width, uint8_
 
 void tn_models_new(tn_models *m, tn_coder *c, tn_element element, uint8_t *out, size_t count) {
     int width = kinds[element].width;
+    begin_bytes(m);
     for (size_t i = 0; i < count; i++)
         for (int plane = 0; plane < width; plane++, out++) {
             uint8_t byte = code_byte(m, c, plane, width, c->decodes ? 0 : *out);
