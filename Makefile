@@ -162,7 +162,7 @@ $(BUILD)/examples/demo/%.o: examples/demo/%.c
 $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(BUILD)/libtenon.a
 	$(SAY) LD $@
 	$(Q)$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $< $(BUILD)/libtenon.a -lcmocka $(LIBS)
-$(BUILD)/tests/faults/%: $(BUILD)/tests/faults/%.o $(BUILD)/tests/faults/disk.o $(BUILD)/libtenon.a
+$(BUILD)/tests/faults/%: $(BUILD)/tests/faults/%.o $(BUILD)/tests/faults/disk.o $(BUILD)/tests/faults/disk_replay.o $(BUILD)/libtenon.a
 	$(SAY) LD $@
 	$(Q)$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS)
 $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(BUILD)/libtenon.a

@@ -1,88 +1,9 @@
 /* Subscriptions: versions change while requests run; none fails, none mixes two versions, a bad version is left again. */
-#include "unit.h"
-#include "tree.h"
+#include "subscribed.h"
 #include <pthread.h>
 #include <stdatomic.h>
-#include <tenon/tenon.h>
 
 enum { THREADS = 4, CHANGES = 1000 };
-
-static char root[64];
-
-static char *at(const char *name) {
-    return tree_at(root, name);
-}
-
-/* A model whose outputs both tell its number: a = x + n, b = x * n. */
-static void put_model(tn_store *s, const char *version, float n) {
-    tn_graph *g;
-    tn_tensor *t;
-    int x, w, a, b;
-    int64_t dims[] = {1, 64};
-    assert_ok(tn_graph_create(NULL, &g));
-    assert_ok(tn_graph_input(g, "x", TN_FLOAT32, 2, dims, &x));
-    assert_ok(tn_tensor_wrap(TN_FLOAT32, 0, NULL, NULL, &n, sizeof n, &t));
-    assert_ok(tn_graph_constant(g, "n", t, &w));
-    tn_tensor_destroy(t);
-    assert_ok(tn_graph_node(g, "Add", "sum", 2, (int[]){x, w}, 1, &a, NULL));
-    assert_ok(tn_graph_node(g, "Mul", "product", 2, (int[]){x, w}, 1, &b, NULL));
-    assert_ok(tn_graph_output(g, a, "a"));
-    assert_ok(tn_graph_output(g, b, "b"));
-    assert_ok(tn_graph_save_onnx(g, at("model.onnx"), NULL));
-    tn_graph_destroy(g);
-    tn_store_put_options o = {.struct_size = sizeof o, .name = "press", .version = version};
-    assert_ok(tn_store_put(s, at("model.onnx"), &o, NULL));
-}
-
-static tn_store *store;
-
-static int setup(void **state) {
-    (void)state;
-    if (!tree_make(root, "follow")) return -1;
-    assert_ok(tn_store_create(at("s")));
-    assert_ok(tn_store_open(at("s"), &store));
-    put_model(store, "1.0.0", 1);
-    return 0;
-}
-
-static int teardown(void **state) {
-    (void)state;
-    tn_store_close(store);
-    return tree_remove(root);
-}
-
-/* One request on an input of ones; which version answered, by both outputs and by the lease. */
-static float ask(tn_subscription *sub, tn_tensor *x, bool failed) {
-    tn_lease lease;
-    const tn_tensor *a, *b;
-    if (tn_subscription_acquire(sub, &lease) != TN_OK) return -1;
-    float number = -2;
-    if (tn_session_set_input(lease.session, 0, x) == TN_OK && tn_session_run(lease.session) == TN_OK &&
-        tn_session_output(lease.session, 0, &a) == TN_OK && tn_session_output(lease.session, 1, &b) == TN_OK) {
-        number = ((const float *)tn_tensor_const_data(b))[0];
-        for (int i = 0; i < 64; i++)
-            if (((const float *)tn_tensor_const_data(b))[i] != number ||
-                ((const float *)tn_tensor_const_data(a))[i] != number + 1)
-                number = -3;
-        if ((int)number != lease.version.version[0] - '0') number = -4;
-    }
-    tn_subscription_release(sub, &lease, failed || number < 0);
-    return number;
-}
-
-static tn_tensor *ones(void) {
-    static float values[64];
-    tn_tensor *x;
-    for (int i = 0; i < 64; i++) values[i] = 1;
-    assert_ok(tn_tensor_wrap(TN_FLOAT32, 2, (int64_t[]){1, 64}, NULL, values, sizeof values, &x));
-    return x;
-}
-
-static tn_subscription_state info(tn_subscription *sub) {
-    tn_subscription_state state = {.struct_size = sizeof state};
-    assert_ok(tn_subscription_info(sub, &state));
-    return state;
-}
 
 static void a_new_version_takes_over_and_the_old_one_stands_ready(void **state) {
     (void)state;
@@ -346,92 +267,12 @@ static void versions_change_a_thousand_times_under_load(void **state) {
     tn_tensor_destroy(l.x);
 }
 
-/* Another version may be newer: what is signed counts. */
-static void a_signed_channel_is_followed_forth_and_back(void **state) {
-    (void)state;
-    tn_subscription *sub;
-    tn_tensor *x = ones();
-    bool changed;
-    put_model(store, "2.0.0", 2);
-    put_model(store, "3.0.0", 3);
-    assert_ok(tn_trust_init(store, at("keys"), NULL));
-    assert_ok(tn_store_promote(store, "press:1.0.0", "stable", at("keys")));
-    assert_ok(tn_subscription_open(at("s"), "press@stable", NULL, &sub));
-    assert_float_equal(ask(sub, x, false), 1, 0);
-    static const float steps[] = {2, 1, 3};
-    for (size_t i = 0; i < TN_COUNT(steps); i++) {
-        char reference[32];
-        snprintf(reference, sizeof reference, "press:%d.0.0", (int)steps[i]);
-        assert_ok(tn_store_promote(store, reference, "stable", at("keys")));
-        assert_ok(tn_subscription_poll(sub, &changed));
-        assert_true(changed);
-        assert_float_equal(ask(sub, x, false), steps[i], 0);
-    }
-    /* Trust that is damaged: the version that serves goes on. */
-    size_t size;
-    char *good = tree_read(at("s/trust/trusted.json"), &size);
-    tree_write(at("s/trust/trusted.json"), good, size / 2);
-    assert_int_equal(tn_subscription_poll(sub, &changed), TN_E_FORMAT);
-    assert_false(changed);
-    assert_float_equal(ask(sub, x, false), 3, 0);
-    tree_write(at("s/trust/trusted.json"), good, size);
-    free(good);
-    assert_ok(tn_subscription_follow(sub, "press@stable"));
-    tn_subscription_close(sub);
-    tn_tensor_destroy(x);
-}
-
-/* What comes is never more than the host allows, and where nothing can come, what is here goes on. */
-static void another_stores_folder_is_followed(void **state) {
-    (void)state;
-    tn_subscription *sub;
-    tn_tensor *x = ones();
-    tn_store *from;
-    bool changed;
-    tn_subscription_options o = {.struct_size = sizeof o, .from = at("from"), .most_fetched = 100000};
-    assert_ok(tn_store_create(at("from")));
-    assert_ok(tn_store_open(at("from"), &from));
-    put_model(from, "1.0.0", 1);
-    put_model(from, "2.0.0", 2);
-    assert_ok(tn_store_put_delta(from, "press:1.0.0", "press:2.0.0", NULL));
-    assert_ok(tn_subscription_open(at("s"), "press", &o, &sub));
-    assert_float_equal(ask(sub, x, false), 2, 0);
-    put_model(from, "3.0.0", 3);
-    assert_ok(tn_subscription_poll(sub, &changed));
-    assert_true(changed);
-    assert_float_equal(ask(sub, x, false), 3, 0);
-    tn_store_close(from);
-    assert_int_equal(rename(at("from"), at("gone")), 0);
-    assert_int_equal(tn_subscription_poll(sub, &changed), TN_E_NOT_FOUND);
-    assert_non_null(strstr(tn_last_error(), "/from'"));
-    assert_false(changed);
-    put_model(store, "4.0.0", 4);
-    assert_int_equal(tn_subscription_poll(sub, &changed), TN_E_NOT_FOUND);
-    assert_true(changed);
-    assert_float_equal(ask(sub, x, false), 4, 0);
-    assert_int_equal(rename(at("gone"), at("from")), 0);
-    tn_subscription_close(sub);
-
-    o.most_fetched = 10;
-    assert_ok(tn_store_open(at("from"), &from));
-    put_model(from, "5.0.0", 5);
-    tn_store_close(from);
-    assert_ok(tn_subscription_open(at("s"), "press", &o, &sub));
-    assert_float_equal(ask(sub, x, false), 4, 0);
-    assert_int_equal(tn_subscription_poll(sub, &changed), TN_E_LIMIT);
-    assert_float_equal(ask(sub, x, false), 4, 0);
-    tn_subscription_close(sub);
-    tn_tensor_destroy(x);
-}
-
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(a_new_version_takes_over_and_the_old_one_stands_ready),
         TEST(a_version_that_fails_its_self_test_never_serves),
         TEST(a_withdrawn_version_is_left),
-        TEST(a_signed_channel_is_followed_forth_and_back),
-        TEST(another_stores_folder_is_followed),
         TEST(a_request_may_outlast_two_changes),
         TEST(too_many_failures_on_trial_bring_the_old_version_back),
         TEST(a_version_that_the_host_or_the_loader_refuses_never_serves),
