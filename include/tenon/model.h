@@ -59,7 +59,7 @@ typedef struct tn_model_options {
  * to root and no other user may write to it. Files appear whole, by a rename, and never change, so that any number of processes may
  * start at once; as with model files, replace or remove one, but do not write into it. Where the folder cannot be written
  * to, what lies in it is used all the same. A new file is written only if the model's weights have the SHA-256 that they
- * should. What is packed for more shapes is added, in a new file. Delete the files at any time.
+ * should. What is packed for more shapes is added, in a new file, some times and up to four times the weights. Delete the files at any time.
  *
  * tn_model_load fails if there is no such folder, and on ONNX files, which have no digest; what goes wrong later (a full
  * disk) leaves the process with packed weights of its own. These are mapped memory, not of the model's allocator. */

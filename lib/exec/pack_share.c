@@ -18,6 +18,9 @@
 #include "exec/packs.h"
 
 #define LOCK_TRIES 200 /* of 5 ms each, while another process writes */
+/* Of what some models pack for each size of their inputs, there is no end. */
+#define MOST_WRITTEN 8                                   /* files by one process for a model */
+#define MOST_BYTES(weights) (4 * (weights) + (1u << 20)) /* of a file */
 
 tn_status tn_packs_share(tn_packs *packs, const tn_graph *graph, const tn_kernels *kernels, const char *folder) {
     const tn_graph *root = graph->root;
@@ -180,6 +183,7 @@ static bool verify_weights(tn_pack_share *s) {
 /* A new file: what the newest has, and what is fresh. */
 static tn_status write_file(tn_packs *packs) {
     const tn_pack_file *old = packs->share->files ? &packs->share->files->file : NULL;
+    uint64_t bytes = 0;
     size_t count = 0, most = count_fresh(packs) + (old ? old->count : 0);
     tn_pack_row *rows = tn_region_array(packs->region, most, sizeof *rows);
     if (!rows) return TN_E_MEMORY;
@@ -191,6 +195,9 @@ static tn_status write_file(tn_packs *packs) {
         rows[count].data = p->packed;
         rows[count++].bytes = p->bytes;
     }
+    for (size_t i = 0; i < count; i++) bytes += rows[i].bytes;
+    if (++packs->share->written > MOST_WRITTEN || bytes > MOST_BYTES((uint64_t)packs->share->graph->root->weights.size))
+        return tn_fail(TN_E_LIMIT, "enough packed weights are kept");
     return tn_pack_file_write(packs->share->path, packs->share->key, rows, count);
 }
 

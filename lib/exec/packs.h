@@ -36,6 +36,7 @@ typedef struct tn_pack_share {
     bool verified;          /* the model's weights are what its digest says */
     bool looked;            /* whether there is a file */
     bool given_up;          /* nothing can be written */
+    int written;            /* files */
 } tn_pack_share;
 
 struct tn_packs {

@@ -194,6 +194,40 @@ static void other_shapes_are_added(void **state) {
     assert_int_equal(before.st_ino, look().st_ino);
 }
 
+/* A kernel that reaches over the edges is packed for each size anew. */
+static void of_what_is_packed_for_ever_new_shapes_there_is_an_end(void **state) {
+    (void)state;
+    tn_graph *g;
+    tn_model *model;
+    tn_session *session;
+    static float in[8 * 40];
+    int x, w, y, files = 0;
+    ino_t last = 0;
+    tn_attribute pads[] = {{.name = "pads", .kind = TN_ATTR_INTS, .count = 4, .ints = (int64_t[]){1, 1, 1, 1}}, {0}};
+    assert_ok(tn_graph_create(NULL, &g));
+    assert_ok(tn_graph_input(g, "x", TN_FLOAT32, 4, (int64_t[]){1, 8, tn_graph_symbol(g, "rows"), 1}, &x));
+    constant(g, "kernels", 4, (int64_t[]){16, 8, 3, 3}, &w);
+    assert_ok(tn_graph_node(g, "Conv", "conv", 2, (int[]){x, w}, 1, &y, pads));
+    assert_ok(tn_graph_output(g, y, "y"));
+    assert_ok(tn_graph_save(g, model_path(), NULL));
+    tn_graph_destroy(g);
+    assert_ok(load(NULL, true, &model));
+    assert_ok(tn_session_create(model, NULL, &session));
+    for (int rows = 1; rows <= 40; rows++) {
+        tn_tensor *t;
+        assert_ok(tn_tensor_wrap(TN_FLOAT32, 4, (int64_t[]){1, 8, rows, 1}, NULL, in, sizeof in, &t));
+        assert_ok(tn_session_set_input(session, 0, t));
+        assert_ok(tn_session_run(session));
+        tn_tensor_destroy(t);
+        struct stat info = look();
+        files += info.st_ino != last;
+        last = info.st_ino;
+    }
+    assert_in_range(files, 2, 8);
+    tn_session_destroy(session);
+    tn_model_destroy(model);
+}
+
 static void any_damage_is_passed_by_and_mended(void **state) {
     (void)state;
     size_t size;
@@ -381,6 +415,7 @@ int main(void) {
         cmocka_unit_test(checksums_are_those_of_the_specification),
         cmocka_unit_test_setup_teardown(what_one_packed_others_map, setup, teardown),
         cmocka_unit_test_setup_teardown(other_shapes_are_added, setup, teardown),
+        cmocka_unit_test_setup_teardown(of_what_is_packed_for_ever_new_shapes_there_is_an_end, setup, teardown),
         cmocka_unit_test_setup_teardown(any_damage_is_passed_by_and_mended, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_not_ours_does_not_count, setup, teardown),
         cmocka_unit_test_setup_teardown(another_level_has_another_file, setup, teardown),
