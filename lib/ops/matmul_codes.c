@@ -3,9 +3,9 @@
 #include "ops/matmul_codes.h"
 #include <stdio.h>
 
-/* Weights that caches hold are read faster in float32 than they are looked up; a codebook of 16 is looked up in registers, one of
- * 256 takes longer. From these many bytes in float32 on it pays, at any number of rows; measured by tests/bench/sparse.c. */
-static const size_t LEAST_BYTES_4 = (size_t)8 << 20, LEAST_BYTES_8 = (size_t)32 << 20;
+/* Weights that caches hold are read faster in float32 than they are looked up. From these many bytes in float32 on it pays, at
+ * any number of rows; measured by tests/bench/sparse.c. */
+static const size_t LEAST_BYTES = (size_t)32 << 20;
 
 enum { MOST = 256, SLOTS = 1024 };
 
@@ -102,12 +102,11 @@ tn_status tn_matmul_codes_prepare(tn_prepare *call, const tn_operand *b, const t
                                   tn_matmul_codes **out_codes) {
     const size_t count = (size_t)(b->rows * b->columns);
     *out_codes = NULL;
-    if (count < LEAST_BYTES_4 / sizeof(float) || product->bf16 || product->columns % 2) return TN_OK;
+    if (count < LEAST_BYTES / sizeof(float) || product->bf16 || product->columns % 2) return TN_OK;
     values *v = tn_alloc_zero(NULL, sizeof *v);
     uint8_t *codes = v ? tn_alloc(NULL, count) : NULL;
     tn_status status = codes ? TN_OK : TN_E_MEMORY;
-    if (codes && collect(v, call->value[1]->data, count, codes) &&
-        (v->count <= 16 || count >= LEAST_BYTES_8 / sizeof(float))) {
+    if (codes && collect(v, call->value[1]->data, count, codes)) {
         source s = {v, codes, (size_t)b->row_stride, (size_t)b->column_stride, NULL};
         status = take(call, product, &s, out_codes);
     }

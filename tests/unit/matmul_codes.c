@@ -75,7 +75,7 @@ static void products_are_those_of_weights_that_nobody_knows(void **state) {
     /* Large enough to be looked up; a value more than a codebook has is none. */
     static const struct {
         int m, k, n, values;
-    } cases[] = {{1, 1030, 2050, 2}, {5, 1030, 2050, 16}, {1, 2050, 4100, 256}, {3, 1030, 2050, 257}};
+    } cases[] = {{1, 2050, 4100, 16}, {5, 2050, 4100, 256}, {1, 2050, 4100, 257}};
     for (size_t c = 0; c < TN_COUNT(cases); c++) {
         const int m = cases[c].m, k = cases[c].k, n = cases[c].n;
         tn_tensor *w = tensor(2, (int64_t[]){k, n}, cases[c].values), *b = tensor(1, (int64_t[]){n}, 0);
@@ -85,7 +85,7 @@ static void products_are_those_of_weights_that_nobody_knows(void **state) {
             const tn_tensor *y[2];
             tn_model *models[2];
             tn_session *s[2];
-            if (l > 0 && cases[c].values == 256) break; /* takes its time */
+            if (c > 0 && tn_cpu_level_at(l + 1)) continue; /* the best level will do, since it takes its time */
             for (int form = 0; form < 2; form++) {
                 s[form] = make(m, form == 0, w, b, level, form ? 1 : 2, &models[form]);
                 assert_ok(tn_session_set_input(s[form], 0, x));
