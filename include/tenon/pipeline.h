@@ -18,6 +18,7 @@
  *     split:                           # may be left out: then all rows are for training
  *       by: stratified                 # ratio, stratified, group or time
  *       test: 0.25                     # the part of the rows that is for testing
+ *                                        # or folds: 5 and fold: 1, for cross-validation: the first of five parts
  *       column: day                    # of group: whose rows stay together; of time: what they are sorted by
  *       seed: 7                        # 0 without it
  *
@@ -58,7 +59,8 @@
  *
  * splits: ratio draws rows, stratified draws from each class of the target its part, group draws whole groups until the part
  * is reached, time takes the last rows in the column's order, so that nothing from later teaches what was before. The
- * numbers are drawn by the seed; the same seed gives the same rows.
+ * folds of one seed are parts that together are all rows, each of them in one: plans that differ in
+ * `fold` alone measure models on every row. The numbers are drawn by the seed; the same seed gives the same rows.
  *
  *     tn_pipeline_parse(text, size, &p);
  *     tn_pipeline_prepare(p, table, &prepared);         // of series alone: what takes the table's place below

@@ -144,14 +144,25 @@ static tn_status read_feature(tn_region *region, const tn_manifest_node *map, tn
 }
 
 static tn_status read_split(const tn_manifest_node *map, tn_pipeline *p) {
-    static const char *const keys[] = {"by", "test", "column", "seed", NULL};
+    static const char *const keys[] = {"by", "test", "folds", "fold", "column", "seed", NULL};
     int by;
-    double seed;
-    TN_TRY(tn_pipeline_keys(map, keys, "by, test, column, seed"));
+    double seed, folds, fold;
+    TN_TRY(tn_pipeline_keys(map, keys, "by, test, folds, fold, column, seed"));
     TN_TRY(tn_pipeline_word(map, "by", split_words, &by));
     p->split = by ? (tn_split)by : TN_SPLIT_RATIO;
     TN_TRY(tn_pipeline_read_number(map, "test", 0.25, &p->test));
     if (!(p->test > 0 && p->test < 1)) return tn_pipeline_wrong(map, "'test' is a part between 0 and 1");
+    TN_TRY(tn_pipeline_read_number(map, "folds", 0, &folds));
+    TN_TRY(tn_pipeline_read_number(map, "fold", 0, &fold));
+    bool cross = tn_manifest_child(map, "folds") || tn_manifest_child(map, "fold");
+    if (cross && !(folds >= 2 && folds <= TN_MOST_FOLDS && folds == floor(folds) && fold >= 1 && fold <= folds &&
+                   fold == floor(fold)))
+        return tn_pipeline_wrong(map, "'folds' is a whole number from 2 to 1000, and 'fold' one from 1 to that");
+    if (cross && tn_manifest_child(map, "test")) return tn_pipeline_wrong(map, "a split has 'test' or 'folds'");
+    if (cross && p->split == TN_SPLIT_TIME)
+        return tn_pipeline_wrong(map, "a split by time has no folds: later rows would teach what was before");
+    p->folds = cross ? (int)folds : 0;
+    p->fold = cross ? (int)fold : 0;
     TN_TRY(tn_pipeline_read_number(map, "seed", 0, &seed));
     if (seed < 0 || seed > 0x1p53 || seed != floor(seed))
         return tn_pipeline_wrong(map, "'seed' is a whole number below 2^53");
@@ -287,7 +298,9 @@ tn_status tn_pipeline_write(tn_pipeline *p, const char **out_text) {
     if (p->split != TN_SPLIT_NONE) {
         tn_manifest_node *split = tn_manifest_add(&w, root, "split", TN_MANIFEST_MAP, NULL);
         add_word(&w, split, "by", split_words, (int)p->split);
-        tn_manifest_add_number(&w, split, "test", p->test);
+        if (!p->folds) tn_manifest_add_number(&w, split, "test", p->test);
+        if (p->folds) tn_manifest_add_number(&w, split, "folds", p->folds);
+        if (p->folds) tn_manifest_add_number(&w, split, "fold", p->fold);
         if (p->split_column) tn_manifest_add(&w, split, "column", TN_MANIFEST_TEXT, p->split_column);
         tn_manifest_add_number(&w, split, "seed", (double)p->seed);
     }

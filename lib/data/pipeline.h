@@ -46,6 +46,7 @@ struct tn_pipeline {
     tn_feature target;
     tn_split split;
     double test;
+    int folds, fold; /* folds 0: `test` says how much; fold from 1 on */
     const char *split_column;
     uint64_t seed;
     struct tn_series *series; /* NULL: rows stand alone */
@@ -54,6 +55,7 @@ struct tn_pipeline {
 };
 
 #define TN_MOST_CATEGORIES 4096
+#define TN_MOST_FOLDS 1000
 #define TN_MOST_MEDIA (1 << 24) /* numbers of a file */
 
 /* Reading its YAML. */

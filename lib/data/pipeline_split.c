@@ -98,6 +98,35 @@ static tn_status take_groups(double share, const entry *entries, int64_t rows, u
     return TN_OK;
 }
 
+/* Each folds-th row as they are sorted: so the rows of each class are spread over all folds. */
+static void take_fold(int folds, int fold, const entry *entries, int64_t rows, uint8_t *part, uint8_t mark) {
+    for (int64_t i = fold - 1; i < rows; i += folds) part[entries[i].row] = mark;
+}
+
+/* Whole runs, the largest first, each into the fold that has the fewest rows. */
+static tn_status take_group_fold(int folds, int fold, const entry *entries, int64_t rows, uint8_t *part, uint8_t mark) {
+    size_t bytes = (size_t)rows * sizeof(entry), groups = 0;
+    int64_t sizes[TN_MOST_FOLDS] = {0};
+    entry *first =
+        tn_alloc(NULL, bytes); /* of each run; its row is the place in entries, its key less than 0: its size */
+    if (!first) return TN_E_MEMORY;
+    for (int64_t i = 0, end; i < rows; i = end) {
+        for (end = i; end < rows && entries[end].key == entries[i].key;) end++;
+        first[groups++] = (entry){i, (double)(i - end), entries[i].draw};
+    }
+    qsort(first, groups, sizeof *first, by_key_and_draw);
+    for (size_t g = 0; g < groups; g++) {
+        int least = 0;
+        int64_t size = -(int64_t)first[g].key;
+        for (int k = 1; k < folds; k++)
+            if (sizes[k] < sizes[least]) least = k;
+        sizes[least] += size;
+        for (int64_t i = first[g].row; least == fold - 1 && i < first[g].row + size; i++) part[entries[i].row] = mark;
+    }
+    tn_free(NULL, first, bytes);
+    return TN_OK;
+}
+
 /* The last rows; those of one time stay together, on the side of training. */
 static void take_last(double share, const entry *entries, int64_t rows, uint8_t *part, uint8_t mark) {
     int64_t cut = rows - (int64_t)floor(share * (double)rows + 0.5);
@@ -105,8 +134,9 @@ static void take_last(double share, const entry *entries, int64_t rows, uint8_t 
     for (int64_t i = cut; i < rows; i++) part[entries[i].row] = mark;
 }
 
-tn_status tn_pipeline_draw(const tn_pipeline *p, const tn_table *table, tn_split by, double share, uint64_t seed,
-                           uint8_t *part, uint8_t mark) {
+/* folds 0: a share. */
+static tn_status draw(const tn_pipeline *p, const tn_table *table, tn_split by, double share, int folds, uint64_t seed,
+                      uint8_t *part, uint8_t mark) {
     int64_t all = tn_table_rows(table), rows = 0, marked = 0;
     uint64_t state = seed;
     size_t bytes;
@@ -119,7 +149,11 @@ tn_status tn_pipeline_draw(const tn_pipeline *p, const tn_table *table, tn_split
         if (part[r] == 0) entries[rows++] = entries[r];
     if (status == TN_OK) {
         qsort(entries, (size_t)rows, sizeof *entries, by_key_and_draw);
-        if (by == TN_SPLIT_GROUP)
+        if (folds && by == TN_SPLIT_GROUP)
+            status = take_group_fold(folds, p->fold, entries, rows, part, mark);
+        else if (folds)
+            take_fold(folds, p->fold, entries, rows, part, mark);
+        else if (by == TN_SPLIT_GROUP)
             status = take_groups(share, entries, rows, part, mark);
         else if (by == TN_SPLIT_TIME)
             take_last(share, entries, rows, part, mark);
@@ -136,8 +170,13 @@ tn_status tn_pipeline_draw(const tn_pipeline *p, const tn_table *table, tn_split
     return status;
 }
 
+tn_status tn_pipeline_draw(const tn_pipeline *p, const tn_table *table, tn_split by, double share, uint64_t seed,
+                           uint8_t *part, uint8_t mark) {
+    return draw(p, table, by, share, 0, seed, part, mark);
+}
+
 tn_status tn_pipeline_split(const tn_pipeline *p, const tn_table *table, uint8_t *out_part) {
     int64_t rows = tn_table_rows(table);
     if (rows) memset(out_part, 0, (size_t)rows);
-    return p->split == TN_SPLIT_NONE ? TN_OK : tn_pipeline_draw(p, table, p->split, p->test, p->seed, out_part, 1);
+    return p->split == TN_SPLIT_NONE ? TN_OK : draw(p, table, p->split, p->test, p->folds, p->seed, out_part, 1);
 }

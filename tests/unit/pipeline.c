@@ -80,6 +80,50 @@ static void quartiles_that_are_one_value_make_no_outliers(void **state) {
     tn_table_destroy(t);
 }
 
+/* Rows 0 to 20 of groups of 1 to 6, and of classes of 14 and 7. */
+static tn_table *rows_of_groups(void) {
+    char text[400] = "a,group,kind\n";
+    tn_table *t;
+    for (int g = 1, r = 0; g <= 6; g++)
+        for (int i = 0; i < g; i++, r++)
+            snprintf(text + strlen(text), sizeof text - strlen(text), "%d,g%d,%s\n", r, g, r % 3 ? "x" : "y");
+    assert_ok(tn_table_read_memory(text, strlen(text), "t.csv", NULL, &t));
+    return t;
+}
+
+static void folds_share_all_rows_and_classes_or_groups(void **state) {
+    (void)state;
+    tn_table *t = rows_of_groups();
+    for (int way = 0; way < 3; way++) {
+        static const char *const by[] = {"ratio", "stratified", "group, column: group"};
+        int times[21] = {0}, folds = way == 2 ? 3 : 4;
+        for (int fold = 1; fold <= folds; fold++) {
+            char text[200];
+            uint8_t parts[21];
+            tn_pipeline *p;
+            int count = 0, second = 0;
+            snprintf(text, sizeof text,
+                     "features: [{column: a}]\ntarget: {column: kind, encode: ordinal}\n"
+                     "split: {by: %s, folds: %d, fold: %d, seed: 3}\n",
+                     by[way], folds, fold);
+            assert_ok(tn_pipeline_parse(text, strlen(text), &p));
+            assert_ok(tn_pipeline_split(p, t, parts));
+            for (int r = 0; r < 21; r++) {
+                count += parts[r];
+                times[r] += parts[r];
+                second += parts[r] && r % 3 == 0;
+                bool together = way == 2 && r && tn_table_codes(t, 1)[r] == tn_table_codes(t, 1)[r - 1];
+                if (together) assert_int_equal(parts[r], parts[r - 1]);
+            }
+            assert_in_range(count, way == 2 ? 7 : 5, way == 2 ? 7 : 6); /* 6 + 1, 5 + 2, 4 + 3 */
+            if (way == 1) assert_in_range(second, 1, 2);
+            tn_pipeline_destroy(p);
+        }
+        for (int r = 0; r < 21; r++) assert_int_equal(times[r], 1);
+    }
+    tn_table_destroy(t);
+}
+
 static void wrong_words_are_refused(void **state) {
     (void)state;
     static const char *const cases[][2] = {
@@ -97,6 +141,20 @@ static void wrong_words_are_refused(void **state) {
         assert_int_equal(tn_pipeline_parse(text, strlen(text), &p), TN_E_FORMAT);
         if (!strstr(tn_last_error(), cases[i][1])) fail_msg("%zu: %s", i, tn_last_error());
     }
+    static const char *const splits[][2] = {
+        {"folds: 5", "'fold' one from 1 to that"},
+        {"folds: 5, fold: 6", "'fold' one from 1 to that"},
+        {"folds: 1, fold: 1", "from 2 to 1000"},
+        {"folds: 5, fold: 1, test: 0.2", "'test' or 'folds'"},
+        {"by: time, column: a, folds: 5, fold: 1", "has no folds"},
+    };
+    for (size_t i = 0; i < TN_COUNT(splits); i++) {
+        char text[200];
+        tn_pipeline *p;
+        snprintf(text, sizeof text, "features: [{column: a}]\nsplit: {%s}\n", splits[i][0]);
+        assert_int_equal(tn_pipeline_parse(text, strlen(text), &p), TN_E_FORMAT);
+        if (!strstr(tn_last_error(), splits[i][1])) fail_msg("%zu: %s", i, tn_last_error());
+    }
     const char *two = "a\n0\n1\n", *text = "features: [{column: a, missing: mean, outliers: missing, fence: 0}]\n";
     tn_pipeline *p;
     tn_table *t;
@@ -112,6 +170,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(outliers_and_gaps_are_filled_from_rows_for_training),
         cmocka_unit_test(quartiles_that_are_one_value_make_no_outliers),
+        cmocka_unit_test(folds_share_all_rows_and_classes_or_groups),
         cmocka_unit_test(wrong_words_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
