@@ -114,8 +114,8 @@ static tn_status set_order(job *j) {
         *e = (entry){.row = r};
         if (j->time >= 0) TN_TRY(time_at(j, r, &e->time));
         if (j->group < 0) continue;
-        e->group = numbers ? numbers[r] : codes[r];
-        if (isnan(e->group) || (codes && codes[r] < 0))
+        e->group = numbers ? numbers[r] : codes && codes[r] >= 0 ? codes[r] : NAN;
+        if (isnan(e->group))
             return tn_fail(TN_E_INVALID, "pipeline: column '%.80s' has no group in row %lld of the table", j->s->group,
                            (long long)r + 1);
     }
@@ -125,8 +125,13 @@ static tn_status set_order(job *j) {
 
 /* ---- the grid ---- */
 
-static double bin_of(const job *j, int64_t i) {
+static double bin_of_time(const job *j, int64_t i) {
     return floor(j->order[i].time / j->s->every);
+}
+
+/* Where they were counted. */
+static int64_t bin_of(const job *j, int64_t i) {
+    return (int64_t)bin_of_time(j, i);
 }
 
 /* The end of the group that begins at `first`. */
@@ -140,7 +145,7 @@ static tn_status count_bins(job *j) {
     double total = 0;
     for (int64_t a = 0, b; a < j->rows; a = b) {
         b = group_end(j, a);
-        double first = bin_of(j, a), last = bin_of(j, b - 1);
+        double first = bin_of_time(j, a), last = bin_of_time(j, b - 1);
         if (!(fabs(first) < 0x1p52 && fabs(last) < 0x1p52)) /* beyond which steps cannot be counted */
             return tn_fail(TN_E_LIMIT, "pipeline: times are too large for a grid of %g", j->s->every);
         total += last - first + 1;
@@ -154,10 +159,9 @@ static tn_status count_bins(job *j) {
 
 /* Between the values on both sides, at each time of the grid. Outside of them there is none. */
 static void interpolate(const job *j, const double *x, int64_t a, int64_t b, double *out) {
-    double first = bin_of(j, a), last = bin_of(j, b - 1);
-    int64_t before = -1, after = a;
-    for (double bin = first; bin <= last; bin++, out++) {
-        double at = bin * j->s->every;
+    int64_t last = bin_of(j, b - 1), before = -1, after = a;
+    for (int64_t bin = bin_of(j, a); bin <= last; bin++, out++) {
+        double at = (double)bin * j->s->every;
         for (; after < b && (isnan(x[j->order[after].row]) || j->order[after].time < at); after++)
             if (!isnan(x[j->order[after].row])) before = after;
         *out = NAN;
@@ -174,13 +178,13 @@ static void to_grid(const job *j, const double *x, double *out) {
     double *counts = j->counts;
     for (int64_t i = 0; i < j->made; i++) out[i] = NAN, counts[i] = 0;
     for (int64_t a = 0, b; a < j->rows; a = b) {
-        double first = bin_of(j, a);
+        int64_t first = bin_of(j, a);
         b = group_end(j, a);
-        int64_t count = (int64_t)(bin_of(j, b - 1) - first) + 1;
+        int64_t count = bin_of(j, b - 1) - first + 1;
         if (j->s->by == TN_REGULAR_INTERPOLATE) interpolate(j, x, a, b, out);
         for (int64_t i = a; i < b && j->s->by != TN_REGULAR_INTERPOLATE; i++) {
             double value = x[j->order[i].row];
-            int64_t bin = (int64_t)(bin_of(j, i) - first);
+            int64_t bin = bin_of(j, i) - first;
             if (isnan(value)) continue;
             double sum = j->s->by == TN_REGULAR_MEAN && counts[bin] > 0 ? out[bin] : 0;
             out[bin] = sum + value;
@@ -199,14 +203,13 @@ static tn_status texts_to_grid(const job *j, int column) {
     int64_t out = 0;
     for (int64_t a = 0, b; a < j->rows; a = b) {
         int64_t i = a;
-        double last;
         b = group_end(j, a);
-        last = bin_of(j, b - 1);
+        int64_t last = bin_of(j, b - 1);
         int32_t code = -1;
-        for (double bin = bin_of(j, a); bin <= last; bin++, out++) {
+        for (int64_t bin = bin_of(j, a); bin <= last; bin++, out++) {
             bool inside = j->s->by != TN_REGULAR_INTERPOLATE;
             if (inside && column != j->group) code = -1;
-            for (; i < b && (inside ? bin_of(j, i) <= bin : j->order[i].time <= bin * j->s->every); i++)
+            for (; i < b && (inside ? bin_of(j, i) <= bin : j->order[i].time <= (double)bin * j->s->every); i++)
                 if (codes[j->order[i].row] >= 0) code = codes[j->order[i].row];
             if (column == j->group) code = codes[j->order[a].row];
             TN_TRY(tn_table_put_text(j->to, column, out,
@@ -221,8 +224,9 @@ static void put_keys(const job *j, int column, bool time) {
     double *out = tn_table_room(j->to, column);
     for (int64_t a = 0, b; a < j->rows; a = b) {
         b = group_end(j, a);
-        for (double bin = bin_of(j, a); bin <= bin_of(j, b - 1); bin++)
-            *out++ = time ? bin * j->s->every : j->order[a].group;
+        int64_t last = bin_of(j, b - 1);
+        for (int64_t bin = bin_of(j, a); bin <= last; bin++)
+            *out++ = time ? (double)bin * j->s->every : j->order[a].group;
     }
 }
 
