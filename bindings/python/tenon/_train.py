@@ -84,6 +84,8 @@ class TrainerOptions(ctypes.Structure):
         ("loss_options", LossOptions),
         ("average", Average),
         ("accumulate", c_int64),
+        ("group", c_void_p),
+        ("recompute", c_int64),
     ]
 
 
@@ -114,6 +116,7 @@ class PlanOptions(ctypes.Structure):
         ("note", _NOTE),
         ("context", c_void_p),
         ("measured", c_void_p),
+        ("group", c_void_p),
     ]
 
 
