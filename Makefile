@@ -73,7 +73,8 @@ SOURCES := $(filter-out $(OTHER_KERNELS) $(LEFT_OUT),$(sort $(wildcard lib/*/*.c
 GENERATED := $(BUILD)/gen/ops.c $(BUILD)/gen/gradients.c $(BUILD)/gen/kernels.c $(BUILD)/gen/sources.c
 OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o) $(GENERATED:.c=.o)
 TESTS := $(sort $(wildcard tests/unit/*.c))
-TEST_PROGRAMS := $(TESTS:%.c=$(BUILD)/%) $(BUILD)/tests/faults/store
+# The longest goes first, since they run side by side.
+TEST_PROGRAMS := $(BUILD)/tests/faults/store $(TESTS:%.c=$(BUILD)/%)
 CONFORMANCE := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/conformance/*.c))
 FUZZERS := $(filter-out $(addprefix $(BUILD)/tests/fuzz/,replay variants),$(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/*.c)))
 EXAMPLES := $(patsubst examples/%.c,$(BUILD)/examples/%,$(wildcard examples/*.c))
