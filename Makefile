@@ -16,6 +16,7 @@ WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes 
 # Under a sanitizer, loops that are meant to become vectors do not.
 WARN += $(if $(SANITIZE),-Wno-pass-failed)
 OPT ?= -O2 -g
+KERNEL_OPT ?= -O3
 CFLAGS_ALL = -std=c11 -D_GNU_SOURCE -DTN_BUILD_SHARED -DTN_VERSION=\"$(VERSION)\" -fPIC -fvisibility=hidden \
              -ffp-contract=off -fno-math-errno $(FLOATS) $(WARN) $(OPT) $(SANITIZE) -Iinclude -Ilib $(CFLAGS)
 # The command and the examples use the public headers alone, as any host does.
@@ -139,7 +140,7 @@ level_of = $(FLAGS_$(filter $(LEVELS),$(lastword $(subst _, ,$(basename $(notdir
 $(BUILD)/lib/kernels/%.o: lib/kernels/%.c
 	@mkdir -p $(@D)
 	$(SAY) CC $<
-	$(Q)$(CC) $(CFLAGS_ALL) -O3 -Wno-missing-prototypes $(call level_of,$<) -MMD -MP -c $< -o $@
+	$(Q)$(CC) $(CFLAGS_ALL) $(KERNEL_OPT) -Wno-missing-prototypes $(call level_of,$<) -MMD -MP -c $< -o $@
 $(BUILD)/gen/%.o: $(BUILD)/gen/%.c
 	$(SAY) CC $<
 	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP -c $< -o $@

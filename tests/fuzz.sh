@@ -5,7 +5,7 @@
 # `tests/fuzz.sh minimize TARGET` then adds to tests/fuzz/corpus the small inputs that reach code which none there does.
 set -eu
 cd "$(dirname "$0")/.."
-make --no-print-directory -j"$(nproc)" fuzzers BUILD=build/fuzz CC="${CLANG:-clang}" OPT="-O1 -gline-tables-only" \
+make --no-print-directory -j"$(nproc)" fuzzers BUILD=build/fuzz CC="${CLANG:-clang}" OPT="-O1 -gline-tables-only" KERNEL_OPT=-O1 \
     SANITIZE="-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all" FUZZ_ENGINE=-fsanitize=fuzzer
 mkdir -p build/fuzz/found build/fuzz/log
 targets=$(ls tests/fuzz/corpus)

@@ -6,7 +6,7 @@ set -eu
 cd "$(dirname "$0")/.."
 jobs=$(nproc)
 # Lines are what reports need; more would make each of a hundred programs 60 MB.
-run() { make --no-print-directory -j"$jobs" OPT="-O1 -g1" "$@"; }
+run() { make --no-print-directory -j"$jobs" OPT="-O1 -g1" KERNEL_OPT=-O1 "$@"; }
 
 address="-fsanitize=address,undefined -fno-sanitize-recover=all"
 # Not detect_stack_use_after_return: before GCC 13.3 its stack is not aligned for 64-byte vectors. Clang's is, and
