@@ -50,6 +50,7 @@ static const char *read_chunks(wav *w, const uint8_t *p, size_t size) {
             if (!w->rate) return "its samples come before their format";
             w->samples = body;
             w->size = length;
+            if (!length) break;
             return length % (w->channels * w->bits / 8) ? "its last frame is cut short" : NULL;
         }
         size_t step = 8 + length + length % 2;

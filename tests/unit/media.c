@@ -168,7 +168,7 @@ static void hostile_sounds_are_refused(void **state) {
         {32, 3, "frames are not of"},   {34, 12, "its samples are neither"},
         {42, 1, "it is cut short"},     {40, 3, "its last frame is cut"},
         {36, 'x', "it has no samples"}, {12, 'x', "come before their format"},
-        {16, 8, "'fmt ' is too short"},
+        {16, 8, "'fmt ' is too short"}, {40, 0, "it has no samples"},
     };
     for (size_t i = 0; i < TN_COUNT(cases); i++) {
         uint8_t file[100];
