@@ -75,7 +75,7 @@ static tn_string external(const walk *w, tn_string message, tn_string data) {
         if (f.number == 2) value = tn_pb_bytes(&r, &f);
     }
     if (r.bad || !number_of(value, &number)) return data;
-    if (tn_string_equal(key, tn_string_of("offset")) && number <= w->weights.size)
+    if (tn_string_equal(key, tn_string_of("offset")) && w->weights.data && number <= w->weights.size)
         return (tn_string){w->weights.data + number, TN_MIN(data.size, w->weights.size - number)};
     if (tn_string_equal(key, tn_string_of("length"))) data.size = number;
     return data;
