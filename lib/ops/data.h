@@ -43,6 +43,14 @@ static inline bool tn_dim_fits(int64_t a, int64_t b) {
     return a < 0 || b < 0 || a == b;
 }
 
+/* Whether the shapes of two inputs may be equal; if not, a sentence about `in`. */
+static inline tn_status tn_infer_fits(const tn_infer *call, int in, int other) {
+    const tn_type *a = call->in[in], *b = call->in[other];
+    bool fits = a->rank < 0 || b->rank < 0 || a->rank == b->rank;
+    for (int i = 0; fits && i < TN_MIN(a->rank, b->rank); i++) fits = tn_dim_fits(a->dims[i], b->dims[i]);
+    return fits ? TN_OK : tn_infer_fail(call, in, TN_E_SHAPE, "expected the shape of input %d", other);
+}
+
 /* Of a tensor of int64 or int32 elements, at any address: while inferring they may lie in a model's file. */
 static inline int64_t tn_index_at(const tn_tensor *t, int64_t i) {
     int64_t wide;

@@ -22,13 +22,11 @@ typedef struct job {
 
 static tn_status infer(tn_infer *call) {
     static const tn_dtype reals[] = {TN_FLOAT32, TN_FLOAT16, TN_BFLOAT16, TN_UNDEFINED};
-    const tn_type *dy = call->in[0], *x = call->in[1], *scale = call->in[2];
+    const tn_type *x = call->in[1], *scale = call->in[2];
     for (int i = 0; i < 3; i++) TN_TRY(tn_infer_dtype(call, i, reals));
     for (int i = 1; i < 3; i++) TN_TRY(tn_infer_equal_dtype(call, 0, i));
     if (x->rank >= 0 && x->rank < 2) return tn_infer_fail(call, 1, TN_E_SHAPE, "expected [N, C, ...]");
-    bool fits = dy->rank < 0 || x->rank < 0 || dy->rank == x->rank;
-    for (int i = 0; fits && i < TN_MIN(dy->rank, x->rank); i++) fits = tn_dim_fits(dy->dims[i], x->dims[i]);
-    if (!fits) return tn_infer_fail(call, 0, TN_E_SHAPE, "expected the shape of input 1");
+    TN_TRY(tn_infer_fits(call, 0, 1));
     if (scale->rank >= 0 && (scale->rank != 1 || (x->rank > 1 && !tn_dim_fits(scale->dims[0], x->dims[1]))))
         return tn_infer_fail(call, 2, TN_E_SHAPE, "expected an element for each channel of input 1");
     TN_TRY(tn_infer_same(call, 0, 1));

@@ -12,10 +12,7 @@ static tn_status infer(tn_infer *call) {
     static const tn_dtype reals[] = {TN_FLOAT32, TN_FLOAT16, TN_BFLOAT16, TN_UNDEFINED};
     for (int i = 0; i < 2; i++) TN_TRY(tn_infer_dtype(call, i, reals));
     TN_TRY(tn_infer_equal_dtype(call, 0, 1));
-    const tn_type *dy = call->in[0], *y = call->in[1];
-    bool fits = dy->rank < 0 || y->rank < 0 || dy->rank == y->rank;
-    for (int i = 0; fits && i < TN_MIN(dy->rank, y->rank); i++) fits = tn_dim_fits(dy->dims[i], y->dims[i]);
-    if (!fits) return tn_infer_fail(call, 1, TN_E_SHAPE, "expected the shape of input 0");
+    TN_TRY(tn_infer_fits(call, 1, 0));
     return tn_infer_same(call, 0, 1);
 }
 
