@@ -2,6 +2,7 @@
  * Source: APPNOTE.TXT 6.3.10, sections 4.3 and 4.5.3. Every offset and size in the file is checked against the file; the
  * directory is walked once, when it is opened. */
 #include <tenon/media.h>
+#include "base/little.h"
 #include "data/source.h"
 #if TN_WITH_ZLIB
 #include <zlib.h>
@@ -20,13 +21,10 @@ struct tn_npz {
 };
 
 static uint32_t get16(const unsigned char *p) {
-    return (uint32_t)p[0] | (uint32_t)p[1] << 8;
+    return (uint32_t)tn_get_little(p, 2);
 }
 static uint32_t get32(const unsigned char *p) {
-    return get16(p) | get16(p + 2) << 16;
-}
-static uint64_t get64(const unsigned char *p) {
-    return get32(p) | (uint64_t)get32(p + 4) << 32;
+    return (uint32_t)tn_get_little(p, 4);
 }
 
 static uint32_t crc_of(const unsigned char *data, size_t size) {
@@ -70,7 +68,7 @@ static void read_extra(const unsigned char *extra, size_t size, uint64_t *sizes[
         if (length > size) return;
         const unsigned char *p = extra;
         for (int i = 0; id == 1 && i < 3; i++)
-            if (*sizes[i] == 0xffffffff && (size_t)(extra + length - p) >= 8) *sizes[i] = get64(p), p += 8;
+            if (*sizes[i] == 0xffffffff && (size_t)(extra + length - p) >= 8) *sizes[i] = tn_get_little(p, 8), p += 8;
         extra += length, size -= length;
     }
 }
@@ -107,10 +105,10 @@ static bool find_directory(const unsigned char *file, size_t size, uint64_t *out
     *out_count = get16(file + end + 10);
     *out_start = get32(file + end + 16);
     if ((*out_start == 0xffffffff || *out_count == 0xffff) && end >= 20 && memcmp(file + end - 20, "PK\6\7", 4) == 0) {
-        uint64_t wide = get64(file + end - 20 + 8);
+        uint64_t wide = tn_get_little(file + end - 20 + 8, 8);
         if (wide > size || size - wide < 56 || memcmp(file + wide, "PK\6\6", 4) != 0) return false;
-        *out_count = get64(file + wide + 32);
-        *out_start = get64(file + wide + 48);
+        *out_count = tn_get_little(file + wide + 32, 8);
+        *out_start = tn_get_little(file + wide + 48, 8);
     }
     return *out_start <= size;
 }

@@ -1,6 +1,7 @@
 /* WAV: RIFF chunks, of which "fmt " says what the samples in "data" are.
  * Source: Microsoft and IBM, Multimedia Programming Interface and Data Specifications 1.0 (1991); WAVEFORMATEXTENSIBLE. */
 #include <tenon/media.h>
+#include "base/little.h"
 #include "data/source.h"
 
 enum { PCM = 1, FLOATS = 3, EXTENSIBLE = 0xfffe, MOST_CHANNELS = 64, MOST_RATE = 768000 };
@@ -13,10 +14,10 @@ typedef struct wav {
 } wav;
 
 static uint32_t get16(const uint8_t *p) {
-    return p[0] | (uint32_t)p[1] << 8;
+    return (uint32_t)tn_get_little(p, 2);
 }
 static uint32_t get32(const uint8_t *p) {
-    return get16(p) | get16(p + 2) << 16;
+    return (uint32_t)tn_get_little(p, 4);
 }
 
 static const char *read_format(wav *w, const uint8_t *p, size_t size) {
@@ -73,7 +74,7 @@ static float sample(const wav *w, const uint8_t *p) {
         memcpy(&y, &(uint32_t){get32(p)}, sizeof y);
         return y;
     default:
-        wide = get32(p) | (uint64_t)get32(p + 4) << 32;
+        wide = tn_get_little(p, 8);
         memcpy(&x, &wide, sizeof x);
         return (float)x;
     }
