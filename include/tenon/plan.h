@@ -41,6 +41,7 @@
  *         kind: one-cycle                # tn_schedule by their names, but period, total and warm_up in epochs (period and
  *                                        # total: all of them without it) and exponential's factor an epoch
  *       recompute: 4                     # segments of the network that the backward pass computes anew, for less memory
+ *       products: bfloat16               # of factors rounded to that (mixed precision); float32 without it
  *       average:                         # weights along the way, kind: ema or swa (tenon/train.h): what is validated and kept
  *         kind: swa                      # decay of ema; start: epochs before the first; every: epochs between them (ema:
  *         start: 20                      # a step without it, swa: an epoch)
@@ -51,7 +52,7 @@
  *         scale: 0.1                     # times a number from 0.9 to 1.1
  *         flip: true                     # each other sample, along the last axis
  *         mixup: 0.2                     # samples and targets are means of two, weights by Beta(0.2, 0.2), 0.05 to 2; for
- *                                        # losses of numbers and binary-cross-entropy
+ *                                        # all losses but the focal one
  *       validation: 0.1                  # part of the training rows that only says when to stop; 0 without it
  *       snapshots: 5                     # of the weights at the end of the last so many cycles of a cosine schedule; the
  *                                        # model is the mean of what they answer (tenon/ensemble.h)

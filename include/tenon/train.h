@@ -48,15 +48,18 @@ typedef enum tn_loss {
     /* Connectionist temporal classification: scores [N, C, T] before softmax, of which class 0 is the blank; labels int64
      * [N, S] of what the T steps say, from 1 on, a row filled up with -1. Each row's loss is divided by how many labels it
      * has; the mean over rows. */
-    TN_LOSS_CTC = 9
+    TN_LOSS_CTC = 9,
+    /* Cross-entropy of a target distribution of the scores' shape, as mixtures of samples have it: the sum over axis 1 of
+     * -t log softmax(scores), each class with its weight, if there are; the mean over all else. */
+    TN_LOSS_SOFT_CROSS_ENTROPY = 10
 } tn_loss;
 
 /* What losses take besides; what is 0 has the default in brackets. */
 typedef struct tn_loss_options {
     double quantile;            /* TN_LOSS_QUANTILE [0.5] */
     double focus;               /* TN_LOSS_FOCAL [2]; -1: none, which leaves cross-entropy */
-    double label_smoothing;     /* cross-entropy [0]: so much of each label is shared out evenly among all classes */
-    const float *class_weights; /* cross-entropy, focal [none]: of each class; read by tn_trainer_create alone */
+    double label_smoothing;     /* cross-entropies [0]: so much of each label is shared out evenly among all classes */
+    const float *class_weights; /* cross-entropies, focal [none]: of each class; read by tn_trainer_create alone */
     int class_count;            /* of them */
     double beta;                /* ELBO [1]; -1: none */
 } tn_loss_options;
@@ -161,6 +164,11 @@ typedef struct tn_trainer_options {
      * backward pass computes a segment anew instead of finding it in memory (activation checkpointing). The square root of
      * the number of layers is a good number. What is drawn at random is kept. */
     int64_t recompute;
+    /* [TN_FLOAT32] TN_BFLOAT16: mixed precision. Factors of products (MatMul, Gemm, Conv, Einsum, the inputs' side of
+     * recurrent layers), forwards and backwards, are rounded to bfloat16, and kept so for the backward pass; sums, all other
+     * operators, the parameters and predictions are float32. Where the CPU multiplies bfloat16 (TN_PRECISION_FAST) it is
+     * faster; elsewhere it computes the same, but for the order of sums, and is slower. */
+    tn_dtype products;
 } tn_trainer_options;
 
 /* Takes the graph over, also on failure. Fails with a sentence that names the node if an operator has no gradient. */

@@ -37,7 +37,7 @@ static int same_as(const tn_match *m, const tn_node *node) {
     if (strcmp(op, "Transpose") == 0) return keeps_order(graph, node) ? in : -1;
     if (strcmp(op, "Reshape") == 0) return same_concrete_type(graph, in, node->out[0]) ? in : -1;
     if (strcmp(op, "Concat") == 0) return node->formal_in == 1 ? in : -1;
-    if (strcmp(op, "Cast") != 0) return -1;
+    if (strcmp(op, "Cast") != 0 || tn_attr_int(node, "rounds", 0)) return -1;
     tn_dtype to = (tn_dtype)tn_attr_int(node, "to", 0);
     if (tn_match_type(graph, in)->dtype == to) return in;
     const tn_node *before = tn_match_producer(m, in, "Cast");

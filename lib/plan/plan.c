@@ -10,6 +10,7 @@
 const char *const tn_loss_words[] = {
     "", "mse", "mae", "huber", "cross-entropy", "binary-cross-entropy", "quantile", "focal", "", "elbo", NULL};
 static const char *const optimizer_words[] = {"sgd", "adam", "adamw", "adagrad", "rmsprop", "lion", NULL};
+static const char *const product_words[] = {"float32", "bfloat16", NULL};
 static const char *const average_words[] = {"", "ema", "swa", NULL};
 static const char *const schedule_words[] = {"constant", "step", "exponential", "cosine", "one-cycle", "plateau", NULL};
 
@@ -44,6 +45,7 @@ static const tn_key train_keys[] = {
     {"batch", TN_KEY_WHOLE, AT(batch), 1, 1e6, NULL},
     {"accumulate", TN_KEY_WHOLE, AT(accumulate), 1, 1e6, NULL},
     {"recompute", TN_KEY_WHOLE, AT(recompute), 1, 1000, NULL},
+    {"products", TN_KEY_WORD, AT(products), 0, 0, product_words},
     {"optimizer", TN_KEY_NODE, AT(optimizer_node), 0, 0, NULL},
     {"schedule", TN_KEY_NODE, AT(schedule_node), 0, 0, NULL},
     {"average", TN_KEY_NODE, AT(average_node), 0, 0, NULL},

@@ -96,6 +96,7 @@ struct tn_plan {
     double period, total, warm_up;
     tn_average average; /* likewise: */
     double average_start, average_every;
+    int products; /* a word: 0: float32, 1: bfloat16 */
     const tn_manifest_node *augment_node;
     tn_augmentation augment;
 };
@@ -134,13 +135,35 @@ tn_status tn_plan_answer(const tn_plan_data *data, tn_loss loss, tn_graph *graph
 void tn_augment(const tn_augmentation *augmentation, uint64_t seed, int rank, const int64_t *dims, float *x,
                 int64_t count, float *y, int64_t answer, bool rebuilds);
 
+/* ---- batch.c ---- */
+
+typedef struct tn_batch {
+    float *x;
+    void *y; /* labels int64 [count], or floats [count, answer] */
+    int64_t count;
+} tn_batch;
+
+typedef struct tn_feed tn_feed;
+typedef struct tn_fit tn_fit;
+
+/* The target of a loss on scores [N, C]: labels int64 [N], else floats. */
+bool tn_takes_labels(tn_loss loss);
+/* Batches of a fit whose trainer, steps and input are there, for one thread. Starts one of its own if the fit may. */
+tn_status tn_feed_open(const tn_fit *fit, tn_feed **out_feed);
+void tn_feed_close(tn_feed *feed); /* accepts NULL */
+/* A batch for training, of the epoch under way, whose rows are in this order until its last step; and rows of a part as they
+ * are. Valid until the next call. */
+const tn_batch *tn_feed_train(tn_feed *feed, const int64_t *order, int64_t step);
+const tn_batch *tn_feed_rows(tn_feed *feed, int part, int64_t first, int64_t count);
+int64_t tn_feed_answer(const tn_feed *feed); /* numbers in a target */
+
 /* ---- fit.c, checkpoint.c ---- */
 
 typedef struct tn_epoch {
     double loss, validation, rate;
 } tn_epoch;
 
-typedef struct tn_fit {
+struct tn_fit {
     const tn_plan *plan;
     const tn_plan_data *data;
     const tn_plan_options *options;
@@ -156,7 +179,7 @@ typedef struct tn_fit {
     bool stop, resumed;
     const tn_group *group; /* of more than one, or NULL */
     char *checkpoint;
-} tn_fit;
+};
 
 tn_status tn_fit_run(tn_fit *fit);
 /* Whether this process writes the files: the only one, or the first of the group. */

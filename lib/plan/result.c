@@ -43,7 +43,8 @@ static void add_metrics(tn_manifest_writer *w, tn_manifest_node *list, const tn_
 static void add_losses(tn_manifest_writer *w, tn_manifest_node *extra, const tn_fit *fit) {
     tn_manifest_node *map = tn_manifest_add(w, extra, "training", TN_MANIFEST_MAP, NULL);
     int64_t step = (fit->epochs + MOST_POINTS - 1) / MOST_POINTS;
-    add_text(w, map, "loss", tn_loss_words[fit->loss + 1]);
+    add_text(w, map, "loss",
+             tn_loss_words[(fit->loss == TN_LOSS_SOFT_CROSS_ENTROPY ? TN_LOSS_CROSS_ENTROPY : fit->loss) + 1]);
     add_number(w, map, "epochs", (double)fit->epochs);
     add_number(w, map, "best_epoch", (double)fit->best + 1);
     tn_manifest_node *at = tn_manifest_add(w, map, "at", TN_MANIFEST_LIST, NULL),

@@ -7,7 +7,8 @@
 #include "train/train.h"
 
 static bool is_of_classes(tn_loss loss) {
-    return loss == TN_LOSS_CROSS_ENTROPY || loss == TN_LOSS_BINARY_CROSS_ENTROPY || loss == TN_LOSS_FOCAL;
+    return loss == TN_LOSS_CROSS_ENTROPY || loss == TN_LOSS_BINARY_CROSS_ENTROPY || loss == TN_LOSS_FOCAL ||
+           loss == TN_LOSS_SOFT_CROSS_ENTROPY;
 }
 
 static tn_status choose_loss(const tn_plan *plan, tn_plan_data *data, tn_loss *out) {
@@ -22,6 +23,7 @@ static tn_status choose_loss(const tn_plan *plan, tn_plan_data *data, tn_loss *o
         return tn_key_fail(at, "the loss does not fit the target: %s",
                            is_of_classes(*out) ? "a target of classes has encode: ordinal"
                                                : "classes take a cross-entropy or the focal loss");
+    if (*out == TN_LOSS_CROSS_ENTROPY && plan->augment.mixup > 0) *out = TN_LOSS_SOFT_CROSS_ENTROPY;
     if (*out != TN_LOSS_BINARY_CROSS_ENTROPY) return TN_OK;
     if (data->outputs != 2)
         return tn_key_fail(at, "binary-cross-entropy tells 2 classes apart, and there are %lld",
@@ -38,7 +40,7 @@ static tn_status weigh_classes(const tn_plan *plan, const tn_plan_data *data, tn
     const int64_t classes = data->outputs, rows = data->rows[TN_PART_TRAIN];
     int64_t c = 0;
     if (!node) return TN_OK;
-    if (loss != TN_LOSS_CROSS_ENTROPY && loss != TN_LOSS_FOCAL)
+    if (loss != TN_LOSS_CROSS_ENTROPY && loss != TN_LOSS_FOCAL && loss != TN_LOSS_SOFT_CROSS_ENTROPY)
         return tn_key_fail(node, "'class_weights' are for cross-entropy and the focal loss");
     double *of_class = tn_region_array(plan->region, (size_t)classes, sizeof *of_class);
     float *weights = tn_region_array(plan->region, (size_t)classes, sizeof *weights);
@@ -117,6 +119,7 @@ static tn_status make_trainer(const tn_plan *plan, tn_plan_data *data, tn_fit *f
                                         .average = average_of(plan, steps),
                                         .accumulate = plan->accumulate,
                                         .recompute = plan->recompute,
+                                        .products = plan->products ? TN_BFLOAT16 : TN_FLOAT32,
                                         .group = fit->group};
     return tn_trainer_create(graph, &options, &fit->trainer);
 }

@@ -36,7 +36,8 @@ void tn_trainer_fingerprint(tn_trainer *t) {
                             t->options.average.kind,
                             t->states.count - t->states.gradients,
                             t->inputs,
-                            loss->class_weights ? loss->class_count : 0};
+                            loss->class_weights ? loss->class_count : 0,
+                            t->options.products == TN_BFLOAT16};
     tn_sha256_init(&hash);
     tn_sha256_update(&hash, what, sizeof what);
     tn_sha256_update(&hash, numbers, sizeof numbers);

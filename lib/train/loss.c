@@ -120,6 +120,30 @@ static tn_status cross_entropy(tn_graph *graph, const tn_loss_options *o, int pr
     return node(graph, "Sub", 2, (int[]){labels, all}, out);
 }
 
+/* - sum over c of w_c t_c log softmax, with t = (1 - e) t + e / C. */
+static tn_status soft_cross_entropy(tn_graph *graph, const tn_loss_options *o, int prediction, int target, int *out) {
+    const tn_type type = graph->values[prediction].type;
+    const tn_attribute axis[] = {{.name = "axis", .kind = TN_ATTR_INT, .i = 1}, {0}};
+    int logs, weights, each;
+    if (type.rank < 2)
+        return tn_fail(TN_E_SHAPE, "output 0 '%s' has %d dimensions; cross-entropy takes scores [N, C, ...]",
+                       graph->values[prediction].name, type.rank);
+    TN_TRY(tn_graph_node(graph, "LogSoftmax", "loss", 1, &prediction, 1, &logs, axis));
+    if (o->label_smoothing > 0) {
+        int share, keep;
+        if (type.dims[1] < 1) return tn_fail(TN_E_SHAPE, "label_smoothing needs a known number of classes");
+        TN_TRY(number(graph, logs, o->label_smoothing / (double)type.dims[1], &share));
+        TN_TRY(number(graph, logs, 1 - o->label_smoothing, &keep));
+        TN_TRY(node(graph, "Mul", 2, (int[]){target, keep}, &target));
+        TN_TRY(node(graph, "Add", 2, (int[]){target, share}, &target));
+    }
+    TN_TRY(node(graph, "Mul", 2, (int[]){logs, target}, &each));
+    TN_TRY(class_weights(graph, o, prediction, type.rank - 2, &weights));
+    if (weights >= 0) TN_TRY(node(graph, "Mul", 2, (int[]){each, weights}, &each));
+    TN_TRY(without_axis_1(graph, each, &each));
+    return node(graph, "Neg", 1, &each, out);
+}
+
 /* w_y (1 - p)^focus l with l = -log p. Where p is 1, the power's slope is that near it. */
 static tn_status focal(tn_graph *graph, const tn_loss_options *o, int prediction, int target, int *out) {
     const tn_attribute each[] = {{.name = "reduction", .kind = TN_ATTR_STRING, .s = "none"}, {0}};
@@ -183,7 +207,8 @@ static tn_status temporal(tn_graph *graph, int prediction, int target, int *out)
 
 tn_status tn_loss_check(const tn_trainer_options *options) {
     const tn_loss_options *o = &options->loss_options;
-    const bool labels = options->loss == TN_LOSS_CROSS_ENTROPY || options->loss == TN_LOSS_FOCAL;
+    const bool labels = options->loss == TN_LOSS_CROSS_ENTROPY || options->loss == TN_LOSS_FOCAL ||
+                        options->loss == TN_LOSS_SOFT_CROSS_ENTROPY;
     if (!(o->quantile >= 0 && o->quantile < 1))
         return tn_fail(TN_E_INVALID, "loss_options.quantile is %g; expected a number between 0 and 1", o->quantile);
     if (!(o->focus >= 0 || o->focus == -1) || isinf(o->focus))
@@ -214,6 +239,7 @@ tn_status tn_loss_nodes(tn_graph *graph, const tn_trainer_options *options, cons
     case TN_LOSS_FOCAL: return focal(graph, o, prediction, target, out_loss);
     case TN_LOSS_CTC: TN_TRY(temporal(graph, prediction, target, &each)); break;
     case TN_LOSS_ELBO: return tn_elbo_nodes(graph, o, outputs, target, out_loss);
+    case TN_LOSS_SOFT_CROSS_ENTROPY: TN_TRY(soft_cross_entropy(graph, o, prediction, target, &each)); break;
     case TN_LOSS_BINARY_CROSS_ENTROPY: TN_TRY(binary(graph, prediction, target, &each)); break;
     case TN_LOSS_QUANTILE: TN_TRY(quantile(graph, o, prediction, target, &each)); break;
     case TN_LOSS_KL: TN_TRY(divergence(graph, prediction, target, &each)); break;

@@ -125,6 +125,8 @@ static inline bool tn_trainer_is_between(const tn_trainer *trainer) {
 /* The backward pass behind the first `forward` nodes gets what it reads of these computed anew, segment by segment, the
  * last aside. */
 tn_status tn_graph_recompute(tn_graph *graph, int forward, int64_t segments);
+/* Products, the first `forward` nodes' and those of the backward pass, get factors that are rounded to bfloat16 (mixed.c). */
+tn_status tn_graph_mix(tn_graph *graph, int forward);
 
 /* A checkpoint as a part of another file, and back (checkpoint.c). */
 void tn_trainer_fingerprint(tn_trainer *trainer);

@@ -6,6 +6,7 @@
 
 static tn_status open_session(tn_trainer *t, tn_graph *graph, tn_model **model, tn_session **session) {
     tn_model_options of_model = {.struct_size = sizeof of_model, .allocator = t->allocator, .cpu = t->options.cpu};
+    if (model == &t->train_model && t->options.products == TN_BFLOAT16) of_model.precision = TN_PRECISION_FAST;
     tn_session_options of_session = {
         .struct_size = sizeof of_session, .allocator = t->allocator, .threads = t->options.threads};
     TN_TRY(tn_model_from_graph(graph, &of_model, model));
@@ -25,6 +26,17 @@ static tn_status build_step(tn_trainer *t) {
     return tn_session_set_input(t->step, TN_STEP_SCALE, t->scale);
 }
 
+static tn_status check_products(const tn_trainer *t) {
+    const tn_dtype products = t->options.products;
+    if (products == TN_UNDEFINED || products == TN_FLOAT32) return TN_OK;
+    if (products != TN_BFLOAT16)
+        return tn_fail(TN_E_INVALID, "products is %s; expected float32 or bfloat16", tn_dtype_name(products));
+    const tn_graph *g = t->graph;
+    if (g->output_count < 1 || g->values[g->outputs[0]].type.dtype == TN_FLOAT32) return TN_OK;
+    return tn_fail(TN_E_TYPE, "products of bfloat16 are for graphs of float32; output 0 '%s' is %s",
+                   g->values[g->outputs[0]].name, tn_dtype_name(g->values[g->outputs[0]].type.dtype));
+}
+
 static tn_status build(tn_trainer *t) {
     tn_graph *graph;
     TN_TRY(tn_optimizer_defaults(&t->options.optimizer, &t->options.optimizer));
@@ -38,6 +50,7 @@ static tn_status build(tn_trainer *t) {
                        (long long)t->options.accumulate);
     TN_TRY(tn_graph_sort(t->graph));
     TN_TRY(tn_graph_infer(t->graph));
+    TN_TRY(check_products(t));
     TN_TRY(tn_training_graph(t->graph, &t->options, &t->states, &graph));
     TN_TRY(open_session(t, graph, &t->train_model, &t->train));
     TN_TRY(tn_predicting_graph(t->graph, &t->options, &t->states, &graph));

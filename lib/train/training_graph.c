@@ -253,6 +253,7 @@ static tn_status build(training *t) {
     const int forward = graph->node_count;
     TN_TRY(tn_graph_gradient(graph, loss, t->learned_count, t->learned, t->grads));
     TN_TRY(tn_graph_recompute(graph, forward, t->options->recompute));
+    if (t->options->products == TN_BFLOAT16) TN_TRY(tn_graph_mix(graph, forward));
     TN_TRY(add_parameters(t));
     if (gathers) TN_TRY(add_zeros(t, TN_STATE_GRADIENT, 1));
     t->states->gradients = gathers ? t->learned_count : 0;

@@ -26,6 +26,8 @@ for name, loss in [
         ("focal", ((1 - p) ** 2 * each).mean()),
         ("focal with weights", ((1 - p) ** 3.5 * each * weights[labels]).mean()),
         ("divergence", F.kl_div(torch.log_softmax(scores, 1), shares, reduction="none").sum(1).mean()),
+        ("soft", F.cross_entropy(scores, shares)),
+        ("soft, with all", F.cross_entropy(scores, shares, weight=weights, label_smoothing=0.2)),
         ("temporal", F.ctc_loss(torch.log_softmax(some(3, 4, 7), 1).permute(2, 0, 1), torch.tensor(
             [[1, 2, 3, 0], [2, 2, 0, 0], [3, 1, 1, 2]]), [7, 7, 7], [3, 2, 4])),
         ("temporal, empty", F.ctc_loss(torch.log_softmax(some(2, 3, 2), 1).permute(2, 0, 1), torch.tensor(

@@ -180,7 +180,8 @@ static void snapshots_of_cycles_are_one_model(void **state) {
 
 static void a_run_that_stops_goes_on_to_the_same_bytes(void **state) {
     (void)state;
-    static const char *const averages[] = {"accumulate: 5, average: {kind: ema, decay: 0.9}", "recompute: 3",
+    static const char *const averages[] = {"accumulate: 5, average: {kind: ema, decay: 0.9}",
+                                           "recompute: 3, products: bfloat16",
                                            "average: {kind: swa, start: 20, every: 2}, patience: 8"};
     char text[1000];
     if (!TN_WITH_YAML) skip();
@@ -189,6 +190,23 @@ static void a_run_that_stops_goes_on_to_the_same_bytes(void **state) {
         snprintf(text, sizeof text, "%.*s, %s}\n", (int)strlen(classes) - 2, classes, averages[i]);
         check_stops(text);
     }
+}
+
+/* Targets between classes, drawn ahead of the steps by another thread, are the same ones in a run that is stopped. */
+static void mixtures_of_classes_are_learnt(void **state) {
+    (void)state;
+    char text[1000];
+    size_t size;
+    const char *at = strstr(classes, "noise: 0.02");
+    if (!TN_WITH_YAML) skip();
+    snprintf(text, sizeof text, "%.*smixup: 0.2, %s", (int)(at - classes), classes, at);
+    check_stops(text);
+    char *bytes = tree_read(tree_at(root, "circles.tenon"), &size);
+    assert_non_null(memmem(bytes, size, "loss: cross-entropy", 19));
+    free(bytes);
+    tn_evaluation *e = evaluate("circles.tenon", "test.csv");
+    assert_true(metric(e, "accuracy") > 0.95);
+    tn_evaluation_destroy(e);
 }
 
 static void checkpoints_of_other_plans_and_damaged_ones_are_refused(void **state) {
@@ -523,7 +541,7 @@ static void what_is_wrong_in_the_data_is_named(void **state) {
         {"a,kind\n1,x\n2,y\n", "model: {layers: [{dense: 3}, {conv: 2}]}\n", "line 4, layer 2 'conv': a convolution"},
         {"a,kind\n1,x\n2,y\n", MODEL "train: {loss: mse}\n", "classes take a cross-entropy"},
         {"a,kind\n1,x\n2,y\n3,z\n", MODEL "train: {loss: binary-cross-entropy}\n", "there are 3"},
-        {"a,kind\n1,x\n2,y\n", MODEL "train: {augment: {mixup: 0.2}}\n", "which this loss cannot take"},
+        {"a,kind\n1,x\n2,y\n", MODEL "train: {loss: focal, augment: {mixup: 0.2}}\n", "the focal loss cannot take"},
         {"a,kind\n1,x\n2,y\n", MODEL "train: {validation: 0.1}\n", "leaves none for validation"},
         {"a,kind\n1e30,x\n-3e38,y\n2,x\n", MODEL "train: {optimizer: {kind: sgd, rate: 1000}}\n", "the loss is"},
     };
@@ -555,6 +573,7 @@ int main(void) {
         cmocka_unit_test(classes_are_learnt_and_measured_from_raw_columns),
         cmocka_unit_test(a_run_that_stops_goes_on_to_the_same_bytes),
         cmocka_unit_test(snapshots_of_cycles_are_one_model),
+        cmocka_unit_test(mixtures_of_classes_are_learnt),
         cmocka_unit_test(checkpoints_of_other_plans_and_damaged_ones_are_refused),
         cmocka_unit_test(numbers_are_learnt_in_their_own_unit),
         cmocka_unit_test(every_layer_trains),

@@ -15,11 +15,27 @@ from ._files import Manifest, Path, save_graph
 from ._library import Interrupted, InvalidArgument, NotFound, ValueInfoStruct, create, declare, lib
 from ._tensor import as_array, numpy_dtype, view, wrap
 
-_LOSSES = ("mse", "mae", "huber", "cross-entropy", "binary-cross-entropy", "quantile", "focal", "kl", "elbo")
-_SCORES = {"cross-entropy": "Softmax", "focal": "Softmax", "kl": "Softmax", "binary-cross-entropy": "Sigmoid"}
+_LOSSES = (
+    "mse",
+    "mae",
+    "huber",
+    "cross-entropy",
+    "binary-cross-entropy",
+    "quantile",
+    "focal",
+    "kl",
+    "elbo",
+    "ctc",
+    "soft-cross-entropy",
+)
+_SCORES = {
+    **dict.fromkeys(("cross-entropy", "focal", "kl", "ctc", "soft-cross-entropy"), "Softmax"),
+    "binary-cross-entropy": "Sigmoid",
+}
 _OPTIMIZERS = ("sgd", "adam", "adamw", "adagrad", "rmsprop", "lion")
 _SCHEDULES = ("constant", "step", "exponential", "cosine", "one-cycle", "plateau")
 _AVERAGES = ("none", "ema", "swa")
+_PRODUCTS = ("float32", "bfloat16")
 
 
 class OptimizerOptions(ctypes.Structure):
@@ -86,6 +102,7 @@ class TrainerOptions(ctypes.Structure):
         ("accumulate", c_int64),
         ("group", c_void_p),
         ("recompute", c_int64),
+        ("products", c_int),
     ]
 
 
@@ -244,10 +261,11 @@ def _filled(struct: Any, words: Tuple[str, ...], given: Union[str, Mapping[str, 
 class Trainer:
     """Fits the weights of a model, from an .onnx or .tenon, to arrays. For one thread at a time.
 
-    loss: "mse", "mae", "huber", "quantile", "cross-entropy", "focal", "binary-cross-entropy", "kl" or "elbo"; those of
-    classes want scores: output 0 as it is before softmax or sigmoid.  optimizer, schedule, average: a word, or a mapping with
-    "kind" and the fields of tenon/train.h.  freeze: names of constants that stay as they are ("conv*": all that begin so).
+    loss: "mse", "mae", "huber", "quantile", "cross-entropy", "focal", "binary-cross-entropy", "kl", "elbo",
+    "ctc" or "soft-cross-entropy"; those of classes want scores: output 0 as it is before softmax or sigmoid.  optimizer,
+    schedule, average: a word, or a mapping with "kind" and the fields of tenon/train.h.  freeze: names of constants that stay as they are ("conv*": all that begin so).
     patience: epochs without a better validation loss until fit stops.  accumulate: batches to a step.
+    products: "float32", or "bfloat16", which is mixed precision.
     """
 
     def __init__(
@@ -262,6 +280,7 @@ class Trainer:
         freeze: "list[str] | tuple[str, ...]" = (),
         patience: int = 0,
         accumulate: int = 1,
+        products: str = "float32",
         class_weights: Any = None,
         loss_options: Optional[Mapping[str, float]] = None,
         threads: int = 1,
@@ -285,6 +304,7 @@ class Trainer:
         options.freeze = ",".join(freeze).encode() or None
         options.threads, options.seed, options.patience = threads, seed, patience
         options.cpu, options.accumulate = cpu.encode() if cpu else None, accumulate
+        options.products = (1, 16)[_word(_PRODUCTS, products, "products")]
         graph = c_void_p()
         lib.tn_graph_load(os.fsencode(path), None, byref(graph))
         try:
@@ -294,7 +314,7 @@ class Trainer:
             lib.tn_graph_destroy(graph)
             raise
         self._handle = create(lib.tn_trainer_create, lib.tn_trainer_destroy, graph, byref(options))  # takes it over
-        self.loss, self._classes = loss, loss in ("cross-entropy", "focal")
+        self.loss, self._classes = loss, loss in ("cross-entropy", "focal", "ctc")
         self.history: List[Dict[str, float]] = []
 
     def fit(

@@ -57,6 +57,19 @@ class Training(unittest.TestCase):
         x, y = load_digits(return_X_y=True)
         return train_test_split((x / 16).astype(np.float32), y, test_size=0.25, stratify=y, random_state=0)
 
+    def test_products_of_bfloat16_and_targets_between_classes(self):
+        x, held, y, truth = self.digits()
+        save(self.path, (64, 32, 10))
+        trainer = tenon.Trainer(self.path, "soft-cross-entropy", rate=0.01, products="bfloat16")
+        trainer.fit(x, np.eye(10, dtype=np.float32)[y] * 0.9 + 0.01, epochs=20)
+        self.assertGreater(accuracy_score(truth, trainer.predict(held).argmax(1)), 0.95)
+        full = tenon.Trainer(self.path, "soft-cross-entropy", rate=0.01)
+        full.fit(x, np.eye(10, dtype=np.float32)[y] * 0.9 + 0.01, epochs=20)
+        self.assertNotEqual(full.history[-1]["loss"], trainer.history[-1]["loss"])
+        self.assertAlmostEqual(full.history[-1]["loss"], trainer.history[-1]["loss"], delta=0.02)
+        with self.assertRaisesRegex(tenon.InvalidArgument, "products is one of float32, bfloat16"):
+            tenon.Trainer(self.path, products="int4")
+
     def test_digits_are_learnt_and_the_model_runs_elsewhere(self):
         save(self.path, (64, 32, 10))
         x, held, y, truth = self.digits()
