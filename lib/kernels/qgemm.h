@@ -2,7 +2,7 @@
  *
  * a (left) lies in rows of k values, k padded with zeros to a multiple of `group`; b (right) in panels of `columns`
  * columns, each panel as [k / group][columns][group] bytes, columns and k padded with zeros. Where the instruction set
- * multiplies bytes (VNNI, dot product) a is bytes as well, else it is widened to 16 bits.
+ * multiplies bytes (AVX2, VNNI, dot product) a is bytes as well, else it is widened to 16 bits.
  *
  * The kernels want one side unsigned and the other signed (`bytes_signed`: both signed). A side of the other
  * signedness is shifted by 128 when it is packed: q = v + shift, and its zero point moves along. With za and zb the

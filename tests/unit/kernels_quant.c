@@ -42,15 +42,19 @@ static void check_product(const tn_kernels *kernels, size_t m, size_t n, size_t 
 
 static void qgemm_is_exact_at_every_cpu_level(void **state) {
     (void)state;
-    static const size_t shapes[][3] = {{1, 1, 1},   {1, 33, 5},  {2, 8, 4},   {3, 16, 7},    {5, 31, 64}, {7, 64, 17},
-                                       {8, 40, 33}, {9, 65, 50}, {13, 17, 3}, {17, 32, 129}, {6, 100, 2}};
+    static const size_t shapes[][3] = {{1, 1, 1},   {1, 33, 5},    {2, 8, 4},   {3, 16, 7},
+                                       {5, 31, 64}, {7, 64, 17},   {8, 40, 33}, {9, 65, 50},
+                                       {13, 17, 3}, {17, 32, 129}, {6, 100, 2}, {7, 20, 1100}};
+    /* Pairs of these are just within what 16 bits hold, times 255, or just beyond. */
+    static const int8_t near[] = {64, 65, -64, -65, 127, 1, 2, -128, -1, 0};
     for (size_t s = 0; s < TN_COUNT(shapes); s++) {
         size_t m = shapes[s][0], n = shapes[s][1], k = shapes[s][2];
         uint8_t *a = malloc(m * k), *b = malloc(k * n);
-        for (int extreme = 0; extreme < 3; extreme++) {
+        for (int extreme = 0; extreme < 4; extreme++) {
             fill(a, m * k), fill(b, k * n);
             /* What saturates in a 16-bit shortcut: the greatest products, all of one sign. */
             if (extreme) memset(a, 255, m * k), memset(b, extreme == 1 ? 127 : 128, k * n);
+            for (size_t i = 0; extreme == 3 && i < k * n; i++) b[i] = (uint8_t)near[random_bits() % sizeof near];
             for (int level = 0; level < TN_CPU_LEVELS; level++)
                 if (tn_kernels_at((tn_cpu_level)level))
                     for (int us = 0; us < 2; us++) check_product(tn_kernels_at((tn_cpu_level)level), m, n, k, us, a, b);
