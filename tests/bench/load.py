@@ -2,9 +2,10 @@
 
 Two models of about 100 MB, with weights of a seed: an encoder (BERT's, 8 layers, in the measures of MiniLM) and a
 perceptron (6 layers of 2048 units). Each lies under build/load in every format: .onnx, .ort, .tenon, .safetensors, .gguf.
-Tenon and ONNX Runtime load it and run it once; safetensors and GGUF have no engine, and what counts for them is the time
-until each weight was read once. A process of its own for each turn; what every model shares (code, the first use of
-an allocator) has been used before the clock starts; the readers take turns; a figure is the median of them.
+All load it and run it once, on one thread; with what safetensors and GGUF read, numpy computes the network (networks.py),
+on its OpenBLAS. A process of its own for each turn; what every model shares (code, the first use of an allocator) has been
+used before the clock starts; each result is compared with ONNX Runtime's; the readers take turns; a figure is the median of
+them.
 
     tests/bench/load [--repeats 7] [--processes 20] [--readers A,B] [--markdown] [encoder] [perceptron]
 
@@ -24,6 +25,7 @@ import subprocess
 import sys
 import time
 
+import networks
 import numpy as np
 
 HERE = pathlib.Path(__file__).parent
@@ -31,11 +33,11 @@ ROOT = pathlib.Path("build/load")
 WARM = ROOT / "warm"
 
 
-# ---- readers: open(path, inputs) and again(inputs) give back a result, or None where there is no engine ----
+# ---- readers: open(path, inputs) and again(inputs) give back a result ----
 
 
 class Tenon:
-    title, ending, engine = "Tenon", ".tenon", True
+    title, ending = "Tenon", ".tenon"
 
     def __init__(self):
         import tenon
@@ -64,12 +66,21 @@ class TenonPacked(Tenon):
         return self.again(inputs)
 
 
+class TenonInPlace(Tenon):
+    title = "Tenon, weights in place"
+
+    def open(self, path, inputs):
+        self.model = self.tenon.load(path, in_place=True)
+        self.session = self.model.session(threads=1)
+        return self.again(inputs)
+
+
 class TenonOnnx(Tenon):
     title, ending = "Tenon (.onnx)", ".onnx"
 
 
 class OnnxRuntime:
-    title, ending, engine = "ONNX Runtime", ".onnx", True
+    title, ending = "ONNX Runtime", ".onnx"
 
     def __init__(self):
         import onnxruntime as ort
@@ -91,47 +102,45 @@ class OnnxRuntimeOrt(OnnxRuntime):
     title, ending = "ONNX Runtime (.ort)", ".ort"
 
 
-def read(array):
-    """Each byte once, at the speed of memory."""
-    return int(np.bitwise_xor.reduce(np.ascontiguousarray(array).reshape(-1).view(np.uint32)))
+class Numpy:
+    """The network by numpy, of the weights that a library reads."""
+
+    def open(self, path, inputs):
+        weights = self.read(path)
+        self.compute = networks.NETWORKS[pathlib.Path(path).parent.name](weights)
+        return self.again(inputs)
+
+    def again(self, inputs):
+        return self.compute(**inputs)
 
 
-class Safetensors:
-    title, ending, engine = "safetensors", ".safetensors", False
+class Safetensors(Numpy):
+    title, ending = "safetensors, numpy", ".safetensors"
 
     def __init__(self):
         import safetensors
 
         self.library = safetensors
 
-    def open(self, path, inputs):
+    def read(self, path):
         with self.library.safe_open(path, framework="np") as file:
-            self.tensors = {name: file.get_tensor(name) for name in file.keys()}
-        self.again(inputs)
-
-    def again(self, inputs):
-        for array in self.tensors.values():
-            read(array)
+            return {name: file.get_tensor(name) for name in file.keys()}
 
 
-class Gguf:
-    title, ending, engine = "GGUF", ".gguf", False
+class Gguf(Numpy):
+    title, ending = "GGUF, numpy", ".gguf"
 
     def __init__(self):
         import gguf
 
         self.library = gguf
 
-    def open(self, path, inputs):
-        self.file = self.library.GGUFReader(path)
-        self.again(inputs)
-
-    def again(self, inputs):
-        for tensor in self.file.tensors:
-            read(tensor.data)
+    def read(self, path):
+        return {tensor.name: tensor.data for tensor in self.library.GGUFReader(path).tensors}
 
 
-READERS = {r.__name__: r for r in (Tenon, TenonPacked, TenonOnnx, OnnxRuntime, OnnxRuntimeOrt, Safetensors, Gguf)}
+READERS = (Tenon, TenonPacked, TenonInPlace, TenonOnnx, OnnxRuntime, OnnxRuntimeOrt, Safetensors, Gguf)
+READERS = {r.__name__: r for r in READERS}
 
 
 # ---- in the process that is measured ----
@@ -167,7 +176,7 @@ def child(name, model):
     facts = {"seconds": time.perf_counter() - begin}
     peak, private_now, shared_now = status("VmHWM", "RssAnon", "RssFile")
     facts.update(peak=peak - private - shared, private=private_now - private, shared=shared_now - shared)
-    if reader.engine and not np.allclose(result, expected, rtol=1e-2, atol=1e-3):
+    if not np.allclose(result, expected, rtol=1e-2, atol=1e-3):
         sys.exit(f"{name}: a wrong result for {model}")
     print(json.dumps(facts), flush=True)
     for count in map(int, sys.stdin):
@@ -285,12 +294,15 @@ def chill(path):
 
 
 def heat(path):
+    """By one read, whatever read it before: how pages came into the cache says how fast they are mapped."""
+    chill(path)
     path.read_bytes()
 
 
 def start(reader, model):
     words = [sys.executable, HERE / "load.py", "--child", reader.__name__, model]
-    return subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+    return subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
 
 
 def answer(process):
