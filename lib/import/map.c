@@ -27,15 +27,23 @@ tn_status tn_map_file(const char *path, tn_string *contents) {
     return status;
 }
 
-static void unmap(void *pointer, size_t size) {
-    if (size) munmap(pointer, size);
-}
-
 /* The mapping's address as mmap gave it. */
 static void *address(tn_string contents) {
     void *pointer;
     memcpy(&pointer, &contents.data, sizeof pointer);
     return pointer;
+}
+
+/* A hint alone. What would take most of the machine's memory is read when it is needed. */
+void tn_read_ahead(tn_string part) {
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE), skip = (uintptr_t)part.data % page;
+    const long pages = sysconf(_SC_PHYS_PAGES);
+    if (part.size && pages > 0 && part.size / page < (size_t)pages / 4)
+        madvise((char *)address(part) - skip, part.size + skip, MADV_WILLNEED);
+}
+
+static void unmap(void *pointer, size_t size) {
+    if (size) munmap(pointer, size);
 }
 
 void tn_unmap_contents(tn_string contents) {

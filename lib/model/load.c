@@ -28,10 +28,13 @@ static tn_status keep_weights(const tn_file_table *file, bool verified, tn_strin
     return TN_OK;
 }
 
-static tn_status load_model_file(tn_string contents, bool verify_weights, tn_graph *graph) {
+static tn_status load_model_file(tn_string contents, bool mapped, bool verify_weights, tn_graph *graph) {
+    const tn_section *section;
     tn_file_table file;
     tn_string manifest, message, weights;
     TN_TRY(tn_file_table_read(contents, &file));
+    if (mapped && (section = tn_file_find(&file, TN_SECTION_WEIGHTS)))
+        tn_read_ahead((tn_string){contents.data + section->offset, (size_t)section->stored});
     TN_TRY(read_section(&file, TN_SECTION_MANIFEST, true, graph, &manifest));
     if (manifest.size) {
         graph->newer_manifest = file.minor > TN_FILE_MINOR;
@@ -62,9 +65,10 @@ static tn_status load(const char *path, const char *folder, tn_string contents, 
         return status;
     }
     if (path) status = tn_keep_contents(graph, contents);
+    if (path && !tn_is_model_file(contents)) tn_read_ahead(contents);
     if (status == TN_OK) status = tn_graph_add_custom_ops(graph, full.custom_ops, full.custom_op_count);
     if (status == TN_OK)
-        status = tn_is_model_file(contents) ? load_model_file(contents, full.verify_weights, graph)
+        status = tn_is_model_file(contents) ? load_model_file(contents, path, full.verify_weights, graph)
                                             : tn_import_onnx(contents.data, contents.size, folder, graph);
     if (status == TN_OK)
         *out_graph = graph;
