@@ -24,7 +24,8 @@ bool host_load(host *h, const settings *s) {
                                 .on_pass = on_pass,
                                 .context = h,
                                 .verify_weights = s->verify,
-                                .packed_folder = s->packed};
+                                .packed_folder = s->packed,
+                                .weights_in_place = s->in_place};
     if (s->precision && strcmp(s->precision, "fast") == 0) {
         options.precision = TN_PRECISION_FAST;
     } else if (s->precision && strcmp(s->precision, "full") != 0) {

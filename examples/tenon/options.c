@@ -122,6 +122,8 @@ static const row rows[] = {
      0},
     {"--packed", "FOLDER", TEXT, AT(packed), LOADERS,
      "where packed weights of a .tenon are kept for the next process (tenon/model.h)", 0},
+    {"--in-place", NULL, FLAG, AT(in_place), LOADERS,
+     "matrix products read weights where the file has them: less memory, slower runs", 0},
     {"--manifest", "FILE", TEXT, AT(manifest), CONVERT, "what a .tenon says of the model, as YAML", 0},
     {"--compress", NULL, FLAG, AT(compress), CONVERT | STORE,
      "deflate graph and weights of a .tenon; the parts of a backup", 0},

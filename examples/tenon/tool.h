@@ -32,6 +32,7 @@ typedef struct settings {
     double threads, seed, runs, warmup, rtol, atol, low, high, limit_rate, most, every, trials, jobs;
     bool help, json, quiet, nodes, passes, profile, compress, external, no_header, plain_http, bundle;
     bool verify; /* every byte of a model file */
+    bool in_place;
     /* of compress */
     const char *calibration, *activations, *exclude, *loss_report, *labels;
     words data;

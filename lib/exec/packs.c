@@ -4,11 +4,12 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-tn_status tn_packs_create(const tn_allocator *allocator, tn_packs **out_packs) {
+tn_status tn_packs_create(const tn_allocator *allocator, bool in_place, tn_packs **out_packs) {
     tn_packs *packs = tn_alloc_zero(allocator, sizeof *packs);
     *out_packs = packs;
     if (!packs) return TN_E_MEMORY;
     packs->allocator = allocator;
+    packs->in_place = in_place;
     packs->region = tn_region_create(allocator);
     pthread_mutex_init(&packs->lock, NULL);
     if (packs->region) return TN_OK;
@@ -47,11 +48,14 @@ static tn_pack *find_pack(const tn_packs *packs, const void *data, const char *l
     return NULL;
 }
 
+/* From so many bytes on the default allocator would map pages as well, which are zeros already. */
+#define PAGES_FROM (256u << 10)
+
 /* Zeroed. Pages of their own can make room for those of a file. */
 static bool find_memory(tn_packs *packs, tn_pack *p) {
     const size_t page = (size_t)sysconf(_SC_PAGESIZE);
     p->allocated = p->bytes;
-    if (!packs->share || p->bytes < TN_PACK_FILE_LARGE) {
+    if (packs->share ? p->bytes < TN_PACK_FILE_LARGE : packs->allocator || p->bytes < PAGES_FROM) {
         p->packed = tn_alloc_zero(packs->allocator, p->bytes);
         return p->packed != NULL;
     }
@@ -116,6 +120,10 @@ static tn_pack *get_pack(tn_packs *packs, const void *origin, const tn_tensor *v
     p->name = name;
     p->name.layout.data = p->layout;
     return p;
+}
+
+bool tn_prepare_in_place(const tn_prepare *call) {
+    return call->host->packs && call->host->packs->in_place;
 }
 
 tn_status tn_prepare_pack(tn_prepare *call, int in, const char *layout, size_t bytes,

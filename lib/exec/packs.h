@@ -45,6 +45,7 @@ struct tn_packs {
     tn_region *region; /* of the list; the packed weights are allocated apart */
     tn_pack *first;
     size_t bytes;
+    bool in_place;        /* what can be read where it lies is not packed */
     tn_pack_share *share; /* NULL: with nobody */
 };
 

@@ -128,6 +128,8 @@ void *tn_prepare_alloc(tn_prepare *call, size_t size);
  * input's contents must be known. */
 tn_status tn_prepare_pack(tn_prepare *call, int in, const char *layout, size_t bytes,
                           void (*pack)(void *dst, const void *context), const void *context, const void **out_packed);
+/* The host would rather have weights read where they lie, if they can be. */
+bool tn_prepare_in_place(const tn_prepare *call);
 static inline bool tn_prepare_has(const tn_prepare *call, int in) {
     return in < call->in_count && call->in[in];
 }

@@ -173,10 +173,11 @@ static tn_status prepare_f32(tn_prepare *call, tn_matmul *p) {
                                                              (size_t)p->batches);
     if (p->product.bf16) p->product.alpha = p->alpha;
     p->a_shared = batch_count(&p->a) == 1;
+    const bool packs = p->product.bf16 || !tn_prepare_in_place(call);
     p->a_as_it_is = m == 1 && (p->a.column_stride == 1 || k == 1) && p->alpha == 1;
-    if (call->value[0] && p->a_shared && !p->a_as_it_is) TN_TRY(pack_weights(call, 0, &p->a, p, &p->packed_a));
+    if (packs && call->value[0] && p->a_shared && !p->a_as_it_is) TN_TRY(pack_weights(call, 0, &p->a, p, &p->packed_a));
     if (call->value[1] && batch_count(&p->b) == 1) TN_TRY(tn_matmul_codes_prepare(call, &p->b, &p->product, &p->codes));
-    if (call->value[1] && !p->codes && batch_count(&p->b) == 1 && (m > 1 || k <= ROW_PACK / n))
+    if (packs && call->value[1] && !p->codes && batch_count(&p->b) == 1 && (m > 1 || k <= ROW_PACK / n))
         TN_TRY(pack_weights(call, 1, &p->b, p, &p->packed_b));
     size_t bytes = tn_product_a_bytes(&p->product);
     if (bytes > SIZE_MAX / 2) return tn_fail(TN_E_SHAPE, "a product of %zu x %zu is too large", m, k);
@@ -186,10 +187,10 @@ static tn_status prepare_f32(tn_prepare *call, tn_matmul *p) {
     p->b_bytes = p->pack_all_b ? tn_product_b_bytes(&p->product) : 0;
     if (p->b_bytes > SIZE_MAX / 2) return tn_fail(TN_E_SHAPE, "a product of %zu x %zu is too large", k, n);
     p->b_bytes = (p->b_bytes + 63) & ~(size_t)63;
-    size_t packs = p->packed_a || p->a_as_it_is ? 0 : p->a_shared ? 1 : (size_t)p->batches, all;
-    if (!tn_mul_size(packs, p->a_bytes, &all) || !tn_add_size(all, (size_t)call->threads * p->buffer_bytes, &all) ||
+    size_t copies = p->packed_a || p->a_as_it_is ? 0 : p->a_shared ? 1 : (size_t)p->batches, all;
+    if (!tn_mul_size(copies, p->a_bytes, &all) || !tn_add_size(all, (size_t)call->threads * p->buffer_bytes, &all) ||
         !tn_add_size(all, p->b_bytes, &all) || !tn_add_size(all, scratch, &call->scratch))
-        return tn_fail(TN_E_SHAPE, "%zu products of %zu x %zu are too large", packs, m, k);
+        return tn_fail(TN_E_SHAPE, "%zu products of %zu x %zu are too large", copies, m, k);
     return TN_OK;
 }
 

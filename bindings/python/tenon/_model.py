@@ -325,6 +325,7 @@ def _model_options(
     precision: str,
     verify_weights: bool = False,
     packed: Union[str, "os.PathLike[str]", None] = None,
+    in_place: bool = False,
 ) -> ModelOptions:
     if precision not in _PRECISIONS:
         raise ValueError(f'precision is {precision!r}; expected "full" or "fast"')
@@ -337,6 +338,7 @@ def _model_options(
         precision=_PRECISIONS[precision],
         verify_weights=verify_weights,
         packed_folder=os.fsencode(packed) if packed is not None else None,
+        weights_in_place=in_place,
     )
 
 
@@ -353,6 +355,7 @@ def load(
     profile: bool = False,
     verify_weights: bool = False,
     packed: Union[str, "os.PathLike[str]", None] = None,
+    in_place: bool = False,
 ) -> Model:
     """Loads an ONNX or a .tenon model. The file must stay unchanged as long as the model lives.
 
@@ -363,11 +366,12 @@ def load(
     verify_weights: compare the weights of a .tenon file with their SHA-256.
     packed: a folder where the packed weights of a .tenon file are kept, so that the next process need not make them, and
         all processes together have them once.
+    in_place: matrix products read weights where the file has them: sooner there, in memory once, and each run slower.
     threads, max_shapes, seed, profile: of the model's sessions, see Session.
     """
     sessions = dict(threads=threads, max_shapes=max_shapes, seed=seed, profile=profile)
     options = dict(cpu=cpu, memory_limit=memory_limit, skip_passes=skip_passes, precision=precision)
-    options.update(verify_weights=verify_weights, packed=packed)
+    options.update(verify_weights=verify_weights, packed=packed, in_place=in_place)
     return load_by(lib.tn_model_load, os.fsencode(path), **options, **sessions)
 
 
@@ -385,9 +389,10 @@ def load_by(
     profile: bool = False,
     verify_weights: bool = False,
     packed: Union[str, "os.PathLike[str]", None] = None,
+    in_place: bool = False,
 ) -> Model:
     """What load does, by a function of the library that takes a place, options and where the model's handle goes."""
-    options = _model_options(cpu, memory_limit, skip_passes, precision, verify_weights, packed)
+    options = _model_options(cpu, memory_limit, skip_passes, precision, verify_weights, packed, in_place)
     handle = create(function, lib.tn_model_destroy, place, byref(options))
     return Model(handle, dict(threads=threads, max_shapes=max_shapes, seed=seed, profile=profile))
 

@@ -265,6 +265,9 @@ class Files(unittest.TestCase):
             np.testing.assert_array_equal(session.run([x])[0], expected)
             self.assertGreaterEqual(session.memory.mapped, weights.nbytes)
             self.assertEqual(len(list(packed.iterdir())), 1)
+        session = tenon.load(self.tenon, in_place=True).session()
+        np.testing.assert_array_equal(session.run([x])[0], expected)
+        self.assertEqual(session.memory.packed, 0)
         with self.assertRaisesRegex(tenon.Unsupported, "packed_folder"):
             tenon.load(self.onnx, packed=packed)
 
