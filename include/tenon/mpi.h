@@ -9,7 +9,8 @@
  *     tn_mpi_close(mpi, true);
  *
  * Each process takes its share of the rows of every batch and adds its gradients to the others' (all-reduce), so that all
- * have the same weights after each step. MPI is Debian's Open MPI (libmpi.so.40, package openmpi-bin), loaded when it is
+ * have the same weights after each step. The sums of the last layers' go on while the backward pass computes the others
+ * (MPI_Iallreduce, small gradients together). MPI is Debian's Open MPI (libmpi.so.40, package openmpi-bin), loaded when it is
  * first asked for; nothing of it is needed to build.
  *
  * A process that is killed ends the others with it, as mpirun has it; what is left is the last checkpoint, from which any

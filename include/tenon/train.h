@@ -140,6 +140,11 @@ typedef struct tn_group {
     int rank, count; /* of this one, from 0 on; of all */
     /* Replaces `data` (float32 or float64) by its sum over all, the same bits in each; called by all in the same order. */
     tn_status (*sum)(void *context, tn_dtype dtype, int64_t count, void *data);
+    /* [none; both or neither] The same, but `begin` may come back before the sum is there, which nobody touches until
+     * `finish` has waited for all that was begun: gradients are summed while the backward pass goes on. `sum` may be called
+     * between them; all make the same calls in the same order. */
+    tn_status (*begin)(void *context, tn_dtype dtype, int64_t count, void *data);
+    tn_status (*finish)(void *context);
 } tn_group;
 
 /* All zero but struct_size is the default. */

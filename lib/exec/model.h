@@ -2,7 +2,7 @@
 #ifndef TN_MODEL_H
 #define TN_MODEL_H
 
-#include <tenon/model.h>
+#include <tenon/session.h>
 #include "exec/host.h"
 
 struct tn_model {
@@ -16,6 +16,10 @@ struct tn_model {
 tn_model_options tn_model_options_of(const tn_model_options *options);
 /* The kernels that the options ask for; fails if there are none of that name here. */
 tn_status tn_model_kernels(const tn_model_options *options, const tn_kernels **out_kernels);
+/* Calls back while runs go on, behind each node of the model's graph that has run; NULL: no longer. An output that is bound,
+ * and that tn_session_output then finds where it is bound to, is there for good once its node has run. */
+void tn_session_watch(tn_session *session, void (*watch)(void *context, const tn_node *node), void *context);
+
 /* Makes a model of a finished graph, which it takes over, also on failure. Runs no passes. */
 tn_status tn_model_create(tn_graph *graph, const tn_model_options *options, tn_model **out_model);
 

@@ -28,7 +28,10 @@ typedef struct tn_exec {
     void *spare; /* memory for aligned copies of weights while plans are made; see tn_exec_drop_spare */
     size_t spare_bytes;
     bool profile;
-    uint64_t run_start; /* in nanoseconds */
+    uint64_t run_start;                                /* in nanoseconds */
+    void (*watch)(void *context, const tn_node *node); /* after each step of the plan of `watched`, if it is not NULL */
+    void *watch_context;
+    const tn_graph *watched;
 } tn_exec;
 
 /* Fails if the run was interrupted. */

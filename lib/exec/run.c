@@ -18,6 +18,7 @@ tn_status tn_plan_run(tn_exec *exec, tn_plan *plan) {
         TN_TRY(tn_exec_go_on(exec));
         tn_status status = exec->profile ? run_profiled(exec, plan, step) : step->run(exec, plan, step);
         if (status != TN_OK) return tn_node_context(status, step->node);
+        if (exec->watch && plan->graph == exec->watched) exec->watch(exec->watch_context, step->node);
     }
     return TN_OK;
 }

@@ -376,6 +376,12 @@ uint64_t tn_session_outputs_version(const tn_session *s) {
     return s->outputs_version;
 }
 
+void tn_session_watch(tn_session *s, void (*watch)(void *context, const tn_node *node), void *context) {
+    s->exec.watch = watch;
+    s->exec.watch_context = context;
+    s->exec.watched = s->model->graph;
+}
+
 void tn_session_interrupt(tn_session *s) {
     atomic_store(&s->exec.interrupt, true);
 }

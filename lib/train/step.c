@@ -2,6 +2,7 @@
 #include <math.h>
 #include "base/element.h"
 #include "base/random.h"
+#include "exec/model.h"
 #include "train/train.h"
 
 /* Different numbers for each batch, so that a resumed run drops what an uninterrupted one would. */
@@ -90,6 +91,37 @@ static tn_status share_statistics(tn_trainer *t, double part) {
     return TN_OK;
 }
 
+static tn_status run_share(tn_trainer *t, double *loss) {
+    const tn_tensor *found;
+    TN_TRY(tn_session_run(t->train));
+    TN_TRY(tn_session_output(t->train, 0, &found));
+    *loss = tn_get_double(found->dtype, found->data, 0);
+    return TN_OK;
+}
+
+/* Of one that has no row: its gradients are those it has gathered. */
+static tn_status pass_on(tn_trainer *t, int first, int last) {
+    for (int s = first; s < last; s++) TN_TRY(tn_tensor_copy(t->states.all[s].next, t->states.all[s].now));
+    return TN_OK;
+}
+
+/* The run, and the group's loss. Where the group can, the last batch of a step has its gradients summed meanwhile. One that
+ * fails says so by its loss, so that none waits for it. */
+static tn_status run_together(tn_trainer *t, double *weight, double *loss) {
+    const int first = t->states.predicting, last = first + t->states.gradients;
+    const bool overlaps = tn_trainer_overlaps(t) && t->gathered + 1 >= t->options.accumulate;
+    const double own = *weight;
+    if (overlaps && own > 0) tn_overlap_watch(t);
+    tn_status status = own > 0 ? run_share(t, loss) : pass_on(t, first, last);
+    tn_session_watch(t->train, NULL, NULL);
+    if (status != TN_OK && !overlaps) return status;
+    if (status != TN_OK) *loss = NAN;
+    tn_status other = overlaps ? tn_overlap_begin_rest(t) : TN_OK;
+    if (other == TN_OK) other = share_loss(t, weight, loss);
+    if (overlaps && other != TN_OK) tn_overlap_finish(t);
+    return status != TN_OK ? status : other;
+}
+
 /* weight 0: this one has no row. */
 static tn_status gather(tn_trainer *t, double weight, double *loss) {
     const tn_states *s = &t->states;
@@ -100,16 +132,10 @@ static tn_status gather(tn_trainer *t, double weight, double *loss) {
     TN_TRY(bind_states(t, t->train, 1 + s->statistics, gradients, end));
     *(double *)t->weight->data = weight;
     *loss = 0;
-    if (own > 0) {
-        const tn_tensor *found;
-        TN_TRY(tn_session_run(t->train));
-        TN_TRY(tn_session_output(t->train, 0, &found));
-        *loss = tn_get_double(found->dtype, found->data, 0);
-    }
-    TN_TRY(share_loss(t, &weight, loss));
+    TN_TRY(run_together(t, &weight, loss));
     if (t->options.group && t->options.group->count > 1) TN_TRY(share_statistics(t, own / weight));
     swap(t, 0, s->statistics);
-    if (own > 0) swap(t, gradients, end);
+    swap(t, gradients, end);
     t->batches++;
     t->gathered++;
     t->weighed += weight;
@@ -120,7 +146,9 @@ tn_status tn_trainer_finish_step(tn_trainer *t) {
     const tn_states *s = &t->states;
     const int optimizer = s->predicting + s->gradients;
     if (t->gathered == 0) return TN_OK;
-    for (int i = s->predicting; i < optimizer; i++) TN_TRY(sum_tensor(t, s->all[i].now));
+    const bool begun = t->begun > 0;
+    if (begun) TN_TRY(tn_overlap_finish(t));
+    for (int i = s->predicting; i < optimizer && !begun; i++) TN_TRY(sum_tensor(t, s->all[i].now));
     TN_TRY(set_states(t, t->step, TN_STEP_INPUTS, s->statistics, s->count));
     TN_TRY(bind_states(t, t->step, 0, s->statistics, s->predicting));
     TN_TRY(bind_states(t, t->step, s->parameters, optimizer, s->count));

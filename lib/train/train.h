@@ -29,6 +29,7 @@ typedef struct tn_state {
     const char *name;                       /* of the constant, in the host's graph */
     int value;                              /* of all graphs; -1 of gradients and the optimizer's states */
     tn_tensor *now, *next, *best, *average; /* the last two: NULL until there is one */
+    bool ready;                             /* a gradient that this run has found (overlap.c) */
 } tn_state;
 
 typedef struct tn_states {
@@ -98,6 +99,8 @@ struct tn_trainer {
     tn_tensor *rate, *count, *weight, *scale;  /* inputs */
     int64_t steps, batches, drops;             /* done; seen; of the plateau */
     int64_t gathered;                          /* batches since the last step */
+    int begun;                                 /* gradients whose sums over the group have begun */
+    tn_status watched;                         /* of beginning them */
     double weighed;                            /* their weights together */
     int64_t averages;                          /* weights that are in the average */
     double best;                               /* loss reported */
@@ -117,6 +120,13 @@ static inline tn_tensor *tn_state_weights(const tn_trainer *trainer, const tn_st
 tn_status tn_trainer_read_loss(const tn_trainer *trainer, const tn_session *session, double *out_loss);
 /* The sum over the trainer's group, in place. */
 tn_status tn_trainer_sum(const tn_trainer *trainer, tn_dtype dtype, int64_t count, void *data);
+/* Sums of gradients over the group while the backward pass goes on (overlap.c): */
+bool tn_trainer_overlaps(const tn_trainer *trainer); /* whether the group can */
+/* Around the run that gathers a step's last batch: begins sums of gradients, the last layer's first, as they get ready; and,
+ * behind it, of all that are left. */
+void tn_overlap_watch(tn_trainer *trainer);
+tn_status tn_overlap_begin_rest(tn_trainer *trainer);
+tn_status tn_overlap_finish(tn_trainer *trainer);
 /* Whether it is between two steps, with nothing gathered. */
 static inline bool tn_trainer_is_between(const tn_trainer *trainer) {
     return trainer->gathered == 0;

@@ -202,9 +202,27 @@ static tn_status step_at_once(training *t) {
     return add_optimizer(t->graph, o, t->states, in, t->learned, t->grads, t->new_values + t->states->statistics);
 }
 
+/* The nodes from `first` on stand behind the producers of their second inputs: what a group sums is there early, and
+ * gradients do not wait in memory. */
+static tn_status move_to_producers(tn_graph *graph, int first) {
+    const int count = graph->node_count;
+    int at = 0;
+    tn_node *order = tn_region_array(graph->region, (size_t)count + 1, sizeof *order);
+    if (!order) return TN_E_MEMORY;
+    for (int n = -1; n < first; n++) { /* -1: of what no node computes */
+        if (n >= 0) order[at++] = graph->nodes[n];
+        for (int k = first; k < count; k++)
+            if (graph->values[graph->nodes[k].in[1]].producer == n) order[at++] = graph->nodes[k];
+    }
+    memcpy(graph->nodes, order, (size_t)at * sizeof *order);
+    tn_graph_compact(graph); /* sets producers anew */
+    return TN_OK;
+}
+
 /* A batch's gradients go to the others. */
 static tn_status gather(training *t) {
     const tn_states *s = t->states;
+    const int before = t->graph->node_count;
     for (int p = 0; p < t->learned_count; p++) {
         int in[2] = {-1, t->grads[p]};
         t->new_values[s->statistics + p] = -1;
@@ -212,7 +230,7 @@ static tn_status gather(training *t) {
         TN_TRY(tn_graph_node(t->graph, "Add", "gather", 2, in, 1, &t->new_values[s->predicting + p], NULL));
     }
     for (int i = s->predicting + s->gradients; i < s->count; i++) t->new_values[i] = -1;
-    return TN_OK;
+    return move_to_producers(t->graph, before);
 }
 
 /* What the gradients are of: the loss, with the batch's weight where it is one of several. */

@@ -66,6 +66,11 @@ def wait_for(path, process):
         time.sleep(0.02)
 
 
+def epochs_of(checkpoint):
+    """Done, as its header says (lib/plan/checkpoint.c); a checkpoint is replaced whole."""
+    return int.from_bytes(checkpoint.read_bytes()[40:48], sys.byteorder, signed=True)
+
+
 os.environ["OMPI_MCA_btl_vader_single_copy_mechanism"] = "none"  # which containers forbid
 # An epoch is a step of all rows.
 run(0, plan("one", 120, 1000))
@@ -79,11 +84,19 @@ path = plan("killed", epochs, 100)
 together = subprocess.Popen(tenon(3, path, "--quiet"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 checkpoint = work / "killed.tenon.checkpoint"
 wait_for(checkpoint, together)
+first = epochs_of(checkpoint)
+while epochs_of(checkpoint) == first and together.poll() is None:  # the second one is there: they are written as it goes on
+    time.sleep(0.02)
+before = epochs_of(checkpoint)
 children = subprocess.run(["pgrep", "-P", str(together.pid)], capture_output=True, text=True, check=True).stdout.split()
 os.kill(int(children[-1]), signal.SIGKILL)
 together.communicate(timeout=30)
 if together.returncode == 0 or (work / "killed.tenon").exists() or not checkpoint.exists():
     sys.exit("a killed process left no run that ended early with a checkpoint")
+left = epochs_of(checkpoint)
+print(f"checkpoints of {first} and {before} epochs; {left} of {epochs} are left when a process is killed then")
+if not first < before <= left < epochs:
+    sys.exit("more than what came since the last checkpoint is lost")
 answer = run(0, path, "--resume", "--json")
 if '"resumed":true' not in answer.replace(" ", ""):
     sys.exit(f"it was not resumed: {answer}")

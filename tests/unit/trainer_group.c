@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include "gradient.h"
+#include "train/train.h"
 #include "tree.h"
 
 #ifndef TN_WITH_YAML
@@ -41,6 +42,22 @@ static tn_status sum(void *context, tn_dtype dtype, int64_t count, void *data) {
     return TN_OK;
 }
 
+/* Sums that begin while the backward pass goes on: here they are over when `begin` comes back. */
+static _Thread_local int begun;
+static _Thread_local const double *later; /* what the backward pass writes last, where it has not been written */
+static _Thread_local bool was_early;
+
+static tn_status begin(void *context, tn_dtype dtype, int64_t count, void *data) {
+    if (later && *later == 12345) was_early = true;
+    begun++;
+    return sum(context, dtype, count, data);
+}
+static tn_status finish(void *context) {
+    (void)context;
+    begun = 0;
+    return TN_OK;
+}
+
 typedef struct worker {
     pthread_t thread;
     member member;
@@ -54,7 +71,8 @@ static void together(int count, void *(*work)(void *), worker *workers, void *co
     pthread_barrier_init(&at.barrier, NULL, (unsigned)count);
     for (int r = 0; r < count; r++) {
         workers[r] = (worker){.member = {&at, r}, .context = context};
-        workers[r].group = (tn_group){sizeof(tn_group), &workers[r].member, r, count, sum};
+        workers[r].group = (tn_group){
+            .struct_size = sizeof(tn_group), .context = &workers[r].member, .rank = r, .count = count, .sum = sum};
         assert_int_equal(pthread_create(&workers[r].thread, NULL, work, &workers[r]), 0);
     }
     for (int r = 0; r < count; r++) pthread_join(workers[r].thread, NULL);
@@ -122,6 +140,80 @@ static void *train(void *argument) {
     }
     tn_trainer_destroy(t);
     return NULL;
+}
+
+/* Three products, one behind the other: the gradient of the last is there first. */
+static tn_graph *chain(void) {
+    tn_graph *g;
+    int in[2];
+    assert_ok(tn_graph_create(NULL, &g));
+    assert_ok(tn_graph_input(g, "x", TN_FLOAT64, 2, (int64_t[]){tn_graph_symbol(g, "batch"), FEATURES}, &in[0]));
+    for (int l = 0; l < 3; l++) {
+        char name[8];
+        tn_tensor *w = make(TN_FLOAT64, DIMS(FEATURES, FEATURES), VALUES(0.5, 0.2, -0.1, 0.3, 0.7, 0, -0.2, 0.1, 0.9));
+        snprintf(name, sizeof name, "w%d", l);
+        assert_ok(tn_graph_constant(g, name, w, &in[1]));
+        tn_tensor_destroy(w);
+        assert_ok(tn_graph_node(g, "MatMul", NULL, 2, in, 1, &in[0], NULL));
+        assert_ok(tn_graph_node(g, "Tanh", NULL, 1, in, 1, &in[0], NULL));
+    }
+    assert_ok(tn_graph_output(g, in[0], "y"));
+    return g;
+}
+
+typedef struct chained {
+    bool overlaps;
+    double losses[MOST][STEPS];
+    bool early[MOST];
+} chained;
+
+static void *train_chain(void *argument) {
+    worker *w = argument;
+    chained *out = w->context;
+    const int rank = w->group.rank, rows[] = {5, 5, 1};
+    const tn_trainer_options o = {.struct_size = sizeof o, .optimizer = {.rate = 0.05}, .group = &w->group};
+    tn_trainer *t;
+    w->group.begin = out->overlaps ? begin : NULL;
+    w->group.finish = out->overlaps ? finish : NULL;
+    assert_ok(tn_trainer_create(chain(), &o, &t));
+    for (int k = 0; k < STEPS; k++) {
+        const int count = rows[k % 3], first = rank * count / 2, last = (rank + 1) * count / 2;
+        tn_tensor *x = NULL, *y = NULL;
+        if (last > first) {
+            x = make(TN_FLOAT64, DIMS(last - first, FEATURES), NULL);
+            y = make(TN_FLOAT64, DIMS(last - first, FEATURES), NULL);
+        }
+        for (int i = 0; i < (last - first) * FEATURES; i++) {
+            ((double *)x->data)[i] = cos(first * FEATURES + i + k);
+            ((double *)y->data)[i] = 0.5 * sin(first * FEATURES + i);
+        }
+        double *const first_gradient = t->states.all[t->states.predicting].next->data;
+        later = first_gradient;
+        *first_gradient = 12345;
+        const tn_tensor *inputs[] = {x};
+        assert_ok(tn_trainer_step(t, x ? inputs : NULL, y, &out->losses[rank][k]));
+        assert_int_equal(begun, 0);
+        tn_tensor_destroy(x);
+        tn_tensor_destroy(y);
+    }
+    out->early[rank] = was_early;
+    later = NULL;
+    tn_trainer_destroy(t);
+    return NULL;
+}
+
+static void sums_begin_while_gradients_are_computed_and_are_the_same(void **state) {
+    (void)state;
+    static chained plain, overlapped = {.overlaps = true};
+    worker workers[MOST];
+    together(2, train_chain, workers, &plain);
+    together(2, train_chain, workers, &overlapped);
+    for (int r = 0; r < 2; r++) {
+        assert_memory_equal(plain.losses[r], overlapped.losses[r], sizeof plain.losses[r]);
+        assert_false(plain.early[r]);
+        assert_true(overlapped.early[r]);
+    }
+    assert_true(plain.losses[0][STEPS - 1] < plain.losses[0][0]);
 }
 
 static void a_group_makes_the_steps_of_one(void **state) {
@@ -240,6 +332,7 @@ static void plans_train_stop_and_go_on_in_groups(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_group_makes_the_steps_of_one),
+        cmocka_unit_test(sums_begin_while_gradients_are_computed_and_are_the_same),
         cmocka_unit_test(plans_train_stop_and_go_on_in_groups),
     };
     return cmocka_run_group_tests_name("trainer_group", tests, setup, teardown);
