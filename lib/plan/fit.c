@@ -104,6 +104,7 @@ static tn_status epoch(tn_fit *fit, tn_feed *feed, int64_t *order, uint64_t *sav
     tn_epoch *e = &fit->history[fit->epochs];
     *e = (tn_epoch){.loss = fit->sum / (double)rows, .validation = NAN, .rate = rate};
     if (fit->plan->validation > 0) TN_TRY(validate(fit, feed, &e->validation));
+    if (fit->events) TN_TRY(tn_events_epoch(fit->events, fit->epochs + 1, e));
     double judged = isnan(e->validation) ? e->loss : e->validation;
     double best = fit->best < 0 ? INFINITY : fit->history[fit->best].validation;
     if (fit->best >= 0 && isnan(best)) best = fit->history[fit->best].loss;
@@ -147,7 +148,12 @@ tn_status tn_fit_run(tn_fit *fit) {
     TN_TRY(tn_feed_open(fit, &feed));
     int64_t *order = tn_alloc(NULL, bytes);
     find_stop(fit);
-    tn_status status = order ? epochs(fit, feed, order) : TN_E_MEMORY;
+    tn_status status = order ? TN_OK : TN_E_MEMORY;
+    if (status == TN_OK && fit->plan->events && tn_fit_writes(fit))
+        status = tn_events_open(fit->plan->events, &fit->events);
+    if (status == TN_OK) status = epochs(fit, feed, order);
+    if (fit->events) fclose(fit->events);
+    fit->events = NULL;
     tn_feed_close(feed); /* which may be reading the order */
     tn_free(NULL, order, bytes);
     return status;

@@ -54,6 +54,7 @@ static const tn_key train_keys[] = {
     {"patience", TN_KEY_WHOLE, AT(patience), 1, 1e6, NULL},
     {"snapshots", TN_KEY_WHOLE, AT(snapshots), 2, 100, NULL},
     {"seed", TN_KEY_WHOLE, AT(seed), 0, 0x1p53, NULL},
+    {"events", TN_KEY_TEXT, AT(events), 0, 0, NULL},
     {0},
 };
 static const tn_key loss_keys[] = {
@@ -150,7 +151,7 @@ static tn_status read_train(tn_plan *p) {
         return tn_key_fail(p->train_node, "'patience' looks at a validation loss: it needs 'validation', as 0.1");
     tn_status status = tn_snapshots_check(p);
     if (status != TN_OK) return tn_fail_context(status, "line %d", p->train_node->line);
-    return TN_OK;
+    return place(p, &p->events);
 }
 
 /* An empty list is none, so that a study can choose it. */

@@ -5,6 +5,7 @@
 #ifndef TN_PLAN_H
 #define TN_PLAN_H
 
+#include <stdio.h>
 #include <tenon/evaluate.h>
 #include <tenon/plan.h>
 #include <tenon/recipe.h>
@@ -72,7 +73,7 @@ struct tn_plan {
     tn_region *region;
     const char *folder;
     uint8_t digest[TN_SHA256_BYTES]; /* of its text */
-    const char *name, *version, *title, *description, *licence, *output;
+    const char *name, *version, *title, *description, *licence, *output, *events;
     const tn_manifest_node *data_node, *pipeline_node, *model_node, *train_node, *layers_node, *shape_node;
     const tn_manifest_node *compress_node;
     const tn_manifest_node *loss_node, *optimizer_node, *schedule_node, *average_node, *class_weights;
@@ -163,6 +164,12 @@ typedef struct tn_epoch {
     double loss, validation, rate;
 } tn_epoch;
 
+/* ---- events.c ---- */
+
+/* A file of TensorBoard's events in a folder, which is made; the losses and the rate of an epoch, counted from 1 on. */
+tn_status tn_events_open(const char *folder, FILE **out_file);
+tn_status tn_events_epoch(FILE *file, int64_t epoch, const tn_epoch *e);
+
 struct tn_fit {
     const tn_plan *plan;
     const tn_plan_data *data;
@@ -179,6 +186,7 @@ struct tn_fit {
     bool stop, resumed;
     const tn_group *group; /* of more than one, or NULL */
     char *checkpoint;
+    FILE *events; /* NULL: none are wanted, or not of this process */
 };
 
 tn_status tn_fit_run(tn_fit *fit);
