@@ -29,7 +29,7 @@ typedef struct settings {
         *mqtt, *topic, *mqtt_user, *mqtt_ca, *mqtt_certificate, *mqtt_key, *separator, *decimal, *key, *public_key,
         *signature, *comment, *password;
     words inputs, values, dims, shapes, compares, operands, self_tests;
-    double threads, seed, runs, warmup, rtol, atol, low, high, limit_rate, most, every, trials, jobs;
+    double threads, seed, runs, warmup, rtol, atol, low, high, limit_rate, most, every, trials, jobs, folds;
     bool help, json, quiet, nodes, passes, profile, compress, external, no_header, plain_http, bundle;
     bool verify; /* every byte of a model file */
     bool in_place;

@@ -105,6 +105,12 @@ typedef struct tn_curve_point {
 TN_API tn_status tn_metrics_curve(tn_metrics *metrics, tn_curve curve, int class_index, size_t capacity,
                                   tn_curve_point *points, size_t *out_count);
 
+/* The mean of a figure that was measured a few times, as on the folds of a cross-validation, and the interval that has the
+ * mean of many with such a probability (`part`, 0.95) by Student's distribution. Folds share rows for training, so of them it
+ * is a rule of thumb. TN_E_INVALID for fewer than two. */
+TN_API tn_status tn_mean_interval(const double *values, int count, double part, double *out_mean, double *out_low,
+                                  double *out_high);
+
 #ifdef __cplusplus
 }
 #endif

@@ -60,7 +60,8 @@
  * splits: ratio draws rows, stratified draws from each class of the target its part, group draws whole groups until the part
  * is reached, time takes the last rows in the column's order, so that nothing from later teaches what was before. The
  * folds of one seed are parts that together are all rows, each of them in one: plans that differ in
- * `fold` alone measure models on every row. The numbers are drawn by the seed; the same seed gives the same rows.
+ * `fold` alone measure models on every row. By time, fold K of N tests on part K + 1 of N + 1 as they follow each other, is
+ * trained on all before it, and what comes later takes no part. The numbers are drawn by the seed; the same seed gives the same rows.
  *
  *     tn_pipeline_parse(text, size, &p);
  *     tn_pipeline_prepare(p, table, &prepared);         // of series alone: what takes the table's place below

@@ -125,6 +125,11 @@ TN_API const char *tn_plan_output(const tn_plan *plan);
 /* Another place for the model file, from where the process is; all else of the file stays the same. */
 TN_API tn_status tn_plan_set_output(tn_plan *plan, const char *path);
 
+/* For cross-validation: the pipeline's split becomes this fold of so many (2 to 1000, counted from 1 on; tenon/pipeline.h), by
+ * class or by chance where it has none; a plan with a file for testing has no folds. The output becomes
+ * NAME.fold-K.tenon: its metrics on the rows for testing are the fold's. tn_mean_interval (tenon/metrics.h) sums them up. */
+TN_API tn_status tn_plan_set_fold(tn_plan *plan, int folds, int fold);
+
 typedef struct tn_plan_progress {
     size_t struct_size;
     int64_t epoch, epochs, step, steps; /* epoch from 1 on; step of the epoch's steps, done */

@@ -159,8 +159,6 @@ static tn_status read_split(const tn_manifest_node *map, tn_pipeline *p) {
                    fold == floor(fold)))
         return tn_pipeline_wrong(map, "'folds' is a whole number from 2 to 1000, and 'fold' one from 1 to that");
     if (cross && tn_manifest_child(map, "test")) return tn_pipeline_wrong(map, "a split has 'test' or 'folds'");
-    if (cross && p->split == TN_SPLIT_TIME)
-        return tn_pipeline_wrong(map, "a split by time has no folds: later rows would teach what was before");
     p->folds = cross ? (int)folds : 0;
     p->fold = cross ? (int)fold : 0;
     TN_TRY(tn_pipeline_read_number(map, "seed", 0, &seed));
@@ -308,5 +306,19 @@ tn_status tn_pipeline_write(tn_pipeline *p, const char **out_text) {
     if (w.failed) return TN_E_MEMORY;
     TN_TRY(tn_manifest_print(root, p->text_region, &text));
     *out_text = text.data;
+    return TN_OK;
+}
+
+tn_status tn_pipeline_set_fold(tn_pipeline *p, int folds, int fold) {
+    if (folds < 2 || folds > TN_MOST_FOLDS || fold < 1 || fold > folds)
+        return tn_fail(TN_E_INVALID, "fold %d of %d; there are 2 to %d folds, and they are counted from 1 on", fold,
+                       folds, TN_MOST_FOLDS);
+    if (p->split == TN_SPLIT_NONE) {
+        if (p->series)
+            return tn_fail(TN_E_INVALID, "folds of a series need a 'split' of the pipeline, by time or group");
+        p->split = p->has_target && p->target.encode != TN_ENCODE_NONE ? TN_SPLIT_STRATIFIED : TN_SPLIT_RATIO;
+    }
+    p->folds = folds;
+    p->fold = fold;
     return TN_OK;
 }

@@ -38,6 +38,9 @@ typedef struct tn_feature {
     struct tn_media *media;  /* the column names files; NULL: it does not */
 } tn_feature;
 
+/* The mark of a row that takes no part, beside 0 for training, 1 for testing and 2 for validation. */
+enum { TN_PART_NONE = 3 };
+
 struct tn_pipeline {
     tn_region *region;
     int count;
@@ -75,6 +78,8 @@ int tn_pipeline_steps(const tn_pipeline *pipeline);
 
 /* Of a tree of YAML, whose texts must outlive it. */
 tn_status tn_pipeline_from_tree(const struct tn_manifest_node *root, tn_pipeline **out_pipeline);
+/* Its split becomes this fold; one by class, or by chance, where there was none. */
+tn_status tn_pipeline_set_fold(tn_pipeline *pipeline, int folds, int fold);
 /* Of the rows whose part is 0, draws a share and marks them; a split as in tenon/pipeline.h. */
 tn_status tn_pipeline_draw(const tn_pipeline *pipeline, const tn_table *table, tn_split by, double share, uint64_t seed,
                            uint8_t *part, uint8_t mark);

@@ -127,17 +127,28 @@ static tn_status take_group_fold(int folds, int fold, const entry *entries, int6
     return TN_OK;
 }
 
-/* The last rows; those of one time stay together, on the side of training. */
-static void take_last(double share, const entry *entries, int64_t rows, uint8_t *part, uint8_t mark) {
-    int64_t cut = rows - (int64_t)floor(share * (double)rows + 0.5);
+/* Rows of one time stay together, on the side of what is before. */
+static int64_t cut_at(const entry *entries, int64_t rows, double share) {
+    int64_t cut = (int64_t)floor(share * (double)rows + 0.5);
     while (cut > 0 && cut < rows && entries[cut].key == entries[cut - 1].key) cut++;
-    for (int64_t i = cut; i < rows; i++) part[entries[i].row] = mark;
+    return cut;
+}
+
+static void take_last(double share, const entry *entries, int64_t rows, uint8_t *part, uint8_t mark) {
+    for (int64_t i = cut_at(entries, rows, 1 - share); i < rows; i++) part[entries[i].row] = mark;
+}
+
+/* One of so many parts and one more, as they follow each other; what comes later is no part's. */
+static void take_time_fold(int folds, int fold, const entry *entries, int64_t rows, uint8_t *part, uint8_t mark) {
+    const int64_t first = cut_at(entries, rows, (double)fold / (folds + 1)),
+                  last = cut_at(entries, rows, (double)(fold + 1) / (folds + 1));
+    for (int64_t i = first; i < rows; i++) part[entries[i].row] = i < last ? mark : TN_PART_NONE;
 }
 
 /* folds 0: a share. */
 static tn_status draw(const tn_pipeline *p, const tn_table *table, tn_split by, double share, int folds, uint64_t seed,
                       uint8_t *part, uint8_t mark) {
-    int64_t all = tn_table_rows(table), rows = 0, marked = 0;
+    int64_t all = tn_table_rows(table), rows = 0, marked = 0, left = 0;
     uint64_t state = seed;
     size_t bytes;
     if (!tn_mul_size((size_t)all, sizeof(entry), &bytes)) return tn_fail(TN_E_MEMORY, "out of memory");
@@ -151,6 +162,8 @@ static tn_status draw(const tn_pipeline *p, const tn_table *table, tn_split by, 
         qsort(entries, (size_t)rows, sizeof *entries, by_key_and_draw);
         if (folds && by == TN_SPLIT_GROUP)
             status = take_group_fold(folds, p->fold, entries, rows, part, mark);
+        else if (folds && by == TN_SPLIT_TIME)
+            take_time_fold(folds, p->fold, entries, rows, part, mark);
         else if (folds)
             take_fold(folds, p->fold, entries, rows, part, mark);
         else if (by == TN_SPLIT_GROUP)
@@ -161,8 +174,8 @@ static tn_status draw(const tn_pipeline *p, const tn_table *table, tn_split by, 
             take_of_each(share, entries, rows, part, mark);
     }
     tn_free(NULL, entries, bytes);
-    for (int64_t r = 0; r < all; r++) marked += part[r] == mark;
-    if (status == TN_OK && (marked == 0 || marked == rows))
+    for (int64_t r = 0; r < all; r++) marked += part[r] == mark, left += part[r] == 0;
+    if (status == TN_OK && (marked == 0 || left == 0))
         return tn_fail(TN_E_INVALID, "pipeline: a split of %lld rows leaves none for %s", (long long)rows,
                        marked      ? "training"
                        : mark == 1 ? "testing"

@@ -242,6 +242,7 @@ static tn_status read_both(tn_plan *plan, tn_plan_data *out, tn_table **table, t
     if (plan->test) TN_TRY(read_table(plan, plan->test, test));
     TN_TRY(expand(plan->region, plan->pipeline_node, *table, &pipeline));
     TN_TRY(tn_pipeline_from_tree(pipeline, &out->pipeline));
+    if (plan->folds) TN_TRY(tn_pipeline_set_fold(out->pipeline, plan->folds, plan->fold));
     TN_TRY(digest_of(plan->train, out->pipeline, *table, out->digests[0]));
     if (*test) TN_TRY(digest_of(plan->test, out->pipeline, *test, out->digests[1]));
     TN_TRY(prepare(out->pipeline, table));

@@ -254,6 +254,20 @@ void tn_plan_destroy(tn_plan *plan) {
     tn_region_destroy(plan->region);
 }
 
+tn_status tn_plan_set_fold(tn_plan *plan, int folds, int fold) {
+    size_t length = strlen(plan->output);
+    if (folds < 2 || fold < 1 || fold > folds)
+        return tn_fail(TN_E_INVALID, "fold %d of %d; there are 2 or more, counted from 1 on", fold, folds);
+    if (plan->test) return tn_key_fail(plan->data_node, "there is a file for testing: folds are of 'train' alone");
+    if (length > 6 && strcmp(plan->output + length - 6, ".tenon") == 0) length -= 6;
+    const char *output = tn_region_printf(plan->region, "%.*s.fold-%d.tenon", (int)length, plan->output, fold);
+    if (!output) return TN_E_MEMORY;
+    plan->output = output;
+    plan->folds = folds;
+    plan->fold = fold;
+    return TN_OK;
+}
+
 const char *tn_plan_output(const tn_plan *plan) {
     return plan->output;
 }

@@ -77,6 +77,7 @@ struct tn_plan {
     const tn_manifest_node *data_node, *pipeline_node, *model_node, *train_node, *layers_node, *shape_node;
     const tn_manifest_node *compress_node;
     const tn_manifest_node *loss_node, *optimizer_node, *schedule_node, *average_node, *class_weights;
+    int folds, fold; /* 0: as the pipeline says */
     /* data */
     const char *train, *test, *separator, *decimal;
     bool header;

@@ -16,6 +16,7 @@ import onnx
 import onnxruntime
 import scipy.io.wavfile
 from onnx import numpy_helper
+from scipy import stats
 from sklearn import metrics
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.datasets import load_wine
@@ -61,6 +62,23 @@ class Train(unittest.TestCase):
         done = subprocess.run([COMMAND, *map(str, words)], capture_output=True, text=True, errors="replace", **options)
         self.assertEqual(done.returncode, code, (words, done.stdout, done.stderr))
         return done.stdout if code == 0 else done.stderr
+
+    def test_folds_are_summed_up(self):
+        self.plan.write_text(PLAN.replace("EPOCHS", "10").replace(", test: test.csv", ""))
+        told = json.loads(self.tenon("train", self.plan, "--folds", 5, "--json"))
+        figures = {figure["name"]: figure for figure in told["metrics"]}
+        values = figures["accuracy"]["values"]
+        self.assertEqual((told["folds"], len(values)), (5, 5))
+        low, high = stats.t.interval(0.95, 4, np.mean(values), stats.sem(values))
+        for name, expected in (("mean", np.mean(values)), ("low", low), ("high", high)):
+            self.assertAlmostEqual(figures["accuracy"][name], expected, 6)
+        for fold, value in enumerate(values, 1):  # the rows that the model's file calls those for testing
+            model = self.folder / f"wine.fold-{fold}.tenon"
+            found = json.loads(self.tenon("eval", model, self.folder / "train.csv", "--rows", "testing", "--json"))
+            accuracy = next(m["value"] for m in found["metrics"] if m["name"] == "accuracy")
+            self.assertAlmostEqual(accuracy, value, 6)
+        self.assertIn("accuracy", self.tenon("train", self.plan, "--folds", 2, "--quiet"))
+        self.assertIn("2 to 100", self.tenon("train", self.plan, "--folds", 1, code=2))
 
     def test_what_is_trained_is_measured_as_scikit_learn_measures_it(self):
         self.write_plan()

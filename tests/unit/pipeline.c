@@ -127,6 +127,33 @@ static void folds_share_all_rows_and_classes_or_groups(void **state) {
     tn_table_destroy(t);
 }
 
+/* Fold K of 4 tests on what follows all that it is trained on; times that are equal stay together; later rows wait. */
+static void folds_of_time_never_look_ahead(void **state) {
+    (void)state;
+    static const int firsts[] = {5, 9, 13, 17}, ends[] = {9, 13, 17, 21};
+    if (!TN_WITH_YAML) skip();
+    tn_table *t = rows_of_groups();
+    for (int fold = 1; fold <= 4; fold++) {
+        char text[200];
+        uint8_t parts[21];
+        tn_pipeline *p;
+        snprintf(text, sizeof text,
+                 "features: [{column: kind, encode: ordinal}]\n"
+                 "split: {by: time, column: a, folds: 4, fold: %d}\n",
+                 fold);
+        assert_ok(tn_pipeline_parse(text, strlen(text), &p));
+        assert_ok(tn_pipeline_split(p, t, parts));
+        int first = 0, end = 0;
+        while (first < 21 && parts[first] == 0) first++;
+        for (end = first; end < 21 && parts[end] == 1;) end++;
+        for (int r = end; r < 21; r++) assert_int_equal(parts[r], 3);
+        assert_in_range(first, firsts[fold - 1] - 1, firsts[fold - 1]);
+        assert_in_range(end, ends[fold - 1] - 1, ends[fold - 1]);
+        tn_pipeline_destroy(p);
+    }
+    tn_table_destroy(t);
+}
+
 static void wrong_words_are_refused(void **state) {
     (void)state;
     if (!TN_WITH_YAML) skip();
@@ -150,7 +177,6 @@ static void wrong_words_are_refused(void **state) {
         {"folds: 5, fold: 6", "'fold' one from 1 to that"},
         {"folds: 1, fold: 1", "from 2 to 1000"},
         {"folds: 5, fold: 1, test: 0.2", "'test' or 'folds'"},
-        {"by: time, column: a, folds: 5, fold: 1", "has no folds"},
     };
     for (size_t i = 0; i < TN_COUNT(splits); i++) {
         char text[200];
@@ -175,6 +201,7 @@ int main(void) {
         cmocka_unit_test(outliers_and_gaps_are_filled_from_rows_for_training),
         cmocka_unit_test(quartiles_that_are_one_value_make_no_outliers),
         cmocka_unit_test(folds_share_all_rows_and_classes_or_groups),
+        cmocka_unit_test(folds_of_time_never_look_ahead),
         cmocka_unit_test(wrong_words_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -189,6 +189,7 @@ declare(
         "tn_plan_load": (None, (c_char_p, _OUT)),
         "tn_plan_destroy": (type(None), (c_void_p,)),
         "tn_plan_output": (c_char_p, (c_void_p,)),
+        "tn_plan_set_fold": (None, (c_void_p, c_int, c_int)),
         "tn_plan_train": (None, (c_void_p, POINTER(PlanOptions), POINTER(PlanResult))),
     }
 )
@@ -211,13 +212,23 @@ Inputs = Union[np.ndarray, Mapping[str, np.ndarray]]
 
 
 def train(
-    path: Path, *, resume: bool = False, threads: int = 1, cpu: Optional[str] = None, progress: Optional[Callback] = None
+    path: Path,
+    *,
+    resume: bool = False,
+    threads: int = 1,
+    cpu: Optional[str] = None,
+    progress: Optional[Callback] = None,
+    fold: Optional[Tuple[int, int]] = None,
 ) -> Dict[str, Any]:
     """Trains a model as a plan says. Gives what came of it, with the model's file as "model".
+
+    fold: (3, 10) is tested on the third of ten parts of the rows, and trained on the others (tn_plan_set_fold).
 
     progress is called after each step; False from it, or Ctrl-C, stops with a checkpoint, from which resume goes on.
     """
     plan = create(lib.tn_plan_load, lib.tn_plan_destroy, os.fsencode(path))
+    if fold:
+        lib.tn_plan_set_fold(plan.pointer, fold[1], fold[0])
     failure: List[BaseException] = []
 
     def step(_: int, at: Any) -> bool:  # also where Ctrl-C arrives
