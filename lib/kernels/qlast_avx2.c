@@ -110,8 +110,16 @@ static void qlook_up(uint8_t *y, const uint8_t *x, size_t n, const uint8_t *tabl
 #define QD_SIZE 2
 #define QD_X __m256i
 
+/* Half a block or more is two loads, of which the second ends where the bytes do, and is moved down. */
 static inline __m256i qd_load(const uint8_t *p, size_t n) {
+    static const int8_t down[32] = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15,
+                                    -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1};
     if (n == QD_BLOCK) return _mm256_loadu_si256((const __m256i *)p);
+    if (n >= 16) {
+        __m128i order = _mm_loadu_si128((const __m128i *)(down + 32 - n));
+        __m128i high = _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)(p + n - 16)), order);
+        return _mm256_set_m128i(high, _mm_loadu_si128((const __m128i *)p));
+    }
     uint8_t all[QD_BLOCK] = {0};
     __builtin_memcpy(all, p, n);
     return _mm256_loadu_si256((const __m256i *)all);

@@ -129,61 +129,82 @@ typedef struct {
     int32_t zero, low, high;
 } qd_finish;
 
-/* Pixels side by side share the loads of weights. small: all results fit 32 bits. */
-static inline __attribute__((always_inline)) void qd_pixels(size_t pixels, uint8_t *y, size_t channels, size_t at,
-                                                            size_t taps, const uint8_t *const *x, size_t step,
-                                                            const void *w, const int32_t *offset, const float *scale,
-                                                            bool small, const qd_finish *f) {
-    const size_t width = channels - at < QD_BLOCK ? channels - at : QD_BLOCK;
-    const char *weights = w;
-    QL_I acc[2][4];
-    for (size_t p = 0; p < pixels; p++)
-        for (int i = 0; i < 4; i++) acc[p][i] = ql_load_i(offset + i * QL_LANES);
-    for (size_t t = 0; t < taps; t += QD_GROUP, weights += QD_BLOCK * QD_GROUP * QD_SIZE)
-        for (size_t p = 0; p < pixels; p++) {
-            QD_X part[QD_GROUP];
-            for (size_t g = 0; g < QD_GROUP; g++)
-                part[g] = qd_load(x[t + g < taps ? t + g : taps - 1] + p * step + at, width); /* its weight is 0 */
-            qd_add(acc[p], part, weights);
-        }
+/* What the pixels of a run share. `here` tells where the taps of its first pixel lie, which are `step` apart. */
+typedef struct {
+    size_t channels, taps, step, width;
+    const uint8_t *here[TN_QLAST_TAPS];
+    const char *w;
+    const int32_t *offset;
+    const float *scale;
+    qd_finish finish;
+} qd_run;
+
+/* A group of taps from `t` on; of the last one, taps that are not there repeat another, their weights being 0. */
+static inline __attribute__((always_inline)) void qd_taps(const qd_run *run, QL_I acc[2][4], size_t pixels, size_t t,
+                                                          size_t at, bool whole, bool last) {
+#pragma GCC unroll 2
     for (size_t p = 0; p < pixels; p++) {
-        for (int i = 0; i < 4; i++) {
-            QL_F v = ql_mul(ql_to_f(acc[p][i]), ql_load_f(scale + i * QL_LANES));
-            acc[p][i] = small ? ql_to_i(v) : ql_round(v, f->least, f->greatest);
-        }
-        qd_store(y + p * channels + at, acc[p], f->zero, f->low, f->high, width);
+        QD_X part[QD_GROUP];
+#pragma GCC unroll 4
+        for (size_t g = 0; g < QD_GROUP; g++)
+            part[g] = qd_load(run->here[last && t + g >= run->taps ? run->taps - 1 : t + g] + p * run->step + at,
+                              whole ? QD_BLOCK : run->width);
+        qd_add(acc[p], part, run->w + t * QD_BLOCK * QD_SIZE);
     }
 }
 
-static inline __attribute__((always_inline)) void qd_block(uint8_t *y, size_t n, size_t channels, size_t at,
-                                                           size_t taps, const uint8_t *const *x, size_t step,
-                                                           const void *w, const int32_t *offset, const float *scale,
-                                                           bool small, const qd_finish *f) {
-    const uint8_t *here[TN_QLAST_TAPS];
-    for (size_t t = 0; t < taps; t++) here[t] = x[t];
-    size_t i = 0;
-    for (; i + 2 <= n; i += 2) {
-        qd_pixels(2, y + i * channels, channels, at, taps, here, step, w, offset, scale, small, f);
-        for (size_t t = 0; t < taps; t++) here[t] += 2 * step;
+/* Pixels side by side share the loads of weights; `at` is how far they are from the run's first. small: all results fit
+ * 32 bits. whole: all channels of the block are there. All but run, y and at are constants, so that sums are registers. */
+static inline __attribute__((always_inline)) void qd_pixels(const qd_run *run, size_t pixels, uint8_t *y, size_t at,
+                                                            bool small, bool whole) {
+    const qd_finish *f = &run->finish;
+    QL_I acc[2][4];
+    size_t t = 0;
+#pragma GCC unroll 2
+    for (size_t p = 0; p < pixels; p++)
+#pragma GCC unroll 4
+        for (int i = 0; i < 4; i++) acc[p][i] = ql_load_i(run->offset + i * QL_LANES);
+    for (; t + QD_GROUP <= run->taps; t += QD_GROUP) qd_taps(run, acc, pixels, t, at, whole, false);
+    if (t < run->taps) qd_taps(run, acc, pixels, t, at, whole, true);
+#pragma GCC unroll 2
+    for (size_t p = 0; p < pixels; p++) {
+#pragma GCC unroll 4
+        for (int i = 0; i < 4; i++) {
+            QL_F v = ql_mul(ql_to_f(acc[p][i]), ql_load_f(run->scale + i * QL_LANES));
+            acc[p][i] = small ? ql_to_i(v) : ql_round(v, f->least, f->greatest);
+        }
+        qd_store(y + p * run->channels, acc[p], f->zero, f->low, f->high, whole ? QD_BLOCK : run->width);
     }
-    if (i < n) qd_pixels(1, y + i * channels, channels, at, taps, here, step, w, offset, scale, small, f);
+}
+
+static inline __attribute__((always_inline)) void qd_block(const qd_run *run, uint8_t *y, size_t n, bool small,
+                                                           bool whole) {
+    size_t i = 0;
+    for (; i + 2 <= n; i += 2) qd_pixels(run, 2, y + i * run->channels, i * run->step, small, whole);
+    if (i < n) qd_pixels(run, 1, y + i * run->channels, i * run->step, small, whole);
 }
 
 static void qdepth(uint8_t *y, size_t n, size_t channels, size_t taps, const uint8_t *const *x, size_t step,
                    const void *w, const int32_t *offset, const float *scale, int32_t zero, int32_t low, int32_t high) {
-    const qd_finish f = {ql_set_f((float)(low - zero)), ql_set_f((float)(high - zero)), zero, low, high};
     const size_t block_bytes = (taps + QD_GROUP - 1) / QD_GROUP * QD_GROUP * QD_BLOCK * QD_SIZE;
+    qd_run run = {.channels = channels, .taps = taps, .step = step};
+    run.finish = (qd_finish){ql_set_f((float)(low - zero)), ql_set_f((float)(high - zero)), zero, low, high};
     for (size_t at = 0; at < channels; at += QD_BLOCK) {
-        const char *weights = (const char *)w + at / QD_BLOCK * block_bytes;
         float most = 0;
         for (int i = 0; i < 4; i++) {
             float part = ql_most(ql_load_f(scale + at + i * QL_LANES));
             most = part > most ? part : most;
         }
-        if (most <= QL_LARGEST_SCALE)
-            qd_block(y, n, channels, at, taps, x, step, weights, offset + at, scale + at, true, &f);
+        for (size_t t = 0; t < taps; t++) run.here[t] = x[t] + at;
+        run.width = channels - at < QD_BLOCK ? channels - at : QD_BLOCK;
+        run.w = (const char *)w + at / QD_BLOCK * block_bytes;
+        run.offset = offset + at;
+        run.scale = scale + at;
+        const bool small = most <= QL_LARGEST_SCALE;
+        if (run.width == QD_BLOCK)
+            small ? qd_block(&run, y + at, n, true, true) : qd_block(&run, y + at, n, false, true);
         else
-            qd_block(y, n, channels, at, taps, x, step, weights, offset + at, scale + at, false, &f);
+            small ? qd_block(&run, y + at, n, true, false) : qd_block(&run, y + at, n, false, false);
     }
 }
 
