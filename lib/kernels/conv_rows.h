@@ -27,7 +27,7 @@ ALWAYS_INLINE void finish(const tn_depthwise_f32 *d, size_t row, size_t column, 
     if (e->activation == TN_ACT_CLIP)
         x = vf_min(vf_set(e->beta), vf_max(vf_set(e->alpha), x));
     else if (e->activation == TN_ACT_HARD_SWISH)
-        x = vf_mul(x, activate_hard(x, vf_set(1.0f / 6), vf_set(0.5f)));
+        x = activate_hard_swish(x);
     else if (e->activation != TN_ACT_NONE)
         x = activate_vector(x, e);
     if (left >= VF_WIDTH)

@@ -3,7 +3,7 @@
  * Idea (Goto, van de Geijn, "Anatomy of high-performance matrix multiplication", 2008): a tile of C stays in registers
  * while k runs; each step multiplies one element of A per row with VECS vectors of B. A level sets the tile to what its
  * registers hold: GEMM_ROWS rows, GEMM_VECS vectors. There is one function for each smaller tile too, so that edges
- * cost no more than they must. Bias and residual are what the sums start from; clipping happens in registers; other
+ * cost no more than they must. Bias and residual are what the sums start from; clipping and hard swish happen in registers; other
  * activations run over the tile's rows while they are in the nearest cache.
  *
  * Include after vec_<level>.h, with GEMM_ROWS, GEMM_VECS and GEMM_OVERLAY defined. */
@@ -36,7 +36,7 @@ typedef struct tile_call {
     const uint32_t *offset;
     float *c;
     size_t k, b_stride, c_stride, ahead_stride;
-    bool clip;
+    tn_act activation; /* of those that are made in registers, else none */
     float low, high;
 } tile_call;
 
@@ -78,12 +78,17 @@ ALWAYS_INLINE void tile(const tile_call *t, const float *a, int rows, int vecs, 
             ahead += t->ahead_stride;
         }
     }
-    if (t->clip) {
+    if (t->activation == TN_ACT_CLIP) {
         vf low = vf_set(t->low), high = vf_set(t->high);
 #pragma GCC unroll 16
         for (int r = 0; r < rows; r++)
 #pragma GCC unroll 4
             for (int v = 0; v < vecs; v++) acc[r][v] = vf_min(high, vf_max(low, acc[r][v]));
+    } else if (t->activation == TN_ACT_HARD_SWISH) {
+#pragma GCC unroll 16
+        for (int r = 0; r < rows; r++)
+#pragma GCC unroll 4
+            for (int v = 0; v < vecs; v++) acc[r][v] = activate_hard_swish(acc[r][v]);
     }
 #pragma GCC unroll 16
     for (int r = 0; r < rows; r++)
@@ -182,7 +187,7 @@ static void one_tile(const tn_gemm_f32 *g, tile_call *t, const float *a, size_t 
     t->bias = !plain ? NULL : e->row_bias ? e->row_bias + row : zeros;
     if (!plain && !(whole && !g->first)) start_rows(g, row, rows, column, n, t->c, t->c_stride);
     tiles[t->offset ? B_OFFSETS : t->ahead ? B_ROWS_AHEAD : B_ROWS][vecs - 1][rows - 1](t, a);
-    if (g->last && e->activation > TN_ACT_CLIP) activate(rows, vecs * VF_WIDTH, t->c, t->c_stride, e);
+    if (g->last && e->activation != t->activation) activate(rows, vecs * VF_WIDTH, t->c, t->c_stride, e);
     for (size_t r = 0; r < rows && !whole; r++)
         for (size_t j = 0; j < n; j += VF_WIDTH)
             store_part(c + r * g->c_stride + j, vf_load(edge + r * GEMM_COLUMNS + j), n - j);
@@ -190,7 +195,8 @@ static void one_tile(const tn_gemm_f32 *g, tile_call *t, const float *a, size_t 
 
 static void gemm_f32(const tn_gemm_f32 *g) {
     tile_call t = {.k = g->k, .b_stride = g->b_stride, .offset = g->b_offset};
-    t.clip = g->last && g->epilogue.activation == TN_ACT_CLIP;
+    const tn_act act = g->last ? g->epilogue.activation : TN_ACT_NONE;
+    t.activation = act == TN_ACT_CLIP || act == TN_ACT_HARD_SWISH ? act : TN_ACT_NONE;
     t.low = g->epilogue.alpha;
     t.high = g->epilogue.beta;
     const float *a = g->a;
