@@ -77,7 +77,7 @@ TESTS := $(sort $(wildcard tests/unit/*.c))
 # The longest goes first, since they run side by side.
 TEST_PROGRAMS := $(BUILD)/tests/faults/store $(TESTS:%.c=$(BUILD)/%)
 CONFORMANCE := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/conformance/*.c))
-FUZZERS := $(filter-out $(addprefix $(BUILD)/tests/fuzz/,replay variants),$(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/*.c)))
+FUZZERS := $(filter-out $(BUILD)/tests/fuzz/variants,$(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/*.c)))
 EXAMPLES := $(patsubst examples/%.c,$(BUILD)/examples/%,$(wildcard examples/*.c))
 TOOL_SOURCES := $(sort $(wildcard examples/tenon/*.c))
 TOOL := $(if $(TOOL_SOURCES),$(BUILD)/tenon)
@@ -173,10 +173,10 @@ $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(BUILD)/libtenon.a
 $(BUILD)/tests/conformance/%: $(BUILD)/tests/conformance/%.o $(BUILD)/libtenon.a
 	$(SAY) LD $@
 	$(Q)$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $< $(BUILD)/libtenon.a -lcmocka $(LIBS)
-# With FUZZ_ENGINE=-fsanitize=fuzzer a target is libFuzzer's, else it replays the files that it is given, and mutations.
-$(FUZZERS): $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(if $(FUZZ_ENGINE),,$(BUILD)/tests/fuzz/replay.o) $(BUILD)/libtenon.a
+# libFuzzer brings their main; only clang has it: see tests/sanitized.sh.
+$(FUZZERS): $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(BUILD)/libtenon.a
 	$(SAY) LD $@
-	$(Q)$(CC) $(SANITIZE) $(FUZZ_ENGINE) $(LDFLAGS) -o $@ $^ $(LIBS)
+	$(Q)$(CC) $(SANITIZE) -fsanitize=fuzzer $(LDFLAGS) -o $@ $^ $(LIBS)
 $(BUILD)/tests/fuzz/variants: $(BUILD)/tests/fuzz/variants.o $(BUILD)/libtenon.a
 	$(SAY) LD $@
 	$(Q)$(CC) $(SANITIZE) $(LDFLAGS) -o $@ $^ $(LIBS)
@@ -207,9 +207,6 @@ conformance: $(CONFORMANCE)
 	$(BUILD)/tests/conformance/onnx_backend --known tests/conformance/known_failures.txt $(ONNX_DATA)
 	$(BUILD)/tests/conformance/onnx_backend tests/conformance # models of old opsets, sequences in loops
 fuzzers: $(FUZZERS)
-fuzz: $(FUZZERS) # kept inputs, and FUZZ_RUNS mutations of each
-	@for f in $(notdir $(FUZZERS)); do \
-	    echo "fuzz $$f"; $(BUILD)/tests/fuzz/$$f -n $${FUZZ_RUNS:-50} tests/fuzz/corpus/$$f || exit 1; done
 demo: # real models on real input, beside ONNX Runtime
 	tests/setup/packages.sh demo
 	BUILD=$(BUILD) tests/models/real_inputs.sh
@@ -252,6 +249,6 @@ help:
 	@echo 'make format lint clean'
 	@echo 'make analyze  cppcheck and clang-tidy'
 
-.PHONY: all lib examples setup demo test unit conformance fuzz fuzzers check format lint analyze install clean help
+.PHONY: all lib examples setup demo test unit conformance fuzzers check format lint analyze install clean help
 .SECONDARY:
 -include $(wildcard $(OBJECTS:.o=.d) $(BUILD)/tests/*/*.d $(BUILD)/examples/*/*.d)

@@ -19,29 +19,11 @@ step "ONNX's own tests"
 make --no-print-directory -j"$jobs" conformance
 step "real models"
 tests/models/check.sh
-step "ONNX files written"
-tests/export/check.sh
-step "model files"
-tests/model_file/check.sh
-step deltas
-tests/delta/check.sh
-step installation
-tests/install.sh
-step training
-tests/train/check.sh
-step "smaller weights"
-tests/compress/weights.sh
-step quantization
-tests/compress/check.sh
-step examples
-tests/examples.sh
-step "the tenon command"
-build/venv/bin/python -m unittest discover -s tests/command
-step registries
-tests/registry/check.sh
-step Python
-tests/python.sh
-tests/readme.sh
+# Each of these uses about one core; the longest go first.
+step "files, training, compression, the command, registries, Python"
+tests/run-programs.sh tests/export/check.sh tests/compress/weights.sh tests/train/check.sh tests/command/check.sh \
+    tests/compress/check.sh tests/registry/check.sh tests/model_file/check.sh tests/delta/check.sh tests/python.sh \
+    tests/examples.sh tests/install.sh tests/readme.sh
 step sanitizers
 tests/sanitize.sh
 step "fuzzing, ${FUZZ_SECONDS:-300} s"

@@ -22,7 +22,7 @@ onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], 
 PY
 mv "$work/press.python" "$work/press.py"
 ${CC:-cc} -std=c11 -Wall -Wextra -Werror -Iinclude "$work/press.c" -o "$work/press" -Lbuild -ltenon
-export LD_LIBRARY_PATH="$PWD/build"
+export LD_LIBRARY_PATH="$PWD/build" PYTHONPATH="$PWD/bindings/python"
 python=$PWD/build/venv/bin/python
 cd "$work"
 [ "$(./press | tr '\n' ' ')" = "-0.25 0 0.25 " ]

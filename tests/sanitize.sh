@@ -1,27 +1,19 @@
 #!/bin/sh
-# The tests under sanitizers: address and undefined behaviour (unit tests, ONNX's tests, fuzz inputs, 10,000 damaged
-# variants of the real models, examples, the command), threads (what shares models and pools), and valgrind. Needs
-# `make all` and build/venv.
+# The tests under sanitizers: address and undefined behaviour (unit tests, ONNX's tests, 10,000 damaged variants of the real
+# models, examples, the command), threads (what shares models and pools), and valgrind. Needs `make all` and build/venv.
 set -eu
 cd "$(dirname "$0")/.."
 jobs=$(nproc)
-# Lines are what reports need; more would make each of a hundred programs 60 MB.
-run() { make --no-print-directory -j"$jobs" OPT="-O1 -g1" KERNEL_OPT=-O1 "$@"; }
-
-address="-fsanitize=address,undefined -fno-sanitize-recover=all"
-# Not detect_stack_use_after_return: before GCC 13.3 its stack is not aligned for 64-byte vectors. Clang's is, and
-# tests/fuzz.sh uses it.
-export UBSAN_OPTIONS=print_stacktrace=1
-run BUILD=build/asan SANITIZE="$address" unit conformance fuzz build/asan/tests/fuzz/variants
+export ASAN_OPTIONS=detect_stack_use_after_return=1 UBSAN_OPTIONS=print_stacktrace=1
+tests/sanitized.sh unit conformance build/sanitized/tests/fuzz/variants
 tests/models/fetch.sh
-build/asan/tests/fuzz/variants -n 10000 -j "$jobs" \
+build/sanitized/tests/fuzz/variants -n 10000 -j "$jobs" \
     $(find -L build/models -path build/models/cases -prune -o -name '*.onnx' -print | sort)
-EXAMPLES=build/asan/examples tests/examples.sh
-TENON_COMMAND=build/asan/tenon build/venv/bin/python -m unittest discover -s tests/command
+EXAMPLES=build/sanitized/examples TENON_COMMAND=build/sanitized/tenon tests/run-programs.sh tests/command/check.sh tests/examples.sh
 
 threads="build/tsan/tests/unit/threads build/tsan/tests/unit/session build/tsan/tests/unit/subscription
     build/tsan/examples/shared_model"
-run BUILD=build/tsan SANITIZE=-fsanitize=thread $threads
+make --no-print-directory -j"$jobs" OPT="-O1 -g1" KERNEL_OPT=-O1 BUILD=build/tsan SANITIZE=-fsanitize=thread $threads
 tests/run-programs.sh $threads
 
 valgrind -q --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=all build/examples/shared_model

@@ -237,7 +237,7 @@ bool tensor_random(const settings *s, uint64_t *state, tn_dtype dtype, int rank,
         case TN_BFLOAT16: ((uint16_t *)data)[i] = (uint16_t)(word >> 16); break;
         case TN_COMPLEX64: ((float *)data)[2 * i] = single; break;
         case TN_COMPLEX128: ((double *)data)[2 * i] = real; break;
-        case TN_STRING: ((tn_string *)data)[i] = (tn_string){"abcdefgh" + random % 8, 1}; break;
+        case TN_STRING: ((tn_string *)data)[i] = (tn_string){&"abcdefgh"[random % 8], 1}; break;
         case TN_BOOL: ((uint8_t *)data)[i] = low == high ? low != 0 : random & 1; break;
         default:
             if (bits == 64) ((int64_t *)data)[i] = whole;

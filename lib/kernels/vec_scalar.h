@@ -118,9 +118,9 @@ static inline vf vi_float(vi a) {
 }
 static inline vi vf_to_int(vf a) { return (vi)rintf(a); }
 static inline vf vi_to_float(vi a) { return (vf)a; }
-/* In two exact powers of two, of which only the second product may round. */
+/* In two exact powers of two, of which only the second product may round. C has no integer for a NaN; a is one then. */
 static inline vf vf_scale(vf a, vf n) {
-    vi whole = (vi)n, half = whole >> 1;
+    vi whole = n == n ? (vi)n : 0, half = whole >> 1;
     return a * vi_float(vi_shl(half + 127, 23)) * vi_float(vi_shl(whole - half + 127, 23));
 }
 

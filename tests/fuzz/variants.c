@@ -291,7 +291,7 @@ int main(int argc, char **argv) {
     }
     struct shared total = {0};
     for (int p = 0; p < processes; p++) {
-        int status;
+        int status = 0;
         if (children[p] < 0 || waitpid(children[p], &status, 0) != children[p] || status != 0) {
             failed++;
             fprintf(stderr, "failed at variant %d of %s: %s\n", all[p].variant, argv[first_file + all[p].file],

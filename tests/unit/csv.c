@@ -78,7 +78,7 @@ static void columns_have_types(void **state) {
     assert_true(isnan(tn_table_numbers(t, 3)[3])); /* nothing at all: numbers */
     tn_table_destroy(t);
     assert_ok(tn_table_read_memory(numbers, strlen(numbers) - 5, "t.csv", NULL, &t));
-    const double expected[] = {0.1, 123456789012345, 1234567890123456789, 1e-320, 4.9e-324};
+    const double expected[] = {0.1, 123456789012345, 1234567890123456789.0, 1e-320, 4.9e-324};
     for (int i = 0; i < 5; i++) assert_true(tn_table_numbers(t, 0)[i] == expected[i]);
     tn_table_destroy(t);
     assert_ok(tn_table_read_memory(numbers, strlen(numbers), "t.csv", NULL, &t));
