@@ -5,20 +5,38 @@
 #include "passes/passes.h"
 #include "passes/rows.h"
 
-/* False if a code is none of the book's: the Gather will say so. */
+/* False if a code is none of the book's: the Gather will say so. Bytes of two codes are looked up as they are. */
 static bool look_up(const tn_tensor *book, const tn_tensor *codes, float *out) {
-    const float *values = book->data;
     const uint8_t *from = codes->data;
     const size_t count = (size_t)tn_count(codes), entries = (size_t)book->dims[0];
-    float all[256] = {0};
-    uint8_t most = 0;
-    memcpy(all, values, TN_MIN(entries, TN_COUNT(all)) * sizeof *all);
-    for (size_t i = 0; i < count; i++) {
-        const uint8_t code = codes->dtype == TN_UINT8 ? from[i] : from[i / 2] >> (i % 2 * 4) & 15;
-        most = TN_MAX(most, code);
-        out[i] = all[code];
+    float all[256] = {0}, pair[256][2];
+    bool seen[256] = {0};
+    memcpy(all, book->data, TN_MIN(entries, TN_COUNT(all)) * sizeof *all);
+    if (codes->dtype == TN_UINT8) {
+        for (size_t i = 0; i < count; i++) {
+            seen[from[i]] = true;
+            out[i] = all[from[i]];
+        }
+        for (size_t c = entries; c < TN_COUNT(seen); c++)
+            if (seen[c]) return false;
+        return true;
     }
-    return most < entries;
+    for (size_t c = 0; c < TN_COUNT(pair); c++) {
+        pair[c][0] = all[c & 15];
+        pair[c][1] = all[c >> 4];
+    }
+    for (size_t i = 0; i < count / 2; i++) {
+        seen[from[i]] = true;
+        memcpy(out + 2 * i, pair[from[i]], sizeof *pair);
+    }
+    if (count % 2) {
+        const uint8_t last = from[count / 2] & 15;
+        seen[last] = true;
+        out[count - 1] = all[last];
+    }
+    for (size_t c = 0; c < TN_COUNT(seen); c++)
+        if (seen[c] && ((c & 15) >= entries || c >> 4 >= entries)) return false;
+    return true;
 }
 
 static tn_status match_lookup(tn_match *m, int n, int *changes) {
