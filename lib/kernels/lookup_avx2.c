@@ -4,6 +4,7 @@
 #include <stdint.h>
 
 #define LOOKUP_LANES 8
+#define LOOKUP_BITS 4
 
 typedef struct book_4 {
     __m256 low, high;

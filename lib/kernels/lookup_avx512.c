@@ -4,6 +4,7 @@
 #include <stdint.h>
 
 #define LOOKUP_LANES 16
+#define LOOKUP_BITS 8
 
 typedef struct book_4 {
     __m512 all;

@@ -1,4 +1,4 @@
-/* Rows of lookups, for all instruction sets. Include with LOOKUP_LANES, TN_LEVEL_OVERLAY and, where LOOKUP_LANES is not 1:
+/* Rows of lookups, for all instruction sets. Include with LOOKUP_LANES, LOOKUP_BITS, TN_LEVEL_OVERLAY and, where LOOKUP_LANES is not 1:
  *
  *     book_4, load_4(table), put_4(y, codes, book, high)     LOOKUP_LANES elements of the lower or the higher halves of bytes
  *     book_8, load_8(table), put_8(y, codes, book) */
@@ -42,4 +42,5 @@ static void lookup_panel(float *y, const uint8_t *q, size_t rows, size_t n, int 
 
 void TN_LEVEL_OVERLAY(tn_kernels *table) {
     table->lookup_panel = lookup_panel;
+    table->lookup_bits = LOOKUP_BITS;
 }

@@ -26,7 +26,7 @@ typedef struct values {
     uint32_t key[SLOTS];
     int16_t at[SLOTS]; /* in the book; -1: the slot is free */
     float book[MOST];
-    int count;
+    int count, most;
 } values;
 
 static int code_of(values *v, float x) {
@@ -35,7 +35,7 @@ static int code_of(values *v, float x) {
     uint32_t slot = (bits * 2654435761u) >> 22;
     while (v->at[slot] >= 0 && v->key[slot] != bits) slot = (slot + 1) % SLOTS;
     if (v->at[slot] < 0) {
-        if (v->count == MOST) return -1;
+        if (v->count == v->most) return -1;
         v->key[slot] = bits;
         v->at[slot] = (int16_t)v->count;
         v->book[v->count++] = x;
@@ -106,6 +106,7 @@ tn_status tn_matmul_codes_prepare(tn_prepare *call, const tn_operand *b, const t
     values *v = tn_alloc_zero(NULL, sizeof *v);
     uint8_t *codes = v ? tn_alloc(NULL, count) : NULL;
     tn_status status = codes ? TN_OK : TN_E_MEMORY;
+    if (v) v->most = call->kernels->lookup_bits < 8 ? 16 : MOST;
     if (codes && collect(v, call->value[1]->data, count, codes)) {
         source s = {v, codes, (size_t)b->row_stride, (size_t)b->column_stride, NULL};
         status = take(call, product, &s, out_codes);

@@ -6,7 +6,8 @@
 
 typedef struct tn_matmul_codes tn_matmul_codes;
 
-/* *out_codes stays NULL if the matrix has more than 256 values, or is so small that it is faster in float32. Value 1 of the
+/* *out_codes stays NULL if the matrix has more than 256 values (16 where the machine has no faster way to look up
+ * more), or is so small that it is faster in float32. Value 1 of the
  * call is known, and `b` its view; the product's plan is made. */
 tn_status tn_matmul_codes_prepare(tn_prepare *call, const tn_operand *b, const tn_product *product,
                                   tn_matmul_codes **out_codes);

@@ -105,8 +105,56 @@ static void products_are_those_of_weights_that_nobody_knows(void **state) {
     }
 }
 
+/* A weight as tn_graph_cluster leaves it: y = book[codes], codes of 4 or 8 bits. */
+static tn_status gather(tn_dtype dtype, int count, const uint8_t *codes, int entries, float *out) {
+    static const float book[] = {0.5f, -1, 2, 3, -4.25f};
+    tn_graph *g;
+    tn_model *model;
+    tn_session *s = NULL;
+    tn_tensor *table, *indices;
+    const tn_tensor *y;
+    int b, c, wide, made;
+    assert_ok(tn_tensor_create(TN_FLOAT32, 1, (int64_t[]){entries}, NULL, &table));
+    assert_ok(tn_tensor_create(dtype, 1, (int64_t[]){count}, NULL, &indices));
+    memcpy(tn_tensor_data(table), book, (size_t)entries * sizeof *book);
+    memcpy(tn_tensor_data(indices), codes, tn_tensor_bytes(indices));
+    assert_ok(tn_graph_create(NULL, &g));
+    assert_ok(tn_graph_constant(g, "book", table, &b));
+    assert_ok(tn_graph_constant(g, "codes", indices, &c));
+    const tn_attribute to[] = {{.name = "to", .kind = TN_ATTR_INT, .i = TN_INT32}, {0}};
+    assert_ok(tn_graph_node(g, "Cast", NULL, 1, &c, 1, &wide, to));
+    assert_ok(tn_graph_node(g, "Gather", NULL, 2, (int[]){b, wide}, 1, &made, NULL));
+    assert_ok(tn_graph_output(g, made, "y"));
+    tn_tensor_destroy(table);
+    tn_tensor_destroy(indices);
+    TN_TRY(tn_model_from_graph(g, NULL, &model));
+    tn_status status = tn_session_create(model, NULL, &s);
+    if (status == TN_OK) status = tn_session_run(s);
+    if (status == TN_OK) status = tn_session_output(s, 0, &y);
+    if (status == TN_OK) memcpy(out, tn_tensor_const_data(y), (size_t)count * sizeof *out);
+    tn_session_destroy(s);
+    tn_model_destroy(model);
+    return status;
+}
+
+static void codebooks_are_read_at_odd_lengths_and_no_further_than_they_go(void **state) {
+    (void)state;
+    const float expected[] = {-1, 0.5f, -4.25f, 3, 2};
+    float y[5];
+    assert_ok(gather(TN_UINT4, 5, (uint8_t[]){0x01, 0x34, 0x02}, 5, y));
+    assert_memory_equal(y, expected, sizeof y);
+    assert_ok(gather(TN_UINT4, 4, (uint8_t[]){0x01, 0x34}, 5, y));
+    assert_memory_equal(y, expected, 4 * sizeof *y);
+    assert_ok(gather(TN_UINT8, 5, (uint8_t[]){1, 0, 4, 3, 2}, 5, y));
+    assert_memory_equal(y, expected, sizeof y);
+    assert_int_not_equal(gather(TN_UINT4, 5, (uint8_t[]){0x01, 0x34, 0x02}, 4, y), TN_OK);
+    assert_int_not_equal(gather(TN_UINT4, 5, (uint8_t[]){0x01, 0x12, 0x03}, 3, y), TN_OK);
+    assert_int_not_equal(gather(TN_UINT8, 5, (uint8_t[]){1, 0, 4, 3, 2}, 4, y), TN_OK);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(codebooks_are_read_at_odd_lengths_and_no_further_than_they_go),
         cmocka_unit_test(lookups_are_exact_at_every_cpu_level),
         cmocka_unit_test(products_are_those_of_weights_that_nobody_knows),
     };
