@@ -1,4 +1,4 @@
-/* PNG (the second edition of its specification): all colour types, 1 to 16 bits a sample, not interlaced. Alpha is
+/* PNG (the second edition of its specification): all colour types, 1 to 16 bits a sample, interlaced or not. Alpha is
  * dropped; of 16 bits the higher 8 count. */
 #include "base/deflate.h"
 #include "image/image.h"
@@ -8,7 +8,25 @@ typedef struct png {
     unsigned depth, type, samples;
     const uint8_t *palette;
     size_t colours;
+    bool interlaced;
 } png;
+
+/* A picture comes in passes, each every dx-th pixel of every dy-th row: one of all, or Adam7's. */
+typedef struct pass {
+    size_t x, y, dx, dy;
+} pass;
+static const pass whole[] = {{0, 0, 1, 1}, {0}}, adam7[] = {{0, 0, 8, 8}, {4, 0, 8, 8}, {0, 4, 4, 8}, {2, 0, 4, 4},
+                                                            {0, 2, 2, 4}, {1, 0, 2, 2}, {0, 1, 1, 2}, {0}};
+
+static size_t columns(const png *p, const pass *s) {
+    return p->width > s->x ? (p->width - s->x + s->dx - 1) / s->dx : 0;
+}
+static size_t lines(const png *p, const pass *s) {
+    return p->height > s->y && columns(p, s) ? (p->height - s->y + s->dy - 1) / s->dy : 0;
+}
+static size_t row_bytes(const png *p, size_t width) {
+    return (width * p->samples * p->depth + 7) / 8;
+}
 
 static uint8_t paeth(int a, int b, int c) {
     int p = a + b - c, pa = p > a ? p - a : a - p, pb = p > b ? p - b : b - p, pc = p > c ? p - c : c - p;
@@ -39,21 +57,35 @@ static unsigned sample(const uint8_t *row, size_t i, unsigned depth) {
     return row[bit / 8] >> (8 - depth - bit % 8) & ((1u << depth) - 1);
 }
 
-static bool write_row(const png *p, const uint8_t *row, uint8_t *to) {
-    bool colour = p->type == 2 || p->type == 6;
-    for (size_t x = 0; x < p->width; x++) {
+/* Pixels of a row to every `apart`-th of the picture's. */
+static bool write_row(const png *p, const uint8_t *row, size_t width, int channels, size_t apart, uint8_t *to) {
+    const bool colour = p->type == 2 || p->type == 6;
+    for (size_t x = 0; x < width; x++, to += (size_t)channels * apart) {
         unsigned value = sample(row, x * p->samples, p->depth);
         if (p->type == 3) {
             if (value >= p->colours) return false;
             memcpy(to, p->palette + value * 3, 3);
-            to += 3;
         } else if (colour) {
-            for (unsigned c = 0; c < 3; c++) *to++ = (uint8_t)sample(row, x * p->samples + c, p->depth);
+            for (unsigned c = 0; c < 3; c++) to[c] = (uint8_t)sample(row, x * p->samples + c, p->depth);
         } else {
-            *to++ = (uint8_t)(p->depth < 8 ? value * 255 / ((1u << p->depth) - 1) : value);
+            *to = (uint8_t)(p->depth < 8 ? value * 255 / ((1u << p->depth) - 1) : value);
         }
     }
     return true;
+}
+
+/* Rows of a pass, each behind the number of its filter; zeros stand for what is above the first. */
+static uint8_t *read_pass(const png *p, const pass *s, uint8_t *rows, const uint8_t *zeros, tn_image *out) {
+    const size_t width = columns(p, s), height = lines(p, s), row = row_bytes(p, width);
+    const size_t step = TN_MAX(p->samples * p->depth / 8, 1u);
+    const uint8_t *before = zeros;
+    for (size_t y = 0; y < height; y++, rows += row + 1) {
+        uint8_t *to = out->pixels + ((s->y + y * s->dy) * p->width + s->x) * (size_t)out->channels;
+        if (!unfilter(rows[0], rows + 1, before, row, step)) return NULL;
+        if (!write_row(p, rows + 1, width, out->channels, s->dx, to)) return NULL;
+        before = rows + 1;
+    }
+    return rows;
 }
 
 /* Walks the chunks: header and palette, and the size of all IDAT chunks, which are copied to `data` unless it is NULL. */
@@ -65,13 +97,14 @@ static bool read_chunks(tn_string file, png *p, uint8_t *data, size_t *size) {
         if (length > (size_t)(end - at) - 12) return false;
         const uint8_t *body = at + 8;
         if (memcmp(at + 4, "IHDR", 4) == 0) {
-            if (length < 13 || body[10] || body[11] || body[12]) return false;
+            if (length < 13 || body[10] || body[11] || body[12] > 1) return false;
             static const uint8_t samples[7] = {1, 0, 3, 1, 2, 0, 4};
             p->width = tn_get32_big(body);
             p->height = tn_get32_big(body + 4);
             p->depth = body[8];
             p->type = body[9];
             p->samples = p->type < 7 ? samples[p->type] : 0;
+            p->interlaced = body[12];
         } else if (memcmp(at + 4, "PLTE", 4) == 0) {
             p->palette = body;
             p->colours = length / 3;
@@ -93,20 +126,17 @@ bool tn_image_png(tn_string file, const tn_image_memory *memory, tn_image *out) 
     bool power = p.depth == 1 || p.depth == 2 || p.depth == 4 || p.depth == 8 || p.depth == 16;
     bool small = p.type == 0 || (p.type == 3 && p.depth <= 8);
     if (!power || (p.depth < 8 && !small) || (p.type == 3 && (p.depth > 8 || !p.palette))) return false;
-    size_t row = (p.width * p.samples * p.depth + 7) / 8, step = TN_MAX(p.samples * p.depth / 8, 1u);
-    size_t raw = (row + 1) * p.height;
+    const pass *const passes = p.interlaced ? adam7 : whole;
+    const size_t row = row_bytes(&p, p.width);
+    size_t raw = 0;
+    for (const pass *s = passes; s->dx; s++) raw += lines(&p, s) * (row_bytes(&p, columns(&p, s)) + 1);
     if (raw / 1040 > size) return false; /* deflate cannot shrink more than that */
     uint8_t *packed = memory->alloc(memory->context, size), *rows = memory->alloc(memory->context, raw + row);
     if (!packed || !rows || !read_chunks(file, &p, packed, &size)) return false;
     if (!tn_inflate(packed, size, rows, raw)) return false;
     if (!tn_image_alloc(memory, p.width, p.height, p.type == 0 || p.type == 4 ? 1 : 3, out)) return false;
-    memset(rows + raw, 0, row); /* what stands above the first row */
-    const uint8_t *before = rows + raw;
-    for (size_t y = 0; y < p.height; y++) {
-        uint8_t *at = rows + y * (row + 1);
-        if (!unfilter(at[0], at + 1, before, row, step)) return false;
-        if (!write_row(&p, at + 1, out->pixels + y * p.width * (size_t)out->channels)) return false;
-        before = at + 1;
-    }
-    return true;
+    memset(rows + raw, 0, row);
+    uint8_t *at = rows;
+    for (const pass *s = passes; s->dx && at; s++) at = read_pass(&p, s, at, rows + raw, out);
+    return at != NULL;
 }
