@@ -8,7 +8,8 @@
 #include <stdatomic.h>
 #include <tenon/ensemble.h>
 #include "graph/splice.h"
-#include "plan/plan.h"
+#include "eval/evaluation.h"
+#include "model/manifest.h"
 
 #define TN_MOST_MEMBERS 256
 

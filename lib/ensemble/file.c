@@ -2,7 +2,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include "ensemble/ensemble.h"
-#include "plan/keys.h"
+#include "data/keys.h"
 
 static const char *const kind_words[] = {"average", "vote", "stack", "cascade", NULL};
 static const char *const row_words[] = {"all", "training", "testing", NULL};
@@ -54,13 +54,6 @@ static const tn_key fit_keys[] = {
     {0},
 };
 
-/* A path of the file, from where the file is. */
-static tn_status place(const tn_ensemble *e, const char **path) {
-    if (!*path || **path == '/' || !e->folder) return TN_OK;
-    *path = tn_region_printf(e->region, "%s/%s", e->folder, *path);
-    return *path ? TN_OK : TN_E_MEMORY;
-}
-
 static tn_status read_members(tn_ensemble *e, const tn_manifest_node *list) {
     if (list->kind != TN_MANIFEST_LIST || !list->count)
         return tn_key_fail(list, "'members' is a list of maps: - file: a.tenon");
@@ -75,7 +68,7 @@ static tn_status read_members(tn_ensemble *e, const tn_manifest_node *list) {
                                       .logits = t.logits,
                                       .weight = t.weight > 0 ? t.weight : -1,
                                       .threshold = t.threshold};
-        TN_TRY(place(e, &t.file));
+        TN_TRY(tn_keys_place(&t.file, e->folder, e->region));
         tn_status status = tn_member_put(e, &m, t.file, &made);
         if (status != TN_OK) return tn_fail_context(status, "line %d, column %d", node->line, node->column);
     }
@@ -89,7 +82,7 @@ static tn_status read_fit(tn_ensemble *e, const tn_manifest_node *node) {
     if (e->separator && strlen(e->separator) != 1) return tn_key_fail(node, "'separator' is one character");
     if (e->decimal && strlen(e->decimal) != 1) return tn_key_fail(node, "'decimal' is one character");
     e->fit.steps = (int)e->steps;
-    return place(e, &e->data);
+    return tn_keys_place(&e->data, e->folder, e->region);
 }
 
 /* name and version are wanted now, not when all is fitted. */
@@ -118,18 +111,17 @@ static tn_status read_root(tn_ensemble *e, const tn_manifest_node *root) {
     if (e->kind == TN_ENSEMBLE_STACK && !e->data)
         return tn_key_fail(root, "a stack needs 'fit': rows that its members were not trained on");
     e->output = t.output ? t.output : tn_region_printf(e->region, "%s.tenon", e->about[TN_ABOUT_NAME]);
-    return e->output ? place(e, &e->output) : TN_E_MEMORY;
+    return e->output ? tn_keys_place(&e->output, e->folder, e->region) : TN_E_MEMORY;
 }
 
 tn_status tn_ensemble_parse(const char *yaml, size_t size, const char *folder, tn_ensemble **out_ensemble) {
     tn_manifest_node *root;
     tn_ensemble *e;
     *out_ensemble = NULL;
-    if (size > TN_PLAN_BYTES) return tn_fail(TN_E_LIMIT, "an ensemble's text of more than 1 MiB");
     TN_TRY(tn_ensemble_create(TN_ENSEMBLE_AVERAGE, &e));
     tn_status status = TN_OK;
     if (folder && !(e->folder = tn_region_strdup(e->region, folder))) status = TN_E_MEMORY;
-    if (status == TN_OK) status = tn_manifest_read_yaml((tn_string){yaml, size}, e->region, &root);
+    if (status == TN_OK) status = tn_keys_parse((tn_string){yaml, size}, "an ensemble", e->region, &root);
     if (status == TN_OK) status = read_root(e, root);
     if (status == TN_OK)
         *out_ensemble = e;
@@ -139,13 +131,12 @@ tn_status tn_ensemble_parse(const char *yaml, size_t size, const char *folder, t
 }
 
 tn_status tn_ensemble_load(const char *path, tn_ensemble **out_ensemble) {
-    const char *slash = strrchr(path, '/');
+    const char *folder;
     tn_string yaml;
     *out_ensemble = NULL;
     tn_region *region = tn_region_create(NULL);
     if (!region) return TN_E_MEMORY;
-    const char *folder = slash ? tn_region_strndup(region, path, TN_MAX((size_t)(slash - path), 1)) : NULL;
-    tn_status status = slash && !folder ? TN_E_MEMORY : tn_plan_read_text(path, region, &yaml);
+    tn_status status = tn_keys_load(path, region, &yaml, &folder);
     if (status == TN_OK) {
         status = tn_ensemble_parse(yaml.data, yaml.size, folder, out_ensemble);
         if (status != TN_OK) tn_fail_context(status, "%s", path);

@@ -1,6 +1,7 @@
 /* Stacking's own model: one linear layer on the members' answers, fitted by a trainer with all rows at each step. Numbers may
  * be of any size, so that each column of them has mean 0 and deviation 1 meanwhile. */
 #include <math.h>
+#include <tenon/train.h>
 #include "ensemble/ensemble.h"
 
 /* Mean and deviation of a column of [rows, columns]. */

@@ -6,7 +6,7 @@
 #include <unistd.h>
 #include "data/media.h"
 #include "data/table.h"
-#include "plan/keys.h"
+#include "data/keys.h"
 #include "plan/plan.h"
 
 static tn_status hash_file(const char *path, tn_sha256 *hash) {

@@ -2,7 +2,7 @@
 #include <math.h>
 #include <stdio.h>
 #include "base/random.h"
-#include "plan/keys.h"
+#include "data/keys.h"
 #include "plan/plan.h"
 #include "train/train.h"
 

@@ -1,6 +1,6 @@
 /* Layers of a plan: from YAML to a list of what they are. A row a layer says which keys it takes. */
 #include <stddef.h>
-#include "plan/keys.h"
+#include "data/keys.h"
 #include "plan/plan.h"
 
 #define MOST_LAYERS 256

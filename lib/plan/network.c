@@ -2,7 +2,7 @@
 #include <math.h>
 #include <stdio.h>
 #include "plan/builder.h"
-#include "plan/keys.h"
+#include "data/keys.h"
 
 static void activate(tn_builder *b, int activation) {
     b->value = tn_build_activation(b, b->value, activation);

@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
-#include "plan/keys.h"
+#include "data/keys.h"
 
 /* The divergence of distributions has no word: a column is none. */
 const char *const tn_loss_words[] = {
@@ -108,20 +108,13 @@ static const tn_key average_keys[] = {
     {0},
 };
 
-/* A path of the plan, from where the plan is. */
-static tn_status place(const tn_plan *p, const char **path) {
-    if (!*path || **path == '/' || !p->folder) return TN_OK;
-    *path = tn_region_printf(p->region, "%s/%s", p->folder, *path);
-    return *path ? TN_OK : TN_E_MEMORY;
-}
-
 static tn_status read_data(tn_plan *p) {
     TN_TRY(tn_keys_read(p->data_node, data_keys, p));
     if (!p->train) return tn_key_fail(p->data_node, "the key 'train' is missing: a CSV file");
     if (p->separator && strlen(p->separator) != 1) return tn_key_fail(p->data_node, "'separator' is one character");
     if (p->decimal && strlen(p->decimal) != 1) return tn_key_fail(p->data_node, "'decimal' is one character");
-    TN_TRY(place(p, &p->train));
-    return place(p, &p->test);
+    TN_TRY(tn_keys_place(&p->train, p->folder, p->region));
+    return tn_keys_place(&p->test, p->folder, p->region);
 }
 
 static tn_status read_model(tn_plan *p) {
@@ -133,7 +126,7 @@ static tn_status read_model(tn_plan *p) {
         return tn_key_fail(p->model_node, "beside 'file', 'layers' needs 'until': the value that they begin at");
     if (p->shape_node) TN_TRY(tn_key_sizes(p->shape_node, "shape", 1, 1 << 20, 3, p->shape, &p->rank));
     if (p->layers_node) TN_TRY(tn_layers_read(p->region, p->layers_node, 1, &p->layers, &p->layer_count));
-    return place(p, &p->file);
+    return tn_keys_place(&p->file, p->folder, p->region);
 }
 
 static tn_status read_train(tn_plan *p) {
@@ -151,7 +144,7 @@ static tn_status read_train(tn_plan *p) {
         return tn_key_fail(p->train_node, "'patience' looks at a validation loss: it needs 'validation', as 0.1");
     tn_status status = tn_snapshots_check(p);
     if (status != TN_OK) return tn_fail_context(status, "line %d", p->train_node->line);
-    return place(p, &p->events);
+    return tn_keys_place(&p->events, p->folder, p->region);
 }
 
 /* An empty list is none, so that a study can choose it. */
@@ -190,13 +183,12 @@ static tn_status read_root(tn_plan *p, const tn_manifest_node *root) {
     TN_TRY(read_compress(p));
     TN_TRY(check_manifest(p));
     if (!p->output) p->output = tn_region_printf(p->region, "%s.tenon", p->name);
-    return p->output ? place(p, &p->output) : TN_E_MEMORY;
+    return p->output ? tn_keys_place(&p->output, p->folder, p->region) : TN_E_MEMORY;
 }
 
 tn_status tn_plan_parse(const char *text, size_t size, const char *folder, tn_plan **out_plan) {
     tn_manifest_node *root;
     *out_plan = NULL;
-    if (size > TN_PLAN_BYTES) return tn_fail(TN_E_LIMIT, "a plan of more than 1 MiB");
     tn_region *region = tn_region_create(NULL);
     tn_plan *p = region ? tn_region_alloc(region, sizeof *p) : NULL;
     tn_status status = p ? TN_OK : TN_E_MEMORY;
@@ -205,7 +197,7 @@ tn_status tn_plan_parse(const char *text, size_t size, const char *folder, tn_pl
         tn_sha256_of(text, size, p->digest);
     }
     if (p && folder && !(p->folder = tn_region_strdup(region, folder))) status = TN_E_MEMORY;
-    if (status == TN_OK) status = tn_manifest_read_yaml((tn_string){text, size}, region, &root);
+    if (status == TN_OK) status = tn_keys_parse((tn_string){text, size}, "a plan", region, &root);
     if (status == TN_OK) status = read_root(p, root);
     if (status == TN_OK)
         *out_plan = p;
@@ -216,32 +208,15 @@ tn_status tn_plan_parse(const char *text, size_t size, const char *folder, tn_pl
     return status;
 }
 
-tn_status tn_plan_read_text(const char *path, tn_region *region, tn_string *out) {
-    FILE *file = fopen(path, "rb");
-    if (!file) return tn_fail(TN_E_IO, "cannot open '%s': %s", path, strerror(errno));
-    char *text = tn_region_alloc(region, TN_PLAN_BYTES + 1);
-    size_t size = text ? fread(text, 1, TN_PLAN_BYTES + 1, file) : 0;
-    tn_status status = !text           ? TN_E_MEMORY
-                       : !ferror(file) ? TN_OK
-                                       : tn_fail(TN_E_IO, "cannot read '%s': %s", path, strerror(errno));
-    fclose(file);
-    *out = (tn_string){text, size};
-    return status;
-}
-
 tn_status tn_plan_load(const char *path, tn_plan **out_plan) {
-    const char *slash = strrchr(path, '/');
-    char folder[4096];
-    *out_plan = NULL;
-    size_t length = slash ? TN_MAX((size_t)(slash - path), 1) : 0;
-    if (length >= sizeof folder) return tn_fail(TN_E_LIMIT, "a path of %zu characters", length);
-    memcpy(folder, path, length);
-    folder[length] = 0;
+    const char *folder;
     tn_string text;
+    *out_plan = NULL;
     tn_region *region = tn_region_create(NULL);
-    tn_status status = region ? tn_plan_read_text(path, region, &text) : TN_E_MEMORY;
+    if (!region) return TN_E_MEMORY;
+    tn_status status = tn_keys_load(path, region, &text, &folder);
     if (status == TN_OK) {
-        status = tn_plan_parse(text.data, text.size, slash ? folder : NULL, out_plan);
+        status = tn_plan_parse(text.data, text.size, folder, out_plan);
         if (status != TN_OK) tn_fail_context(status, "%s", path);
     }
     tn_region_destroy(region);

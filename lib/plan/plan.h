@@ -6,9 +6,9 @@
 #define TN_PLAN_H
 
 #include <stdio.h>
-#include <tenon/evaluate.h>
 #include <tenon/plan.h>
 #include <tenon/recipe.h>
+#include "eval/evaluation.h"
 #include "graph/graph.h"
 #include "kernels/sha256.h"
 #include "model/manifest.h"
@@ -214,34 +214,5 @@ void tn_snapshots_remove(const tn_plan *plan);
 tn_status tn_plan_compress(const tn_plan *plan, const tn_plan_data *data, const tn_fit *fit, tn_graph **graph);
 
 tn_status tn_plan_save(const tn_plan *plan, const tn_plan_data *data, const tn_fit *fit);
-
-/* ---- evaluate.c ---- */
-
-typedef struct tn_columns {
-    const char *name;
-    int64_t first, width;
-} tn_columns;
-
-struct tn_evaluation {
-    tn_task task;
-    tn_metrics *metrics;
-    tn_tensor *x, *truth, *predicted;
-    tn_region *region;
-    const char **classes;
-    int class_count, feature_count, threads;
-    tn_columns *features;
-    bool logits;
-};
-
-#define TN_PLAN_BYTES (1 << 20) /* of a plan's text at most */
-/* A file's text, cut behind one byte more than that. */
-tn_status tn_plan_read_text(const char *path, tn_region *region, tn_string *out);
-
-/* Where a manifest has the pipeline. */
-#define TN_PIPELINE_PATH "extra/pipeline"
-/* y as it was before the target was scaled, in place. */
-void tn_unscale(const tn_pipeline *pipeline, tn_tensor *y);
-tn_status tn_metrics_of(tn_task task, const tn_tensor *x, const tn_tensor *y, const tn_tensor *predicted, int classes,
-                        bool logits, tn_metrics **out);
 
 #endif

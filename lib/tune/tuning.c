@@ -1,5 +1,5 @@
 /* Studies of plans: what the YAML says. See tenon/tune.h. */
-#include "plan/keys.h"
+#include "data/keys.h"
 #include "tune/tuning.h"
 
 /* What the file says, before it is anything. */
@@ -145,11 +145,6 @@ static tn_status add_objectives(tn_tuning *t, const tn_manifest_node *list) {
 
 /* ---- the plan ---- */
 
-static tn_status read_file(const char *path, tn_region *region, tn_string *out) {
-    TN_TRY(tn_plan_read_text(path, region, out));
-    return out->size > TN_PLAN_BYTES ? tn_fail(TN_E_LIMIT, "'%s' has more than 1 MiB", path) : TN_OK;
-}
-
 static tn_status read_plan(tn_tuning *t, const tn_manifest_node *node) {
     t->prefix = "";
     if (node->kind == TN_MANIFEST_MAP) {
@@ -159,9 +154,9 @@ static tn_status read_plan(tn_tuning *t, const tn_manifest_node *node) {
     const char *slash = strrchr(node->text, '/');
     if (slash && !(t->prefix = tn_region_strndup(t->region, node->text, (size_t)(slash - node->text) + 1)))
         return TN_E_MEMORY;
-    const char *path =
-        *node->text == '/' || !t->folder ? node->text : tn_region_printf(t->region, "%s/%s", t->folder, node->text);
-    return path ? read_file(path, t->region, &t->plan) : TN_E_MEMORY;
+    const char *path = node->text, *folder;
+    TN_TRY(tn_keys_place(&path, t->folder, t->region));
+    return tn_keys_load(path, t->region, &t->plan, &folder);
 }
 
 /* The plan with all parameters at one end of their ranges, with all choices in turn, is one. */
@@ -239,14 +234,12 @@ static tn_status read_root(tn_tuning *t, const tn_manifest_node *root) {
     TN_TRY(make_study(t, &d));
     TN_TRY(check_plan(t));
     t->file = d.study ? d.study : tn_region_printf(t->region, "%s.study", t->name);
-    if (t->file && *t->file != '/' && t->folder) t->file = tn_region_printf(t->region, "%s/%s", t->folder, t->file);
-    return t->file ? TN_OK : TN_E_MEMORY;
+    return t->file ? tn_keys_place(&t->file, t->folder, t->region) : TN_E_MEMORY;
 }
 
 tn_status tn_tuning_parse(const char *text, size_t size, const char *folder, tn_tuning **out_tuning) {
     tn_manifest_node *root;
     *out_tuning = NULL;
-    if (size > TN_PLAN_BYTES) return tn_fail(TN_E_LIMIT, "a study of more than 1 MiB");
     tn_region *region = tn_region_create(NULL);
     tn_tuning *t = region ? tn_region_alloc(region, sizeof *t) : NULL;
     if (!t) {
@@ -256,7 +249,7 @@ tn_status tn_tuning_parse(const char *text, size_t size, const char *folder, tn_
     t->region = region;
     tn_status status = TN_OK;
     if (folder && !(t->folder = tn_region_strdup(region, folder))) status = TN_E_MEMORY;
-    if (status == TN_OK) status = tn_manifest_read_yaml((tn_string){text, size}, region, &root);
+    if (status == TN_OK) status = tn_keys_parse((tn_string){text, size}, "a study", region, &root);
     if (status == TN_OK) status = read_root(t, root);
     if (status == TN_OK)
         *out_tuning = t;
@@ -266,13 +259,12 @@ tn_status tn_tuning_parse(const char *text, size_t size, const char *folder, tn_
 }
 
 tn_status tn_tuning_load(const char *path, tn_tuning **out_tuning) {
-    const char *slash = strrchr(path, '/');
+    const char *folder;
     tn_string text;
     *out_tuning = NULL;
     tn_region *region = tn_region_create(NULL);
     if (!region) return TN_E_MEMORY;
-    const char *folder = slash ? tn_region_strndup(region, path, TN_MAX((size_t)(slash - path), 1)) : NULL;
-    tn_status status = slash && !folder ? TN_E_MEMORY : read_file(path, region, &text);
+    tn_status status = tn_keys_load(path, region, &text, &folder);
     if (status == TN_OK) {
         status = tn_tuning_parse(text.data, text.size, folder, out_tuning);
         if (status != TN_OK) tn_fail_context(status, "%s", path);

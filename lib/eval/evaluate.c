@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <tenon/model_file.h>
 #include "data/pipeline.h"
-#include "plan/plan.h"
+#include "eval/evaluation.h"
 
 /* Rows that run at once: enough for the kernels, little enough for the caches. */
 #define BATCH 256

@@ -1,6 +1,6 @@
 /* Reading maps of YAML by tables: a row a key. What is not in the table is refused with its line. */
-#ifndef TN_PLAN_KEYS_H
-#define TN_PLAN_KEYS_H
+#ifndef TN_DATA_KEYS_H
+#define TN_DATA_KEYS_H
 
 #include "model/manifest.h"
 
@@ -29,5 +29,14 @@ tn_status tn_key_read(const tn_manifest_node *node, const tn_key *key, void *out
 /* A whole number for all, or a list of up to `most` of them; the number of those given. */
 tn_status tn_key_sizes(const tn_manifest_node *node, const char *name, double low, double high, int most, int64_t *out,
                        int *out_count);
+
+/* Plans, studies, ensembles: texts of YAML of at most so many bytes. */
+#define TN_KEYS_BYTES (1 << 20)
+/* A text of such; `what` is for the sentence: "a plan". */
+tn_status tn_keys_parse(tn_string text, const char *what, tn_region *region, tn_manifest_node **out_root);
+/* A file's text, and the folder that it is in; NULL: where the process is. */
+tn_status tn_keys_load(const char *path, tn_region *region, tn_string *out_text, const char **out_folder);
+/* A path in such a text (NULL: none) becomes what it stands for: beside the folder, if it is not absolute. */
+tn_status tn_keys_place(const char **path, const char *folder, tn_region *region);
 
 #endif

@@ -1,7 +1,7 @@
 /* The loss of each row of an evaluation. See tenon/risk.h. */
 #include <math.h>
 #include <tenon/risk.h>
-#include "plan/plan.h"
+#include "eval/evaluation.h"
 
 #define LEAST_PROBABILITY 1e-12
 

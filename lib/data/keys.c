@@ -1,5 +1,6 @@
 /* Reading maps of YAML by tables. See keys.h. */
-#include "plan/keys.h"
+#include "data/keys.h"
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include "data/csv.h"
@@ -100,4 +101,31 @@ tn_status tn_key_sizes(const tn_manifest_node *node, const char *name, double lo
     for (const tn_manifest_node *child = node->first; child; child = child->next)
         TN_TRY(tn_key_read(child, &key, &out[(*out_count)++]));
     return TN_OK;
+}
+
+tn_status tn_keys_parse(tn_string text, const char *what, tn_region *region, tn_manifest_node **out_root) {
+    if (text.size > TN_KEYS_BYTES) return tn_fail(TN_E_LIMIT, "%s of more than 1 MiB", what);
+    return tn_manifest_read_yaml(text, region, out_root);
+}
+
+tn_status tn_keys_load(const char *path, tn_region *region, tn_string *out_text, const char **out_folder) {
+    const char *slash = strrchr(path, '/');
+    *out_text = (tn_string){NULL, 0};
+    *out_folder = slash ? tn_region_strndup(region, path, TN_MAX((size_t)(slash - path), 1)) : NULL;
+    char *text = tn_region_alloc(region, TN_KEYS_BYTES + 1);
+    if (!text || (slash && !*out_folder)) return TN_E_MEMORY;
+    FILE *file = fopen(path, "rb");
+    if (!file) return tn_fail(TN_E_IO, "cannot open '%s': %s", path, strerror(errno));
+    *out_text = (tn_string){text, fread(text, 1, TN_KEYS_BYTES + 1, file)};
+    tn_status status = ferror(file) ? tn_fail(TN_E_IO, "cannot read '%s': %s", path, strerror(errno)) : TN_OK;
+    fclose(file);
+    if (status == TN_OK && out_text->size > TN_KEYS_BYTES)
+        status = tn_fail(TN_E_LIMIT, "'%s' has more than 1 MiB", path);
+    return status;
+}
+
+tn_status tn_keys_place(const char **path, const char *folder, tn_region *region) {
+    if (!*path || **path == '/' || !folder) return TN_OK;
+    *path = tn_region_printf(region, "%s/%s", folder, *path);
+    return *path ? TN_OK : TN_E_MEMORY;
 }

@@ -1,7 +1,7 @@
 /* What an evaluation becomes with other inputs, and which features it hangs on. */
 #include <math.h>
 #include "base/random.h"
-#include "plan/plan.h"
+#include "eval/evaluation.h"
 
 bool tn_evaluation_feature(const tn_evaluation *e, int index, const char **out_column, int64_t *out_first,
                            int64_t *out_width) {
