@@ -58,6 +58,10 @@
  *                                        # model is the mean of what they answer (tenon/ensemble.h)
  *       patience: 10                     # epochs without a better validation loss until it stops; the best comes back
  *       seed: 7                          # of first weights, order, dropout and validation; 0 without it
+ *       teacher:                         # distillation: targets are means of labels and of what a model that is there says,
+ *         file: large.tenon              # probabilities of the same classes, of the same numbers (the pipeline's)
+ *         weight: 0.5                    # of what it says; 0.5 without it
+ *         temperature: 2                 # that its probabilities' logarithms are divided by; 1 without it
  *       events: runs/digits              # a folder for TensorBoard: losses and rate of each epoch
  *     compress:                          # behind the training: steps of a recipe (tenon/recipe.h), on rows for training;
  *       - quantize: {calibration: best}  # an empty list is none. Metrics and self-test are of what it makes

@@ -44,7 +44,10 @@ static void target(const tn_feed *f, int part, int64_t row, void *y, int64_t i) 
     if (tn_takes_labels(f->fit->loss)) {
         ((int64_t *)y)[i] = label;
     } else if (f->fit->loss == TN_LOSS_SOFT_CROSS_ENTROPY) {
-        for (int64_t c = 0; c < f->answer; c++) to[c] = c == label;
+        const double share = d->taught && part == TN_PART_TRAIN ? f->fit->plan->teacher_weight : 0;
+        const float *taught = share > 0 ? (const float *)d->taught->data + row * f->answer : NULL;
+        for (int64_t c = 0; c < f->answer; c++)
+            to[c] = taught ? (float)((1 - share) * (c == label) + share * (double)taught[c]) : (float)(c == label);
     } else if (d->task == TN_TASK_CLASSIFICATION) { /* binary: of class 1 */
         *to = (float)label;
     } else {

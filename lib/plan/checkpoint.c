@@ -29,6 +29,7 @@ static void fingerprint(const tn_fit *fit, uint8_t digest[TN_SHA256_BYTES]) {
     tn_sha256_init(&hash);
     tn_sha256_update(&hash, fit->plan->digest, sizeof fit->plan->digest);
     tn_sha256_update(&hash, fit->data->digests, sizeof fit->data->digests);
+    if (fit->data->teacher) tn_sha256_update(&hash, fit->data->teacher, strlen(fit->data->teacher));
     if (fit->plan->folds) tn_sha256_update(&hash, (int[]){fit->plan->folds, fit->plan->fold}, 2 * sizeof(int));
     tn_sha256_final(&hash, digest);
 }

@@ -273,5 +273,6 @@ void tn_plan_data_free(tn_plan_data *data) {
         tn_tensor_destroy(data->x[i]);
         tn_tensor_destroy(data->y[i]);
     }
+    tn_tensor_destroy(data->taught);
     tn_pipeline_destroy(data->pipeline);
 }

@@ -55,6 +55,7 @@ static const tn_key train_keys[] = {
     {"snapshots", TN_KEY_WHOLE, AT(snapshots), 2, 100, NULL},
     {"seed", TN_KEY_WHOLE, AT(seed), 0, 0x1p53, NULL},
     {"events", TN_KEY_TEXT, AT(events), 0, 0, NULL},
+    {"teacher", TN_KEY_NODE, AT(teacher_node), 0, 0, NULL},
     {0},
 };
 static const tn_key loss_keys[] = {
@@ -100,6 +101,12 @@ static const tn_key augment_keys[] = {
     {"scale", TN_KEY_NUMBER, AT(augment.scale), 0, 1, NULL},    {"flip", TN_KEY_SWITCH, AT(augment.flip), 0, 0, NULL},
     {"mixup", TN_KEY_NUMBER, AT(augment.mixup), 0.05, 2, NULL}, {0},
 };
+static const tn_key teacher_keys[] = {
+    {"file", TN_KEY_TEXT, AT(teacher), 0, 0, NULL},
+    {"weight", TN_KEY_NUMBER, AT(teacher_weight), 1e-6, 1, NULL},
+    {"temperature", TN_KEY_NUMBER, AT(temperature), 0.1, 100, NULL},
+    {0},
+};
 static const tn_key average_keys[] = {
     {"kind", TN_KEY_WORD, AT(average.kind), 0, 0, average_words},
     {"decay", TN_KEY_NUMBER, AT(average.decay), 1e-6, 0.9999999, NULL},
@@ -138,6 +145,10 @@ static tn_status read_train(tn_plan *p) {
     if (p->schedule_node) TN_TRY(tn_keys_read(p->schedule_node, schedule_keys, p));
     if (p->average_node) TN_TRY(tn_keys_read(p->average_node, average_keys, p));
     if (p->augment_node) TN_TRY(tn_keys_read(p->augment_node, augment_keys, p));
+    if (p->teacher_node) TN_TRY(tn_keys_read(p->teacher_node, teacher_keys, p));
+    if (p->teacher_node && !p->teacher)
+        return tn_key_fail(p->teacher_node, "a teacher needs 'file': a model that is there");
+    TN_TRY(tn_keys_place(&p->teacher, p->folder, p->region));
     if (p->average_node && p->average.kind == TN_AVERAGE_NONE)
         return tn_key_fail(p->average_node, "an average needs 'kind': ema or swa");
     if (p->patience && p->validation == 0)
@@ -170,6 +181,8 @@ static tn_status read_root(tn_plan *p, const tn_manifest_node *root) {
     p->epochs = 50;
     p->batch = 32;
     p->accumulate = 1;
+    p->teacher_weight = 0.5;
+    p->temperature = 1;
     p->version = "0.1.0";
     p->optimizer.kind = TN_ADAM;
     TN_TRY(tn_keys_read(root, root_keys, p));

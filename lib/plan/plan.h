@@ -98,6 +98,9 @@ struct tn_plan {
     double period, total, warm_up;
     tn_average average; /* likewise: */
     double average_start, average_every;
+    const tn_manifest_node *teacher_node;
+    const char *teacher; /* a model's file */
+    double teacher_weight, temperature;
     int products; /* a word: 0: float32, 1: bfloat16 */
     const tn_manifest_node *augment_node;
     tn_augmentation augment;
@@ -114,6 +117,8 @@ typedef struct tn_plan_data {
     char digests[2][7 + 2 * TN_SHA256_BYTES + 1]; /* of train and test; "" if there is no file */
     tn_task task;
     int64_t width, outputs; /* columns of x; of the answer */
+    tn_tensor *taught;      /* a teacher's probabilities [rows for training, outputs], or NULL */
+    const char *teacher;    /* its digest */
 } tn_plan_data;
 
 tn_status tn_plan_data_read(tn_plan *plan, const tn_plan_options *options, tn_plan_data *out);
@@ -136,6 +141,11 @@ tn_status tn_plan_answer(const tn_plan_data *data, tn_loss loss, tn_graph *graph
  * rebuilds: y is x, without the noise. */
 void tn_augment(const tn_augmentation *augmentation, uint64_t seed, int rank, const int64_t *dims, float *x,
                 int64_t count, float *y, int64_t answer, bool rebuilds);
+
+/* ---- teacher.c ---- */
+
+/* What the plan's teacher, if there is one, says of the rows for training. */
+tn_status tn_plan_teach(const tn_plan *plan, const tn_plan_options *options, tn_plan_data *data);
 
 /* ---- batch.c ---- */
 

@@ -42,6 +42,7 @@ static void add_metrics(tn_manifest_writer *w, tn_manifest_node *list, const tn_
 
 static void add_losses(tn_manifest_writer *w, tn_manifest_node *extra, const tn_fit *fit) {
     tn_manifest_node *map = tn_manifest_add(w, extra, "training", TN_MANIFEST_MAP, NULL);
+    add_text(w, map, "teacher", fit->data->teacher);
     int64_t step = (fit->epochs + MOST_POINTS - 1) / MOST_POINTS;
     add_text(w, map, "loss",
              tn_loss_words[(fit->loss == TN_LOSS_SOFT_CROSS_ENTROPY ? TN_LOSS_CROSS_ENTROPY : fit->loss) + 1]);

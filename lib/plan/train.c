@@ -23,7 +23,10 @@ static tn_status choose_loss(const tn_plan *plan, tn_plan_data *data, tn_loss *o
         return tn_key_fail(at, "the loss does not fit the target: %s",
                            is_of_classes(*out) ? "a target of classes has encode: ordinal"
                                                : "classes take a cross-entropy or the focal loss");
-    if (*out == TN_LOSS_CROSS_ENTROPY && plan->augment.mixup > 0) *out = TN_LOSS_SOFT_CROSS_ENTROPY;
+    if (plan->teacher_node && *out != TN_LOSS_CROSS_ENTROPY)
+        return tn_key_fail(plan->teacher_node, "a teacher's answers are for the loss 'cross-entropy'");
+    if (*out == TN_LOSS_CROSS_ENTROPY && (plan->augment.mixup > 0 || plan->teacher_node))
+        *out = TN_LOSS_SOFT_CROSS_ENTROPY;
     if (*out != TN_LOSS_BINARY_CROSS_ENTROPY) return TN_OK;
     if (data->outputs != 2)
         return tn_key_fail(at, "binary-cross-entropy tells 2 classes apart, and there are %lld",
@@ -139,6 +142,7 @@ static tn_status check_group(const tn_fit *fit) {
 static tn_status train(tn_plan *plan, tn_plan_data *data, tn_fit *fit) {
     TN_TRY(tn_plan_data_read(plan, fit->options, data));
     TN_TRY(make_trainer(plan, data, fit));
+    TN_TRY(tn_plan_teach(plan, fit->options, data));
     if (fit->options->resume) TN_TRY(tn_fit_load(fit));
     TN_TRY(check_group(fit));
     TN_TRY(tn_fit_run(fit));
