@@ -15,6 +15,7 @@
 
 #define MOST_ROWS 64 /* positions: above, the table and the turning are no longer small beside the product */
 #define MOST_WEIGHTS (512 << 10) /* bytes, where they go by several times */
+#define LONG_SUM 512             /* terms */
 #define TAKE 256 /* indices that one call of the kernel takes, about: fewer channels' windows are taken together */
 
 struct tn_conv_few {
@@ -49,10 +50,12 @@ bool tn_conv_few_fits(const tn_conv_shape *s, const tn_kernels *kernels) {
     if (s->channels * s->taps < 1 || together * s->channels > INT32_MAX / TN_MAX(s->in_plane, 1)) return false;
     if (together < s->batch && s->outputs > MOST_WEIGHTS / (int64_t)sizeof(float) / (s->channels * s->taps))
         return false;
-    /* Vectors of a step of k, this way and the other. */
-    int64_t few = rows * ((s->outputs + lanes - 1) / lanes);
+    /* Vectors of a step of k, this way and the other. Gathering and turning are small beside long sums; if weights are
+     * more than the second cache holds, it is worth more there that they go by in order, and once. */
+    int64_t few = rows * ((s->outputs + lanes - 1) / lanes), terms = s->channels * s->taps;
     int64_t many = s->batch * s->outputs * ((s->out_plane + lanes - 1) / lanes);
-    return few * 5 <= many * 4;
+    bool large = terms >= LONG_SUM && s->outputs > MOST_WEIGHTS / (int64_t)sizeof(float) / terms;
+    return few * 10 <= many * (large ? 9 : 8);
 }
 
 static tn_status find_taps(tn_prepare *call, tn_conv_few *c) {
