@@ -26,7 +26,25 @@ static inline vf vf_load_n(const float *p, size_t n) { return _mm256_maskload_ps
 static inline vf vf_load_part(const float *p, size_t from, size_t to) {
     return _mm256_maskload_ps(p, _mm256_andnot_si256(vec_first(from), vec_first(to)));
 }
-static inline void vf_store_n(float *p, vf a, size_t n) { _mm256_maskstore_ps(p, vec_first(n), a); }
+/* In halves: stores with a mask are slow on AMD's cores. */
+static inline void vf_store_n(float *p, vf a, size_t n) {
+    __m128 part = _mm256_castps256_ps128(a);
+    if (n >= 8) {
+        _mm256_storeu_ps(p, a);
+        return;
+    }
+    if (n & 4) {
+        _mm_storeu_ps(p, part);
+        part = _mm256_extractf128_ps(a, 1);
+        p += 4;
+    }
+    if (n & 2) {
+        _mm_storel_pi((__m64 *)(void *)p, part);
+        part = _mm_movehl_ps(part, part);
+        p += 2;
+    }
+    if (n & 1) _mm_store_ss(p, part);
+}
 static inline vf vf_load_even(const float *p) {
     __m256 pairs = _mm256_shuffle_ps(_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8), 0x88); /* by 128-bit halves */
     return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(pairs), 0xd8));

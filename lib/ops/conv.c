@@ -294,7 +294,7 @@ static tn_status conv_run(tn_run *call) {
     e.row_bias = b ? b->data : NULL;
     e.residual = z ? z->data : NULL;
     if (state->kind == CONV_LANES) {
-        tn_conv_lanes_run(call, state->lanes, x->data, out->data, &e);
+        tn_conv_lanes_run(call, state->lanes, x->data, w->data, out->data, &e);
         return TN_OK;
     }
     if (state->kind == CONV_DEPTHWISE) {
@@ -306,7 +306,7 @@ static tn_status conv_run(tn_run *call) {
         return TN_OK;
     }
     if (state->kind == CONV_WINOGRAD) {
-        tn_conv_winograd_run(call, state->winograd, x->data, state->weights, out->data, &e);
+        tn_conv_winograd_run(call, state->winograd, x->data, w->data, state->weights, out->data, &e);
         return TN_OK;
     }
     run_call c = {state, call->kernels, x->data, w->data, out->data, NULL, &e};

@@ -52,9 +52,10 @@ bool tn_conv_winograd_fits(const tn_prepare *call, const tn_conv_shape *shape);
 /* Adds to call->scratch what run needs; its own memory is the first of it. */
 tn_status tn_conv_winograd_prepare(tn_prepare *call, const tn_conv_shape *shape, tn_conv_winograd **out_winograd);
 tn_status tn_conv_winograd_pack(tn_prepare *call, const tn_conv_winograd *winograd, const float **out_weights);
-/* w: packed by it. epilogue: row_bias [outputs], residual like y. */
+/* packed: by tn_conv_winograd_pack, which gives NULL where the weights are no constant; then w is packed in the run.
+ * epilogue: row_bias [outputs], residual like y. */
 void tn_conv_winograd_run(const tn_run *call, const tn_conv_winograd *winograd, const float *x, const float *w,
-                          float *y, const tn_epilogue *epilogue);
+                          const float *packed, float *y, const tn_epilogue *epilogue);
 
 /* Depthwise convolution, each channel with kernels of its own, of 1 or 2 spatial axes. */
 typedef struct tn_conv_depthwise tn_conv_depthwise;
@@ -81,11 +82,11 @@ typedef struct tn_conv_band {
 } tn_conv_band;
 void tn_conv_depthwise_channel(const tn_conv_band *band, const float *x, const float *w, float bias, float *y);
 
-/* The same for small planes with constant weights. Adds to call->scratch likewise. */
+/* The same for small planes. Adds to call->scratch likewise. w: read where the weights are no constant. */
 typedef struct tn_conv_lanes tn_conv_lanes;
 bool tn_conv_lanes_fits(const tn_prepare *call, const tn_conv_shape *shape);
 tn_status tn_conv_lanes_prepare(tn_prepare *call, const tn_conv_shape *shape, tn_conv_lanes **out_lanes);
-void tn_conv_lanes_run(const tn_run *call, const tn_conv_lanes *lanes, const float *x, float *y,
+void tn_conv_lanes_run(const tn_run *call, const tn_conv_lanes *lanes, const float *x, const float *w, float *y,
                        const tn_epilogue *epilogue);
 
 /* Convolution in float64 of inputs 0 and 1, with input 2 as bias and input 3 as residual if they are there. */

@@ -16,7 +16,8 @@ enum { LANES = TN_DEPTHWISE_LANES };
 struct tn_conv_lanes {
     tn_conv_shape shape;
     uint32_t *offset;          /* [out_plane][taps] */
-    const float *weights;      /* [blocks][taps][16] */
+    const float *weights;      /* [blocks][taps][16]; NULL: packed when it runs */
+    size_t packed_at;          /* floats of the scratch memory before them */
     int64_t blocks, per_task;  /* of 16 channels; that a task takes */
     size_t x_floats, y_floats; /* of a thread's buffers */
 };
@@ -25,9 +26,9 @@ bool tn_conv_lanes_fits(const tn_prepare *call, const tn_conv_shape *s) {
     size_t rows, columns, lanes;
     call->kernels->gemm_f32_tile(&rows, &columns, &lanes);
     int64_t row = s->window.out[s->window.spatial - 1];
-    return lanes > 1 && call->value[1] && s->group == s->channels && s->outputs == s->channels &&
-           s->channels >= LANES && row <= LONGEST_ROW && s->in_plane <= MOST_ELEMENTS &&
-           s->out_plane <= MOST_ELEMENTS && s->taps <= MOST_ELEMENTS;
+    return lanes > 1 && s->group == s->channels && s->outputs == s->channels && s->channels >= LANES &&
+           row <= LONGEST_ROW && s->in_plane <= MOST_ELEMENTS && s->out_plane <= MOST_ELEMENTS &&
+           s->taps <= MOST_ELEMENTS;
 }
 
 static void pack_weights(void *dst, const void *context) {
@@ -56,23 +57,27 @@ tn_status tn_conv_lanes_prepare(tn_prepare *call, const tn_conv_shape *s, tn_con
             int64_t from = tn_window_element(&s->window, at, tap);
             c->offset[at * s->taps + tap] = (uint32_t)((from < 0 ? s->in_plane : from) * LANES);
         }
-    char layout[64];
-    const void *context[] = {c, call->value[1]->data}, *packed;
-    snprintf(layout, sizeof layout, "conv_lanes_f32 %lldx%lld", (long long)s->channels, (long long)s->taps);
-    TN_TRY(tn_prepare_pack(call, 1, layout, (size_t)(c->blocks * s->taps) * LANES * sizeof(float), pack_weights,
-                           context, &packed));
-    c->weights = packed;
     c->x_floats = (size_t)(s->in_plane + 1) * LANES;
     c->y_floats = (size_t)s->out_plane * LANES;
-    return tn_scratch_add(&call->scratch, (c->x_floats + c->y_floats) * (size_t)call->threads, sizeof(float))
-               ? TN_OK
-               : tn_fail(TN_E_LIMIT, "planes are too large");
+    c->packed_at = (c->x_floats + c->y_floats) * (size_t)call->threads;
+    size_t floats = c->packed_at;
+    if (call->value[1]) {
+        char layout[64];
+        const void *context[] = {c, call->value[1]->data}, *packed;
+        snprintf(layout, sizeof layout, "conv_lanes_f32 %lldx%lld", (long long)s->channels, (long long)s->taps);
+        TN_TRY(tn_prepare_pack(call, 1, layout, (size_t)(c->blocks * s->taps) * LANES * sizeof(float), pack_weights,
+                               context, &packed));
+        c->weights = packed;
+    } else {
+        floats += (size_t)(c->blocks * s->taps) * LANES;
+    }
+    return tn_scratch_add(&call->scratch, floats, sizeof(float)) ? TN_OK : tn_fail(TN_E_LIMIT, "planes are too large");
 }
 
 typedef struct run_call {
     const tn_conv_lanes *c;
     const tn_kernels *kernels;
-    const float *x;
+    const float *x, *weights;
     float *y, *buffers;
     const tn_epilogue *epilogue;
 } run_call;
@@ -90,7 +95,7 @@ static void block(const run_call *r, int64_t image, int64_t index, float *x, flo
                                    .taps = (size_t)s->taps,
                                    .offset = c->offset,
                                    .x = x,
-                                   .weights = c->weights + index * s->taps * LANES,
+                                   .weights = r->weights + index * s->taps * LANES,
                                    .bias = bias,
                                    .y = y,
                                    .epilogue = *e};
@@ -112,8 +117,13 @@ static void lanes_task(void *context, int64_t task) {
     for (int64_t i = task * c->per_task; i < end; i++) block(r, i / c->blocks, i % c->blocks, x, y);
 }
 
-void tn_conv_lanes_run(const tn_run *call, const tn_conv_lanes *c, const float *x, float *y,
+void tn_conv_lanes_run(const tn_run *call, const tn_conv_lanes *c, const float *x, const float *w, float *y,
                        const tn_epilogue *epilogue) {
-    run_call r = {c, call->kernels, x, y, call->scratch, epilogue};
+    run_call r = {c, call->kernels, x, c->weights, y, call->scratch, epilogue};
+    if (!c->weights) {
+        float *packed = r.buffers + c->packed_at;
+        pack_weights(packed, (const void *[]){c, w});
+        r.weights = packed;
+    }
     tn_parallel(call->pool, (c->blocks * c->shape.batch + c->per_task - 1) / c->per_task, lanes_task, &r);
 }

@@ -10,7 +10,7 @@
  * Where there are blocks for all threads, each takes blocks of its own, and what is transformed never leaves its cache;
  * else the steps of a block are split over the threads. No element's sum depends on how tiles are put into blocks.
  *
- * The weights U are transformed when they are packed. When it pays is counted in vectors of multiplications, in which a
+ * The weights U are transformed when they are packed: once, or in each run where they are no constant. When it pays is counted in vectors of multiplications, in which a
  * transform and a float that comes from beyond the second cache have their price as measured: see cost. */
 #include "ops/conv.h"
 #include "ops/scratch.h"
@@ -22,6 +22,7 @@
 #define LEAST_TILES 64            /* of a block at least, lest weights are fetched too often */
 #define TASK_PANELS 8             /* panels of U's rows that a task of the product takes */
 #define TRANSFORM_COST 250        /* of a channel or output, for a vector of tiles */
+#define PACK_COST 200             /* of a kernel, where each run transforms it */
 #define FETCH_COST 0.9            /* of a weight that comes from beyond the second cache */
 #define CACHED_WEIGHTS (256 << 10)
 #define MOST_WASTE 1.5 /* vectors that blocks for all threads may take, to those of one thread's blocks */
@@ -106,11 +107,13 @@ bool tn_conv_winograd_fits(const tn_prepare *call, const tn_conv_shape *s) {
     tn_conv_winograd c;
     size_t rows, columns, lanes;
     double cost;
-    if (!call->value[1] || s->group != 1 || w->spatial != 2 || s->channels == 0) return false;
+    if (s->group != 1 || w->spatial != 2 || s->channels == 0) return false;
     for (int i = 0; i < 2; i++)
         if (w->kernel[i] != 3 || w->stride[i] != 1 || w->dilation[i] != 1) return false;
     call->kernels->gemm_f32_tile(&rows, &columns, &lanes);
-    return plan_blocks(&c, s, (int64_t)lanes, &cost) && cost < plain_cost(s, (int64_t)lanes);
+    if (!plan_blocks(&c, s, (int64_t)lanes, &cost)) return false;
+    if (!call->value[1]) cost += PACK_COST * (double)s->channels * (double)s->outputs;
+    return cost < plain_cost(s, (int64_t)lanes);
 }
 
 tn_status tn_conv_winograd_prepare(tn_prepare *call, const tn_conv_shape *s, tn_conv_winograd **out_winograd) {
@@ -144,11 +147,6 @@ tn_status tn_conv_winograd_prepare(tn_prepare *call, const tn_conv_shape *s, tn_
     return TN_OK;
 }
 
-typedef struct pack_call {
-    const tn_product *product;
-    const float *weights;
-} pack_call;
-
 #define PACK_LANES 16 /* kernels that are transformed side by side */
 #define PACK_DEPTH 8  /* channels of them that are collected before they are written */
 typedef double pack_lanes[PACK_LANES];
@@ -180,34 +178,46 @@ static void transform_kernels(const float *weights, size_t step, size_t rows, fl
         for (size_t r = 0; r < rows; r++) to[r] = (float)u[i][r];
 }
 
+typedef struct pack_call {
+    const tn_product *product;
+    const float *weights;
+    float *to;
+} pack_call;
+
 /* Some channels of a panel's rows are collected first: the places of the 36 are often a power of two apart, where a
  * cache holds few lines. */
-static void pack_weights(void *dst, const void *context) {
+static void pack_panel(void *context, int64_t index) {
     const pack_call *c = context;
     const tn_product *p = c->product;
     float some[TN_WINOGRAD_TERMS][PACK_DEPTH * PACK_LANES];
-    for (size_t panel = 0; panel < p->m; panel += p->rows) {
-        size_t rows = TN_MIN(p->rows, p->m - panel);
-        for (size_t k = 0; k < p->k; k += PACK_DEPTH) {
-            size_t depth = TN_MIN(PACK_DEPTH, p->k - k);
-            for (size_t d = 0; d < depth; d++)
-                transform_kernels(c->weights + (panel * p->k + k + d) * 9, p->k * 9, rows, some[0] + d * rows,
-                                  PACK_DEPTH * PACK_LANES);
-            float *to = (float *)dst + panel * p->k + k * rows;
-            for (int i = 0; i < TN_WINOGRAD_TERMS; i++, to += p->m * p->k)
-                memcpy(to, some[i], depth * rows * sizeof *to);
-        }
+    const size_t panel = (size_t)index * p->rows, rows = TN_MIN(p->rows, p->m - panel);
+    for (size_t k = 0; k < p->k; k += PACK_DEPTH) {
+        size_t depth = TN_MIN(PACK_DEPTH, p->k - k);
+        for (size_t d = 0; d < depth; d++)
+            transform_kernels(c->weights + (panel * p->k + k + d) * 9, p->k * 9, rows, some[0] + d * rows,
+                              PACK_DEPTH * PACK_LANES);
+        float *to = c->to + panel * p->k + k * rows;
+        for (int i = 0; i < TN_WINOGRAD_TERMS; i++, to += p->m * p->k) memcpy(to, some[i], depth * rows * sizeof *to);
     }
+}
+
+static void pack_weights(void *dst, const void *context) {
+    pack_call c = *(const pack_call *)context;
+    c.to = dst;
+    for (size_t i = 0; i < c.product->row_panels; i++) pack_panel(&c, (int64_t)i);
 }
 
 tn_status tn_conv_winograd_pack(tn_prepare *call, const tn_conv_winograd *c, const float **out_weights) {
     const tn_product *p = &c->product;
-    pack_call context = {p, call->value[1]->data};
     char layout[96];
     const void *packed;
     size_t bytes = tn_product_a_bytes(p);
     if (bytes == SIZE_MAX || !tn_mul_size(bytes, TN_WINOGRAD_TERMS, &bytes))
         return tn_fail(TN_E_LIMIT, "the weights are too large");
+    *out_weights = NULL;
+    if (!call->value[1])
+        return tn_scratch_add(&call->scratch, bytes, 1) ? TN_OK : tn_fail(TN_E_LIMIT, "the weights are too large");
+    pack_call context = {p, call->value[1]->data, NULL};
     snprintf(layout, sizeof layout, "conv_winograd_f32 %zu %zux%zu", p->rows, p->m, p->k);
     TN_TRY(tn_prepare_pack(call, 1, layout, bytes, pack_weights, &context, &packed));
     *out_weights = packed;
@@ -325,14 +335,20 @@ static void block_task(void *context, int64_t index) {
     run_block(&own, index, NULL);
 }
 
-void tn_conv_winograd_run(const tn_run *call, const tn_conv_winograd *c, const float *x, const float *w, float *y,
-                          const tn_epilogue *epilogue) {
+void tn_conv_winograd_run(const tn_run *call, const tn_conv_winograd *c, const float *x, const float *w,
+                          const float *packed, float *y, const tn_epilogue *epilogue) {
     uint8_t *memory = call->scratch;
-    run_call r = {.c = c, .kernels = call->kernels, .x = x, .w = w, .y = y, .epilogue = epilogue};
-    size_t owners = c->apart ? (size_t)tn_pool_threads(call->pool) : 1;
+    const size_t threads = (size_t)tn_pool_threads(call->pool);
+    run_call r = {.c = c, .kernels = call->kernels, .x = x, .w = packed, .y = y, .epilogue = epilogue};
+    size_t owners = c->apart ? threads : 1;
     r.v = tn_scratch_take(&memory, c->v_floats * owners, sizeof(float));
     r.m = tn_scratch_take(&memory, c->m_floats * owners, sizeof(float));
-    r.buffers = (float *)(void *)memory;
+    r.buffers = tn_scratch_take(&memory, c->buffer * threads, sizeof(float));
+    if (!packed) {
+        pack_call pack = {&c->product, w, (float *)(void *)memory};
+        tn_parallel(call->pool, (int64_t)c->product.row_panels, pack_panel, &pack);
+        r.w = pack.to;
+    }
     int64_t along = (c->shape.batch + c->images - 1) / c->images, down = (c->rows + c->height - 1) / c->height;
     if (c->apart)
         tn_parallel(call->pool, along * down, block_task, &r);

@@ -4,7 +4,9 @@
  * For each tap it is a product, dW[:, :, tap] = dY [M, positions] times X [positions, C] shifted by the tap. With the
  * channels of X innermost, and its padding around it, rows of that right side lie in memory as they are, each position's
  * at an offset of its own, and a tap is another start: nothing is copied a tap at a time. Taps that follow each other
- * along the last axis follow each other in memory, so they are one product with more columns.
+ * along the last axis follow each other in memory, so they are one product with more columns. Only where the channels
+ * are so few that the columns of those taps would leave vectors half empty are the windows copied, and all taps are one
+ * product.
  *
  * The batch is cut into parts whose sums are added up at the end; how depends on the shape alone. Groups of one channel
  * have a way of their own, conv_weight_depthwise.c. */
@@ -17,6 +19,7 @@ enum {
     PARTS = 16,            /* of the batch, at most */
     PART_FLOATS = 1 << 22, /* that all parts' sums may take, unless there is one part */
     TASKS = 8,             /* that there should be */
+    FEW_OUTPUTS = 8,       /* of a channel */
     LEAST_ROWS = 24,       /* of dY's channels in a task */
     SLACK = 64             /* floats behind the images, for the last vectors */
 };
@@ -24,12 +27,15 @@ enum {
 typedef struct state {
     tn_weight_grad g;
     bool depthwise, empty;
+    bool gathered;              /* windows are copied */
     int64_t together;           /* images of one product */
     int64_t parts, row_tasks;   /* of the batch; of a group's output channels */
     int64_t task_rows, columns; /* of them; taps times channels */
     size_t panel_rows, panel_columns;
     size_t image, x_floats, a_floats; /* floats of one image with padding, of a thread's images, of its part of dY */
+    size_t b_floats;                  /* of its windows, if they are copied */
     uint32_t *offsets;                /* [images * positions] where the first tap meets the images */
+    uint32_t *rows;                   /* [images * positions] where the product finds its right side's rows */
 } state;
 
 static tn_status decode(const tn_node *node, const tn_type *dy, const tn_type *x, tn_weight_grad *g) {
@@ -86,6 +92,14 @@ static tn_status infer(tn_infer *call) {
     return tn_infer_out(call, 0, x->dtype, x->rank, dims);
 }
 
+/* Whether copied windows make clearly fewer vectors than a product for each row of taps. */
+static bool gathers(const tn_weight_grad *g, size_t panel_columns) {
+    const int64_t at_once = g->dilation[1] == 1 ? g->kernel[1] : 1, wide = (int64_t)panel_columns;
+    const int64_t taps = g->kernel[0] * g->kernel[1], apart = (at_once * g->channels + wide - 1) / wide;
+    return g->group == 1 && g->channels < wide &&
+           apart * (taps / at_once) * 4 >= (taps * g->channels + wide - 1) / wide * 5;
+}
+
 static void find_offsets(const state *s) {
     const tn_weight_grad *g = &s->g;
     uint32_t *to = s->offsets;
@@ -94,12 +108,14 @@ static void find_offsets(const state *s) {
             for (int64_t x = 0; x < g->out[1]; x++)
                 *to++ = (uint32_t)((size_t)n * s->image +
                                    (size_t)((y * g->stride[0] * g->padded[1] + x * g->stride[1]) * g->channels));
+    for (int64_t i = 0; s->gathered && i < s->together * g->out[0] * g->out[1]; i++)
+        s->rows[i] = (uint32_t)(i * s->columns);
 }
 
 static tn_status prepare_general(tn_prepare *call, state *s) {
     const tn_weight_grad *g = &s->g;
     const int64_t positions = g->out[0] * g->out[1], outputs = g->outputs / g->group;
-    size_t lanes, sums, all, floats;
+    size_t lanes, sums = 0, all, floats;
     call->kernels->gemm_f32_tile(&s->panel_rows, &s->panel_columns, &lanes);
     s->columns = g->kernel[0] * g->kernel[1] * (g->channels / g->group);
     bool fits = tn_mul_size((size_t)g->outputs, (size_t)s->columns, &sums) && sums < SIZE_MAX / 1024;
@@ -115,13 +131,17 @@ static tn_status prepare_general(tn_prepare *call, state *s) {
            tn_mul_size(s->image, (size_t)s->together, &s->x_floats) && s->x_floats < UINT32_MAX / 2;
     if (!fits) return tn_fail(TN_E_LIMIT, "an image of %lld channels is too large", (long long)g->channels);
     s->x_floats += SLACK;
+    s->gathered = gathers(g, s->panel_columns);
+    if (s->gathered) s->b_floats = (size_t)(s->together * positions * s->columns) + SLACK;
+    if (s->b_floats >= UINT32_MAX / 2) return tn_fail(TN_E_LIMIT, "an image's windows are too large");
     s->a_floats = (size_t)(s->together * positions * TN_MIN(s->task_rows, outputs));
     s->offsets = tn_prepare_alloc(call, (size_t)(s->together * positions) * sizeof *s->offsets);
-    if (!s->offsets) return TN_E_MEMORY;
+    s->rows = s->gathered ? tn_prepare_alloc(call, (size_t)(s->together * positions) * sizeof *s->rows) : s->offsets;
+    if (!s->offsets || !s->rows) return TN_E_MEMORY;
     find_offsets(s);
     all = 0;
     fits = tn_scratch_add(&all, sums * (size_t)s->parts, sizeof(float)) &&
-           tn_scratch_add(&all, s->x_floats + s->a_floats + 32, sizeof(float) * (size_t)call->threads);
+           tn_scratch_add(&all, s->x_floats + s->b_floats + s->a_floats + 32, sizeof(float) * (size_t)call->threads);
     call->scratch = all;
     return fits ? TN_OK : tn_fail(TN_E_LIMIT, "the weights are too large");
 }
@@ -132,7 +152,8 @@ static tn_status prepare(tn_prepare *call) {
     TN_TRY(decode(call->node, call->in[0], call->in[1], &s->g));
     s->empty = tn_type_count(call->in[0]) == 0 || tn_type_count(call->in[1]) == 0;
     if (s->empty) return TN_OK;
-    s->depthwise = s->g.channels == s->g.group;
+    /* One channel that few outputs share is none too many for dot products either. */
+    s->depthwise = s->g.channels == s->g.group && s->g.outputs / s->g.group <= FEW_OUTPUTS;
     if (!s->depthwise) return prepare_general(call, s);
     return tn_weight_grad_depthwise_prepare(&s->g, call->threads, &call->scratch)
                ? TN_OK
@@ -175,13 +196,29 @@ static void pack_rows(const job *j, int64_t image, int64_t images, int64_t row, 
     }
 }
 
+/* [positions of all images, taps, channels] from images with their channels innermost. */
+static void gather(const state *s, int64_t images, const float *x, float *to) {
+    const tn_weight_grad *g = &s->g;
+    const int64_t at_once = g->dilation[1] == 1 ? g->kernel[1] : 1;
+    const int64_t count = at_once * g->channels, down = g->dilation[0] * g->padded[1] * g->channels;
+    for (int64_t i = 0; i < images * g->out[0] * g->out[1]; i++) {
+        const float *row = x + s->offsets[i];
+        for (int64_t y = 0; y < g->kernel[0]; y++, row += down)
+            for (int64_t t = 0; t < g->kernel[1]; t += at_once, to += count) {
+                const float *from = row + t * g->dilation[1] * g->channels;
+                for (int64_t e = 0; e < count; e++) to[e] = from[e];
+            }
+    }
+}
+
 static void multiply(const job *j, int64_t group, int64_t row, int64_t rows, int64_t images, const float *a,
                      const float *x, float *sums, bool first) {
     const state *s = j->s;
     const tn_weight_grad *g = &s->g;
     const int64_t channels = g->channels / g->group, k = images * g->out[0] * g->out[1];
+    const int64_t taps = g->kernel[0] * g->kernel[1];
     /* Taps along the last axis are one product, if nothing lies between them. */
-    const int64_t at_once = g->group == 1 && g->dilation[1] == 1 ? g->kernel[1] : 1;
+    const int64_t at_once = s->gathered ? taps : g->group == 1 && g->dilation[1] == 1 ? g->kernel[1] : 1;
     tn_gemm_f32 call = {.m = (size_t)rows,
                         .n = (size_t)(at_once * channels),
                         .rows = s->panel_rows,
@@ -195,9 +232,9 @@ static void multiply(const job *j, int64_t group, int64_t row, int64_t rows, int
     for (int64_t from = 0; from < k; from += block) {
         call.k = (size_t)TN_MIN(block, k - from);
         call.a_skip = (size_t)from;
-        call.b_offset = s->offsets + from;
+        call.b_offset = s->rows + from;
         call.first = first && from == 0;
-        for (int64_t t = 0; t < g->kernel[0] * g->kernel[1]; t += at_once) {
+        for (int64_t t = 0; t < taps; t += at_once) {
             int64_t y = t / g->kernel[1] * g->dilation[0], at = t % g->kernel[1] * g->dilation[1];
             call.b = x + (y * g->padded[1] + at) * g->channels + group * channels;
             call.c = sums + row * s->columns + t * channels;
@@ -213,18 +250,19 @@ static void part_task(void *context, int64_t index) {
     const int64_t outputs = g->outputs / g->group, part = index / (s->row_tasks * g->group);
     const int64_t group = index / s->row_tasks % g->group, first_row = index % s->row_tasks * s->task_rows;
     const int64_t rows = TN_MIN(s->task_rows, outputs - first_row), row = group * outputs + first_row;
-    const size_t each = (s->x_floats + s->a_floats + 32) / 16 * 16;
-    float *x = j->buffers + (size_t)tn_worker_index() * each, *a = x + s->x_floats;
+    const size_t each = (s->x_floats + s->b_floats + s->a_floats + 32) / 16 * 16;
+    float *x = j->buffers + (size_t)tn_worker_index() * each, *windows = x + s->x_floats, *a = windows + s->b_floats;
     float *sums = j->sums + (size_t)part * (size_t)(g->outputs * s->columns);
     const int64_t first = tn_task_start(g->batch, s->parts, part), last = tn_task_start(g->batch, s->parts, part + 1);
-    memset(x, 0, s->x_floats * sizeof *x);
+    memset(x, 0, (s->x_floats + s->b_floats) * sizeof *x);
     for (int64_t image = first; image < last; image += s->together) {
         int64_t images = TN_MIN(s->together, last - image);
         for (int64_t n = 0; n < images; n++)
             turn_image(j, j->x + (size_t)((image + n) * g->channels) * (size_t)(g->in[0] * g->in[1]),
                        x + (size_t)n * s->image);
         pack_rows(j, image, images, row, rows, a);
-        multiply(j, group, row, rows, images, a, x, sums, image == first);
+        if (s->gathered) gather(s, images, x, windows);
+        multiply(j, group, row, rows, images, a, s->gathered ? windows : x, sums, image == first);
     }
 }
 
