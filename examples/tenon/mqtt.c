@@ -1,6 +1,7 @@
 /* Announcements by MQTT: promote and push make them, follow is woken by them. */
 #include "store.h"
 #include <string.h>
+#include <time.h>
 
 /* False, and it was told, if they make no sense. */
 static bool read_options(const call *c, char *user, size_t size, tn_mqtt_options *o) {
@@ -37,6 +38,16 @@ static void wait_for_news(tn_listener *l, double seconds) {
     snprintf(told, sizeof told, "%s", why);
 }
 
+/* Until the times of --window; 0: it is time, or there are none. */
+static tn_status seconds_to_window(const settings *s, double *out_seconds) {
+    const int64_t now = (int64_t)time(NULL);
+    int64_t opens = now;
+    bool open;
+    tn_status status = tn_window_look(s->window, now, &open, &opens);
+    *out_seconds = (double)(opens - now);
+    return status;
+}
+
 tn_status stay(call *c, tn_status (*look)(call *c, const tn_registry_options *o), const tn_registry_options *o) {
     char user[1024];
     tn_mqtt_options mqtt;
@@ -49,10 +60,17 @@ tn_status stay(call *c, tn_status (*look)(call *c, const tn_registry_options *o)
     tn_status status = tn_listener_open(c->s->mqtt ? &mqtt : NULL, &l);
     memset(user, 0, sizeof user);
     if (status != TN_OK) return status;
-    while ((status = look(c, o)) != TN_E_INVALID && status != TN_E_UNSUPPORTED) {
-        if (status != TN_OK) complain_status(c->first, status);
-        fflush(stdout);
-        wait_for_news(l, c->s->every > 0 ? c->s->every : 3600);
+    for (;;) {
+        double seconds;
+        if ((status = seconds_to_window(c->s, &seconds)) != TN_OK) break;
+        if (seconds == 0) {
+            status = look(c, o);
+            if (status == TN_E_INVALID || status == TN_E_UNSUPPORTED) break;
+            if (status != TN_OK) complain_status(c->first, status);
+            fflush(stdout);
+            seconds = c->s->every > 0 ? c->s->every : 3600;
+        }
+        wait_for_news(l, seconds);
     }
     tn_listener_close(l);
     return status;

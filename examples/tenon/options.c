@@ -150,6 +150,8 @@ static const row rows[] = {
     {"--ca", "FILE", TEXT, AT(ca), STORE, "registries: certificates to trust instead of the system's", 0},
     {"--plain-http", NULL, FLAG, AT(plain_http), STORE, "registries: not HTTPS", 0},
     {"--limit-rate", "N", COUNT, AT(limit_rate), STORE, "registries: at most so many bytes a second", 0},
+    {"--window", "TIMES", TEXT, AT(window), STORE,
+     "follow: looks only at these times: \"Mon-Fri 22:00-05:00; Sun 00:00-24:00 UTC\" (tenon/subscription.h)", 0},
     {"--every", "SECONDS", COUNT, AT(every), STORE, "follow: go on, and look again after so long; with --mqtt 3600", 0},
     {"--mqtt", "BROKER", TEXT, AT(mqtt), STORE,
      "mqtts://HOST[:PORT] or mqtt://..: promote, push: announce it there; follow: go on, woken by it", 0},

@@ -111,7 +111,10 @@ static tn_status look(call *c, const tn_registry_options *o) {
 }
 
 static tn_status go_follow(call *c, const tn_registry_options *o) {
-    return c->s->mqtt || c->s->every > 0 ? stay(c, look, o) : look(c, o);
+    if (c->s->mqtt || c->s->every > 0) return stay(c, look, o);
+    if (!c->s->window) return look(c, o);
+    complain("--window is for what goes on: --every or --mqtt");
+    return TN_E_INVALID;
 }
 
 static tn_status go_fetch(call *c, const tn_registry_options *o) {

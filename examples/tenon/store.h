@@ -36,7 +36,8 @@ bool read_user(const user_source *from, char *text, size_t size, const char **ou
 /* mqtt.c: with --mqtt; without, announce does nothing. That nobody heard of it is told, and is no failure: what was
  * published is. */
 void announce(const call *c, const char *text);
-/* Follows a channel until it is killed: `look` is called at first, after each message, and --every so many seconds. */
+/* Follows a channel until it is killed: `look` is called at first, after each message, and --every so many seconds, in --window
+ * alone. */
 tn_status stay(call *c, tn_status (*look)(call *c, const tn_registry_options *o), const tn_registry_options *o);
 
 /* delta.c: verbs */

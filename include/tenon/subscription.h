@@ -68,6 +68,10 @@ typedef struct tn_subscription_options {
     const char *from;
     uint64_t most_fetched;
     const tn_mqtt_options *mqtt; /* what wakes a wait; copied */
+    /* The times of the week at which versions may change, as tn_window_look reads them; NULL: at any. At others a poll
+     * fetches, but what is new waits. The first version does not, nor does going back from a version that fails. Copied. */
+    const char *window;
+    int64_t (*clock)(void *context); /* what time it is, in seconds since 1970; NULL: the system's clock */
 } tn_subscription_options;
 
 typedef struct tn_lease {
@@ -86,7 +90,7 @@ TN_API void tn_subscription_close(tn_subscription *subscription);
  * serves, if the store cannot be read or the new version is refused; a refused one is not tried again.
  * Where options.from cannot be followed, it does the rest and fails then. *out_changed may be NULL. */
 TN_API tn_status tn_subscription_poll(tn_subscription *subscription, bool *out_changed);
-/* Waits for so long, or until something is announced. Not TN_OK, when the wait is over, while nothing can be heard: see
+/* Waits for so long, or until something is announced, or the window opens that a version waits for. Not TN_OK, when the wait is over, while nothing can be heard: see
  * tn_listener_wait (tenon/mqtt.h). *out_woken may be NULL. */
 TN_API tn_status tn_subscription_wait(tn_subscription *subscription, int milliseconds, bool *out_woken);
 /* Ends the wait that is under way, or else the next one, at once. */
@@ -112,8 +116,17 @@ typedef struct tn_subscription_state {
     uint64_t failures; /* likewise */
     uint64_t changes;  /* since the start, rollbacks included */
     uint64_t rollbacks;
+    bool waiting; /* the last poll found a version that waits for the window */
 } tn_subscription_state;
 TN_API tn_status tn_subscription_info(tn_subscription *subscription, tn_subscription_state *out_state);
+
+/* Times of the week, with semicolons between: the days, every day if there are none, from one minute to before another, which is
+ * of the next day if it is earlier, by the clock where the machine is (TZ), or by UTC:
+ *
+ *     "22:00-05:00"      "Mon-Fri 02:00-04:30; Sat,Sun 00:00-24:00"      "Sun 01:00-03:00 UTC"
+ *
+ * Whether it is open at `time` (seconds since 1970), and when it is next, from then on; out_opens may be NULL. NULL is always open. */
+TN_API tn_status tn_window_look(const char *window, int64_t time, bool *out_open, int64_t *out_opens);
 
 #ifdef __cplusplus
 }

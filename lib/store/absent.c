@@ -57,4 +57,5 @@ ABSENT(tn_subscription_follow, tn_subscription *s, const char *reference)
 ABSENT(tn_subscription_rollback, tn_subscription *s)
 ABSENT(tn_subscription_acquire, tn_subscription *s, tn_lease *out_lease)
 void tn_subscription_release(tn_subscription *s, tn_lease *lease, bool failed) {}
+ABSENT(tn_window_look, const char *window, int64_t time, bool *out_open, int64_t *out_opens)
 ABSENT(tn_subscription_info, tn_subscription *s, tn_subscription_state *out_state)

@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <tenon/fetch.h>
 #include <tenon/trust.h>
+#include <time.h>
+#include "store/window.h"
 
 enum { MOST_BLOCKED = 64, TRIAL = 100 };
 
@@ -20,8 +22,9 @@ struct tn_subscription {
     tn_model_options model;
     tn_session_options session;
     tn_listener *listener;
+    tn_window window;
     tn_deployment *current, *before, *gone;
-    bool on_trial;
+    bool on_trial, waiting;
     char blocked[MOST_BLOCKED][TN_STORE_DIGEST];
     int blocked_count; /* in all; the newest MOST_BLOCKED are remembered */
     uint64_t changes, rollbacks;
@@ -119,7 +122,8 @@ tn_status tn_subscription_open(const char *store, const char *reference, const t
     pthread_mutex_init(&s->mutex, NULL);
     copy_options(s, options);
     tn_store_version v;
-    tn_status fetched, status = tn_store_open(store, &s->store);
+    tn_status fetched, status = tn_window_read(s->options.window, &s->window);
+    if (status == TN_OK) status = tn_store_open(store, &s->store);
     if (status == TN_OK) status = copy_reference(s, reference);
     /* It listens from before it looks, so that no announcement goes by between. */
     if (status == TN_OK) status = tn_listener_open(s->options.mqtt, &s->listener);
@@ -182,6 +186,10 @@ static tn_status change_over(tn_subscription *s, const char *digest, bool *out_c
     return TN_OK;
 }
 
+static int64_t now(const tn_subscription *s) {
+    return s->options.clock ? s->options.clock(s->options.context) : (int64_t)time(NULL);
+}
+
 tn_status tn_subscription_poll(tn_subscription *s, bool *out_changed) {
     tn_store_version v;
     bool changed = false;
@@ -189,10 +197,12 @@ tn_status tn_subscription_poll(tn_subscription *s, bool *out_changed) {
     destroy_gone(s); /* its memory may be what the next version needs */
     tn_status fetched, status = fetch_and_find(s, s->reference, &v, &fetched);
     if (status == TN_OK) {
+        const bool open = tn_window_is_open(&s->window, now(s));
         pthread_mutex_lock(&s->mutex);
         bool same = strcmp(v.digest, s->current->version.digest) == 0 || is_blocked(s, v.digest);
+        bool waits = s->waiting = !same && !open;
         pthread_mutex_unlock(&s->mutex);
-        if (!same) status = change_over(s, v.digest, &changed);
+        if (!same && !waits) status = change_over(s, v.digest, &changed);
     }
     pthread_mutex_unlock(&s->change);
     if (out_changed) *out_changed = changed;
@@ -200,7 +210,18 @@ tn_status tn_subscription_poll(tn_subscription *s, bool *out_changed) {
 }
 
 tn_status tn_subscription_wait(tn_subscription *s, int milliseconds, bool *out_woken) {
-    return tn_listener_wait(s->listener, milliseconds, out_woken);
+    pthread_mutex_lock(&s->mutex);
+    bool waiting = s->waiting, opens = false;
+    pthread_mutex_unlock(&s->mutex);
+    if (waiting) {
+        const int64_t time = now(s), rest = tn_window_opens(&s->window, time) - time;
+        opens = rest <= milliseconds / 1000;
+        if (opens) milliseconds = (int)rest * 1000;
+    }
+    bool woken;
+    tn_status status = tn_listener_wait(s->listener, milliseconds, &woken);
+    if (out_woken) *out_woken = woken || opens;
+    return status;
 }
 
 void tn_subscription_wake(tn_subscription *s) {
@@ -292,6 +313,7 @@ tn_status tn_subscription_info(tn_subscription *s, tn_subscription_state *out_st
     state.failures = s->current->failures;
     state.changes = s->changes;
     state.rollbacks = s->rollbacks;
+    state.waiting = s->waiting;
     pthread_mutex_unlock(&s->mutex);
     memcpy(out_state, &state, TN_MIN(state.struct_size, sizeof state));
     return TN_OK;

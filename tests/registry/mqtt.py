@@ -79,6 +79,21 @@ class Announcements(unittest.TestCase):
         run_tenon("promote", self.store, "valve", "stable", self.keys, *self.mqtt(broker))
         self.assertIn(f"valve:{version}", running.stdout.readline())
 
+    def test_a_follower_looks_in_its_window_alone(self):
+        def at(hours):
+            return time.strftime("%H:%M", time.gmtime(time.time() + 3600 * hours))
+
+        closed = self.follow(self.edge("edge-closed"), "--every", "1", "--window", f"{at(6)}-{at(7)} UTC")
+        opened = self.follow(self.edge("edge-open"), "--every", "1", "--window", f"Mon-Sun 00:00-24:00; {at(6)}-{at(7)} UTC")
+        self.assertIn("valve:", opened.stdout.readline())
+        self.assertIsNone(closed.poll())
+        closed.kill()
+        self.assertEqual(("", ""), closed.communicate())
+        for words, said in ((("--every", "1", "--window", "at night"), "no window"), (("--window", "01:00-02:00"), "--every")):
+            refused = self.follow(self.edge(f"edge-{len(words)}"), *words)
+            self.assertIn(said, refused.communicate()[1])
+            self.assertEqual(refused.returncode, 1)
+
     def test_tls_and_passwords(self):
         words = "promote", self.store, "valve", "stable", self.keys, *self.mqtt(self.tls, "mqtts")
         ca, user = ("--mqtt-ca", self.ca), ("--mqtt-user", USER)

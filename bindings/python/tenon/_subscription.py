@@ -15,7 +15,7 @@ import os
 import threading
 import time
 from contextlib import contextmanager
-from ctypes import POINTER, byref, c_bool, c_char_p, c_int, c_uint64, c_size_t, c_void_p
+from ctypes import POINTER, byref, c_bool, c_char_p, c_int, c_int64, c_uint64, c_size_t, c_void_p
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Sequence, Tuple
 
@@ -38,6 +38,7 @@ class MqttOptions(ctypes.Structure):
 
 _WARM = ctypes.CFUNCTYPE(c_int, c_void_p, c_void_p)
 _CHECK = ctypes.CFUNCTYPE(c_int, c_void_p, POINTER(VersionStruct), c_void_p)
+_CLOCK = ctypes.CFUNCTYPE(c_int64, c_void_p)
 
 
 class SubscriptionOptions(ctypes.Structure):
@@ -55,6 +56,8 @@ class SubscriptionOptions(ctypes.Structure):
         ("from_", c_char_p),
         ("most_fetched", c_uint64),
         ("mqtt", POINTER(MqttOptions)),
+        ("window", c_char_p),
+        ("clock", _CLOCK),
     ]
 
 
@@ -73,6 +76,7 @@ class StateStruct(ctypes.Structure):
         ("failures", c_uint64),
         ("changes", c_uint64),
         ("rollbacks", c_uint64),
+        ("waiting", c_bool),
     ]
 
 
@@ -121,6 +125,7 @@ class State:
     failures: int
     changes: int
     rollbacks: int
+    waiting: bool  # for the window: the last poll found another version
 
 
 @dataclass(frozen=True)
@@ -160,6 +165,7 @@ class Subscription:
         from_store: Optional[Path] = None,
         most_fetched: int = 0,
         mqtt: Optional[Mapping[str, Any]] = None,
+        window: Optional[str] = None,
     ) -> None:
         """Opens the store and loads what the reference names.
 
@@ -169,6 +175,7 @@ class Subscription:
         trial_requests, most_failures: a new version that fails more often in so many requests (0: 100) goes again.
         from_store: the folder of another store that is looked into first, as a USB stick's; most_fetched: no more bytes.
         mqtt: what wakes a wait: dict(broker="mqtts://...", topic=...), and the options of tenon.announce.
+        window: the times of the week at which versions may change: "Mon-Fri 22:00-05:00; Sun 00:00-24:00 UTC".
         """
         self._models: Dict[Tuple[int, str], Model] = {}
         self._kept: Dict[int, Session] = {}  # by session: what it borrows of its last request
@@ -188,6 +195,7 @@ class Subscription:
             raw.warm = self._callbacks[0]
         if check is not None:
             raw.check = self._callbacks[1]
+        raw.window = None if window is None else window.encode()
         if listen is not None:
             raw.mqtt = ctypes.pointer(listen)
         self._options = raw, model, session  # what they point to must stay
@@ -306,7 +314,7 @@ class Subscription:
     def state(self) -> State:
         raw = StateStruct(ctypes.sizeof(StateStruct))
         lib.tn_subscription_info(self._handle.pointer, byref(raw))
-        names = ("on_trial", "can_roll_back", "blocked", "requests", "failures", "changes", "rollbacks")
+        names = ("on_trial", "can_roll_back", "blocked", "requests", "failures", "changes", "rollbacks", "waiting")
         return State(_version(raw.version), *(getattr(raw, name) for name in names))
 
 

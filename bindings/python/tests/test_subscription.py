@@ -53,6 +53,20 @@ class Subscriptions(unittest.TestCase):
         with self.assertRaises(tenon.StateError):
             sub.rollback()
 
+    def test_a_new_version_waits_for_its_window(self):
+        opens = time.gmtime(time.time() + 6 * 3600)
+        ends = time.gmtime(time.time() + 7 * 3600)
+        sub = self.open(window=time.strftime("%H:%M-", opens) + time.strftime("%H:%M UTC", ends))
+        self.put("1.1.0", 3)
+        self.assertFalse(sub.poll())
+        self.assertEqual((self.factor(sub), sub.state.waiting), (2, True))
+        sub = self.open("scale:1.0.0", window="Mon-Sun 00:00-24:00")
+        sub.follow("scale")
+        self.assertTrue(sub.poll())
+        self.assertEqual((self.factor(sub), sub.state.waiting), (3, False))
+        with self.assertRaisesRegex(tenon.InvalidArgument, "no window"):
+            self.open(window="Monday 02:00-04:00")
+
     def test_a_request_keeps_its_version(self):
         self.put("1.1.0", 3)
         sub = self.open("scale:1.0.0", sessions=2)
