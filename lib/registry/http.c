@@ -20,7 +20,7 @@ void tn_exchange_clear(tn_exchange *e) {
     e->passed = e->sent = 0;
     e->transient = e->begun = e->enough = e->ssl_failed = false;
     e->length = e->retry_after = -1;
-    e->location[0] = e->type[0] = e->content_range[0] = e->upload_range[0] = e->digest[0] = e->subject[0] =
+    e->location[0] = e->type[0] = e->content_range[0] = e->upload_range[0] = e->digest[0] = e->subject[0] = e->etag[0] =
         e->challenge[0] = 0;
     e->status = TN_OK;
 }
@@ -55,6 +55,7 @@ static size_t on_header(char *line, size_t one, size_t length, void *context) {
                   {"range", e->upload_range, sizeof e->upload_range},
                   {"docker-content-digest", e->digest, sizeof e->digest},
                   {"oci-subject", e->subject, sizeof e->subject},
+                  {"etag", e->etag, sizeof e->etag},
                   {"www-authenticate", e->challenge, sizeof e->challenge},
                   {"retry-after", seconds, sizeof seconds}};
     e->header_bytes += length;
@@ -283,8 +284,8 @@ tn_status tn_http_exchange(tn_http *h, const char *url, const char *header, tn_e
     e->http = h;
     h->moving = 0;
     bool good = add_line(h, &lines, "Accept: ", e->accept) && add_line(h, &lines, "Content-Type: ", e->content_type) &&
-                add_line(h, &lines, "", e->range) && add_line(h, &lines, "", header) &&
-                add_line(h, &lines, "", "Expect:");
+                add_line(h, &lines, "", e->range) && add_line(h, &lines, "", e->condition) &&
+                add_line(h, &lines, "", header) && add_line(h, &lines, "", "Expect:");
     h->curl->easy_reset(h->handle);
     set_safety(h);
     set_request(h, url, lines, e);

@@ -11,7 +11,7 @@ typedef struct tn_exchange tn_exchange;
 struct tn_exchange {
     const char *method;
     const char *accept, *content_type; /* NULL: none */
-    char range[96];                    /* a whole header line; "": none */
+    char range[96], condition[160];    /* whole header lines; "": none */
     /* What is sent: `send` bytes of `body`, or, if that is NULL, of `file` from `file_at` on. */
     const char *body;
     int file;
@@ -30,7 +30,7 @@ struct tn_exchange {
     uint64_t passed;     /* bytes that went to the sink, or of the file */
     int64_t length;      /* Content-Length; -1: not said */
     int64_t retry_after; /* seconds; -1: not said */
-    char location[TN_URL_BYTES], type[128], content_range[96], upload_range[96], digest[96], subject[96],
+    char location[TN_URL_BYTES], type[128], content_range[96], upload_range[96], digest[96], subject[96], etag[128],
         challenge[TN_URL_BYTES];
     /* within http.c */
     struct tn_http *http;

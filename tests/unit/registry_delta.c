@@ -20,7 +20,9 @@ static struct {
     bool lists;      /* by its API, else under the tag */
     char *list;      /* NULL: none */
     char *rival;     /* what another pusher puts in its place, */
-    int rivals;      /* after so many lists that were put */
+    int rivals;      /* after so many lists that were put, */
+    bool conditions; /* or before them, at a registry that knows conditional requests */
+    int changes, refusals;
     long room;       /* bytes of blobs that it sends before it cuts; -1: no end */
     long sent;       /* of blobs */
     char puts[1024]; /* under what manifests were put, a space behind each */
@@ -44,7 +46,8 @@ static tn_store_version put_model(const char *number, float last) {
 
 static void give(const http_asked *a, const char *type, const char *data, size_t size) {
     char fields[512];
-    snprintf(fields, sizeof fields, "Content-Type: %s\r\n", type);
+    int n = snprintf(fields, sizeof fields, "Content-Type: %s\r\n", type);
+    if (registry.conditions) snprintf(fields + n, sizeof fields - (size_t)n, "ETag: \"list %d\"\r\n", registry.changes);
     http_answer(a, data ? 200 : 404, fields, data, data ? size : 0);
 }
 
@@ -68,12 +71,47 @@ static void give_blob(const http_asked *a, const char *data, size_t size) {
     if (http_send(a, header, (size_t)n)) http_send(a, data + from, send);
 }
 
+static void set_list(char *list) {
+    free(registry.list);
+    registry.list = list;
+    registry.changes++;
+}
+
+/* Whether what the request wants to be so is so. */
+static bool condition_holds(const http_asked *a) {
+    char now[32];
+    snprintf(now, sizeof now, "\"list %d\"", registry.changes);
+    if (*http_field(a, "If-Match")) return registry.list && strcmp(http_field(a, "If-Match"), now) == 0;
+    return strcmp(http_field(a, "If-None-Match"), "*") != 0 || !registry.list;
+}
+
+/* An entry of another pusher's gets into the list that is there. */
+static void put_beside(void) {
+    json_t *list = registry.list ? json_loads(registry.list, 0, NULL) : json_loads(registry.rival, 0, NULL);
+    char digest[TN_STORE_DIGEST];
+    snprintf(digest, sizeof digest, "sha256:%064d", registry.changes);
+    json_array_append_new(json_object_get(list, "manifests"), json_pack("{s:s}", "digest", digest));
+    set_list(json_dumps(list, 0));
+    json_decref(list);
+}
+
+static void take_list_on_condition(const http_asked *a) {
+    if (registry.rivals-- > 0) put_beside();
+    bool good = condition_holds(a);
+    registry.refusals += !good;
+    if (good) set_list(strndup(a->body, a->size));
+    http_answer(a, good ? 201 : 412, "", "", 0);
+}
+
 static void take_manifest(const http_asked *a, const char *under) {
     size_t used = strlen(registry.puts);
     snprintf(registry.puts + used, sizeof registry.puts - used, "%s ", under);
     if (strncmp(under, "sha256-", 7) == 0) {
-        free(registry.list);
-        registry.list = registry.rivals-- > 0 ? strdup(registry.rival) : strndup(a->body, a->size);
+        if (registry.conditions) {
+            take_list_on_condition(a);
+            return;
+        }
+        set_list(registry.rivals-- > 0 ? strdup(registry.rival) : strndup(a->body, a->size));
     }
     http_answer(a, 201, registry.lists ? "OCI-Subject: sha256:0\r\n" : "", "", 0);
 }
@@ -222,6 +260,25 @@ static void what_another_push_takes_out_of_the_list_is_put_back(void **state) {
     assert_non_null(strstr(tn_last_error(), "others change the list"));
 }
 
+/* Others put their entries between what is read and what is put, from the first list on: none of them is lost. */
+static void a_registry_that_knows_conditions_loses_no_entry(void **state) {
+    (void)state;
+    char rival[] = "{\"schemaVersion\":2,\"manifests\":[]}";
+    registry.rival = rival;
+    registry.conditions = true;
+    for (int rivals = 0; rivals < 4; rivals++) {
+        set_list(NULL);
+        registry.changes = registry.refusals = 0;
+        registry.rivals = rivals;
+        push();
+        json_t *list = json_loads(registry.list, 0, NULL);
+        assert_int_equal(registry.refusals, rivals);
+        assert_int_equal(json_array_size(json_object_get(list, "manifests")), rivals + 1);
+        assert_non_null(strstr(registry.list, delta.blob));
+        json_decref(list);
+    }
+}
+
 static void without_a_list_or_a_base_the_file_comes(void **state) {
     (void)state;
     tn_registry_result r;
@@ -342,6 +399,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(a_delta_goes_along_and_comes_instead_of_the_file),
         TEST(what_another_push_takes_out_of_the_list_is_put_back),
+        TEST(a_registry_that_knows_conditions_loses_no_entry),
         TEST(without_a_list_or_a_base_the_file_comes),
         TEST(what_comes_is_within_the_budget),
         TEST(a_cut_at_any_byte_is_gone_on_from),
