@@ -9,7 +9,7 @@ them.
 
     tests/bench/load [--repeats 7] [--processes 20] [--readers A,B] [--markdown] [encoder] [perceptron]
 
-Cold: the file's pages were taken from the page cache before (posix_fadvise; as root also drop_caches). Private memory is
+Cold: the file's pages were taken from the page cache before (posix_fadvise), those of libraries were not. Private memory is
 RssAnon, shared memory RssFile (pages of files, which any number of processes have in common), both above what the process
 had before; the peak is that of their sum. The memory of N processes is their proportional set size (Pss), above what they
 had before, after each had its result: of processes that know nothing of each other, and of those that one made by fork()
@@ -286,11 +286,6 @@ def chill(path):
     with open(path, "rb") as file:
         os.fsync(file.fileno())
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-    if os.geteuid() == 0:
-        try:
-            pathlib.Path("/proc/sys/vm/drop_caches").write_text("1")
-        except OSError:
-            pass
 
 
 def heat(path):
