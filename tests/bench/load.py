@@ -25,7 +25,6 @@ import subprocess
 import sys
 import time
 
-import networks
 import numpy as np
 
 HERE = pathlib.Path(__file__).parent
@@ -105,9 +104,14 @@ class OnnxRuntimeOrt(OnnxRuntime):
 class Numpy:
     """The network by numpy, of the weights that a library reads."""
 
+    def __init__(self):
+        import networks
+
+        self.networks = networks.NETWORKS
+
     def open(self, path, inputs):
         weights = self.read(path)
-        self.compute = networks.NETWORKS[pathlib.Path(path).parent.name](weights)
+        self.compute = self.networks[pathlib.Path(path).parent.name](weights)
         return self.again(inputs)
 
     def again(self, inputs):
@@ -120,6 +124,7 @@ class Safetensors(Numpy):
     def __init__(self):
         import safetensors
 
+        super().__init__()
         self.library = safetensors
 
     def read(self, path):
@@ -133,6 +138,7 @@ class Gguf(Numpy):
     def __init__(self):
         import gguf
 
+        super().__init__()
         self.library = gguf
 
     def read(self, path):
