@@ -75,7 +75,7 @@ class Train(unittest.TestCase):
         for fold, value in enumerate(values, 1):  # the rows that the model's file calls those for testing
             model = self.folder / f"wine.fold-{fold}.tenon"
             found = json.loads(self.tenon("eval", model, self.folder / "train.csv", "--rows", "testing", "--json"))
-            accuracy = next(m["value"] for m in found["metrics"] if m["name"] == "accuracy")
+            accuracy = found["metrics"]["accuracy"]["value"]
             self.assertAlmostEqual(accuracy, value, 6)
         self.assertIn("accuracy", self.tenon("train", self.plan, "--folds", 2, "--quiet"))
         self.assertIn("2 to 100", self.tenon("train", self.plan, "--folds", 1, code=2))
