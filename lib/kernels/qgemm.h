@@ -20,6 +20,7 @@
 typedef struct tn_qgemm_layout {
     int columns, group;
     int a_size;        /* bytes of an element of a */
+    int rows;          /* that the product takes at a time: best in multiples of it */
     bool bytes_signed; /* both sides are signed bytes */
 } tn_qgemm_layout;
 

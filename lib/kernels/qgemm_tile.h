@@ -4,7 +4,8 @@
  *   TN_QB, TN_QA what a load of the panel gives, and a broadcast of one group of a
  *   TN_QROWS     rows at a time; TN_QGROUP, TN_QA_SIZE as in tn_qgemm_layout
  *   q_zero(), q_load_b(p, us), q_load_a(p), q_dot(acc, a, b, us), q_store(p, acc)
- * p of q_load_b moves on by TN_QV_LANES * TN_QGROUP bytes from one to the next. */
+ * p of q_load_b moves on by TN_QV_LANES * TN_QGROUP bytes from one to the next. The loops over rows and vectors are
+ * unrolled early, or compilers leave the accumulators in memory. */
 #include <string.h>
 
 #define TN_QCOLUMNS (TN_QV_LANES * TN_QV_COUNT)
@@ -13,20 +14,27 @@ static inline __attribute__((always_inline)) void q_tile(size_t rows, bool us, s
                                                          const uint8_t *b, int32_t *c, size_t ldc, size_t width) {
     TN_QV acc[TN_QROWS][TN_QV_COUNT];
     const size_t a_stride = k * TN_QA_SIZE;
+#pragma GCC unroll 8
     for (size_t r = 0; r < rows; r++)
+#pragma GCC unroll 4
         for (size_t v = 0; v < TN_QV_COUNT; v++) acc[r][v] = q_zero();
     for (size_t g = 0; g < k / TN_QGROUP; g++) {
         TN_QB panel[TN_QV_COUNT];
+#pragma GCC unroll 4
         for (size_t v = 0; v < TN_QV_COUNT; v++) panel[v] = q_load_b(b + v * TN_QV_LANES * TN_QGROUP, us);
+#pragma GCC unroll 8
         for (size_t r = 0; r < rows; r++) {
             TN_QA left = q_load_a(a + r * a_stride);
+#pragma GCC unroll 4
             for (size_t v = 0; v < TN_QV_COUNT; v++) acc[r][v] = q_dot(acc[r][v], left, panel[v], us);
         }
         a += TN_QGROUP * TN_QA_SIZE;
         b += TN_QCOLUMNS * TN_QGROUP;
     }
+#pragma GCC unroll 8
     for (size_t r = 0; r < rows; r++) {
         int32_t edge[TN_QCOLUMNS], *to = width == TN_QCOLUMNS ? c + r * ldc : edge;
+#pragma GCC unroll 4
         for (size_t v = 0; v < TN_QV_COUNT; v++) q_store(to + v * TN_QV_LANES, acc[r][v]);
         if (to == edge) memcpy(c + r * ldc, edge, width * sizeof *c);
     }

@@ -133,6 +133,13 @@ static void dequantize_panel(float *y, const uint8_t *q, size_t rows, size_t n, 
         q_dequantize_rows(y, q, rows, n, 2, scale, zero);
 }
 
+static void qwiden(int16_t *restrict y, const uint8_t *restrict x, size_t n) {
+    size_t i = 0;
+    for (; i + Q_ROW_BLOCK <= n; i += Q_ROW_BLOCK)
+        for (size_t k = 0; k < Q_ROW_BLOCK; k++) y[i + k] = x[i + k];
+    for (; i < n; i++) y[i] = x[i];
+}
+
 static void qrange(const float *x, size_t n, float *low, float *high) {
     enum { LANES = 16 };
     float least[LANES] = {0}, greatest[LANES] = {0};
@@ -164,6 +171,7 @@ static void qrange(const float *x, size_t n, float *low, float *high) {
         (table)->quantize = quantize;                                                                                  \
         (table)->dequantize = dequantize;                                                                              \
         (table)->dequantize_panel = dequantize_panel;                                                                  \
+        (table)->qwiden = qwiden;                                                                                      \
         (table)->qrange = qrange;                                                                                      \
         (table)->qconv_row = qconv_row;                                                                                \
     } while (0)

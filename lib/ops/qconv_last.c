@@ -10,9 +10,10 @@
  *              with the attribute residual_first fma(residual, terms[0], fma(q, terms[1], terms[2])): as QLinearAdd rounds
  *     after    uint8 [256]: what becomes of that
  *
- * Idea: an output pixel is a row of a product, its maps are columns. A pointwise convolution reads X as it lies; others
- * gather a block of rows, tap by tap, which are runs of bytes. A tile of sums is finished while it is in the first-level
- * cache: no plane of sums is ever written. A depthwise convolution has a kernel of its own (kernels/qlast.inc). */
+ * Idea: an output pixel is a row of a product, its maps are columns. A pointwise convolution reads X as it lies, or widened
+ * where the kernels want words; others gather a block of rows, tap by tap, which are runs of bytes. A tile of sums is
+ * finished while it is in the first-level cache: no plane of sums is ever written. A depthwise convolution has a kernel of
+ * its own (kernels/qlast.inc). */
 #include "kernels/qgemm.h"
 #include "kernels/qlast.h"
 #include "ops/quant.h"
@@ -29,10 +30,11 @@ typedef struct qconv {
     size_t batch, channels, maps, groups, taps, in_pixels, pixels;
     size_t k;            /* of a row as packed */
     size_t rows, blocks; /* pixels of a block; blocks of an image and group */
+    size_t tile;         /* rows of a call of the product: whole tiles of the kernel */
     size_t chunk;        /* columns of a task */
     size_t w_bytes;      /* of a group */
     size_t slot_bytes, zero_bytes;
-    bool depthwise, direct, residual_first;
+    bool depthwise, direct, residual_first; /* direct: rows of X are rows of the product */
     uint8_t x_zero;
     int32_t y_zero, low, high;
     const void *w;
@@ -138,11 +140,13 @@ static bool is_pointwise(const tn_window *w) {
 /* Blocks of rows, and columns of a task: few blocks are split by columns, unless rows would be gathered many times. */
 static void choose_blocks(qconv *q, int threads) {
     size_t maps = q->maps / q->groups;
-    q->rows = q->direct ? MOST_ROWS : BLOCK_BYTES / TN_MAX(q->k * (size_t)q->layout->a_size, 1) / TILE_M * TILE_M;
-    q->rows = TN_MIN(TN_MAX(q->rows, (size_t)TILE_M), (size_t)MOST_ROWS);
+    q->tile = TILE_M / (size_t)q->layout->rows * (size_t)q->layout->rows;
+    const size_t most = MOST_ROWS / q->tile * q->tile, tile = q->tile;
+    q->rows = q->direct ? most : BLOCK_BYTES / TN_MAX(q->k * (size_t)q->layout->a_size, 1) / tile * tile;
+    q->rows = TN_MIN(TN_MAX(q->rows, tile), most);
     size_t wanted = threads > 1 ? (size_t)(4 * threads) : 1, images = q->batch * q->groups;
-    while (q->rows > TILE_M && images * ((q->pixels + q->rows - 1) / q->rows) < wanted)
-        q->rows = TN_MAX(q->rows / 2 / TILE_M * TILE_M, (size_t)TILE_M);
+    while (q->rows > tile && images * ((q->pixels + q->rows - 1) / q->rows) < wanted)
+        q->rows = TN_MAX(q->rows / 2 / tile * tile, tile);
     q->blocks = (q->pixels + q->rows - 1) / q->rows;
     size_t parts = images * q->blocks < wanted ? wanted / (images * q->blocks) : 1;
     parts = TN_MIN(parts, (maps + TILE_N - 1) / TILE_N);
@@ -197,11 +201,10 @@ static tn_status prepare_qconv(tn_prepare *call) {
     }
     size_t k = q->taps * (q->channels / q->groups);
     q->k = tn_qgemm_k(q->layout, k);
-    q->direct =
-        q->groups == 1 && is_pointwise(&q->window) && q->k == k && q->layout->a_size == 1 && !q->layout->bytes_signed;
+    q->direct = q->groups == 1 && is_pointwise(&q->window) && q->k == k && !q->layout->bytes_signed;
     choose_blocks(q, call->threads);
     q->w_bytes = tn_qgemm_b_bytes(q->layout, k, q->maps / q->groups);
-    if (!q->direct) {
+    if (!q->direct || q->layout->a_size == 2) {
         /* A block as bytes and, where the kernels want another kind, as they want it. */
         fits = tn_scratch_add(&q->slot_bytes, q->rows + 1, q->k) &&
                tn_scratch_add(&q->slot_bytes, q->rows, q->k * (size_t)q->layout->a_size);
@@ -279,6 +282,11 @@ static const void *gather(const job *j, size_t batch, size_t group, size_t first
     const size_t outer = q->taps / (size_t)w->kernel[w->spatial - 1], run = k / outer;
     uint8_t *slot = j->slots + (size_t)tn_worker_index() * q->slot_bytes, *to = slot;
     const uint8_t *x = j->x + batch * q->in_pixels * q->channels + group * width;
+    uint8_t *packed = slot + ((q->rows + 1) * q->k + 63) / 64 * 64;
+    if (q->direct) {
+        j->kernels->qwiden((int16_t *)(void *)packed, x + first * k, rows * k);
+        return packed;
+    }
     for (size_t done = 0, n; done < rows; done += n) {
         const size_t row = (first + done) / across, column = (first + done) % across;
         n = TN_MIN(rows - done, across - column);
@@ -288,12 +296,13 @@ static const void *gather(const job *j, size_t batch, size_t group, size_t first
             for (size_t i = 0; i < n; i++) gather_taps(q, to + i * q->k + t * run, base, (int64_t)(column + i), width);
         }
         for (size_t i = 0; i < n && q->k > k; i++) memset(to + i * q->k + k, 0, q->k - k);
+        if (q->layout->a_size == 2) /* while it is in the first-level cache */
+            j->kernels->qwiden((int16_t *)(void *)packed + done * q->k, to, n * q->k);
         to += n * q->k;
     }
-    if (q->layout->a_size == 1 && !q->layout->bytes_signed) return slot;
-    uint8_t *packed = slot + ((q->rows + 1) * q->k + 63) / 64 * 64;
-    tn_qgemm_pack_a(q->layout, packed, slot, q->k, 1, rows, q->k, q->layout->bytes_signed,
-                    q->layout->bytes_signed ? 0x80 : 0, NULL);
+    if (q->layout->a_size == 2) return packed;
+    if (!q->layout->bytes_signed) return slot;
+    tn_qgemm_pack_a(q->layout, packed, slot, q->k, 1, rows, q->k, true, 0x80, NULL);
     return packed;
 }
 
@@ -322,11 +331,12 @@ static void multiply(void *context, int64_t task) {
     size_t group = t / chunks / q->blocks % q->groups, batch = t / chunks / q->blocks / q->groups;
     size_t first = block * q->rows, rows = TN_MIN(q->rows, q->pixels - first);
     size_t from = chunk * q->chunk, until = TN_MIN(from + q->chunk, maps);
-    const uint8_t *a = q->direct ? j->x + (batch * q->pixels + first) * q->k : gather(j, batch, group, first, rows);
+    const uint8_t *a = q->direct && q->layout->a_size == 1 ? j->x + (batch * q->pixels + first) * q->k
+                                                           : gather(j, batch, group, first, rows);
     const uint8_t *b = (const uint8_t *)q->w + group * q->w_bytes;
     const size_t a_stride = q->k * (size_t)q->layout->a_size;
-    for (size_t row = 0; row < rows; row += TILE_M) {
-        size_t m = TN_MIN((size_t)TILE_M, rows - row);
+    for (size_t row = 0; row < rows; row += q->tile) {
+        size_t m = TN_MIN(q->tile, rows - row);
         for (size_t column = from; column < until; column += TILE_N) {
             int32_t sums[TILE_M * TILE_N];
             size_t n = TN_MIN((size_t)TILE_N, until - column), map = group * maps + column;

@@ -113,6 +113,11 @@ static void rows_equal_scalar_at_every_cpu_level(void **state) {
             scalar->quantize(q1, x, n, 0.25f, 128, 0, 255);
             k->quantize(q2, x, n, 0.25f, 128, 0, 255);
             assert_memory_equal(q1, q2, n);
+            static int16_t words[2][COUNT];
+            scalar->qwiden(words[0], bytes + 1, n);
+            k->qwiden(words[1], bytes + 1, n);
+            assert_memory_equal(words[0], words[1], sizeof words[0]);
+            for (size_t i = 0; i < n; i++) assert_int_equal(words[0][i], bytes[i + 1]);
             float range[4];
             scalar->qrange(x, n, range, range + 1);
             k->qrange(x, n, range + 2, range + 3);
