@@ -12,6 +12,7 @@
 #include "kernels/copy.inc"
 #include "kernels/quant.inc"
 #include "kernels/qlast.inc"
+#include "kernels/qwinograd.inc"
 #include "kernels/recurrent.inc"
 #include "kernels/optimizer.inc"
 #include "kernels/gradient.inc"

@@ -4,11 +4,11 @@
 #include "base/base.h"
 
 static const tn_qgemm_layout layouts[TN_CPU_LEVELS] = {
-    [TN_CPU_SCALAR] = {8, 1, 2, 1, false},   [TN_CPU_AVX2] = {16, 4, 1, 6, false},
-    [TN_CPU_AVXVNNI] = {16, 4, 1, 6, false}, [TN_CPU_AVX512] = {32, 2, 2, 8, false},
-    [TN_CPU_VNNI] = {32, 4, 1, 8, false},    [TN_CPU_BF16] = {32, 4, 1, 8, false},
-    [TN_CPU_AMX] = {32, 4, 1, 32, false},    [TN_CPU_NEON] = {16, 1, 2, 4, false},
-    [TN_CPU_DOTPROD] = {16, 4, 1, 6, true},  [TN_CPU_I8MM] = {16, 4, 1, 8, true},
+    [TN_CPU_SCALAR] = {8, 1, 2, 1, false, false},   [TN_CPU_AVX2] = {16, 4, 1, 6, false, true},
+    [TN_CPU_AVXVNNI] = {16, 4, 1, 6, false, false}, [TN_CPU_AVX512] = {32, 2, 2, 8, false, false},
+    [TN_CPU_VNNI] = {32, 4, 1, 8, false, false},    [TN_CPU_BF16] = {32, 4, 1, 8, false, false},
+    [TN_CPU_AMX] = {32, 4, 1, 32, false, false},    [TN_CPU_NEON] = {16, 1, 2, 4, false, false},
+    [TN_CPU_DOTPROD] = {16, 4, 1, 6, true, false},  [TN_CPU_I8MM] = {16, 4, 1, 8, true, false},
 };
 
 const tn_qgemm_layout *tn_qgemm_layout_of(const tn_kernels *kernels) {

@@ -22,6 +22,7 @@ typedef struct tn_qgemm_layout {
     int a_size;        /* bytes of an element of a */
     int rows;          /* that the product takes at a time: best in multiples of it */
     bool bytes_signed; /* both sides are signed bytes */
+    bool words;        /* pairs of words multiply as fast as bytes: see kernels/qwinograd.h */
 } tn_qgemm_layout;
 
 const tn_qgemm_layout *tn_qgemm_layout_of(const tn_kernels *kernels);

@@ -16,6 +16,7 @@
  * its own (kernels/qlast.inc). */
 #include "kernels/qgemm.h"
 #include "kernels/qlast.h"
+#include "ops/qconv_winograd.h"
 #include "ops/quant.h"
 #include "ops/scratch.h"
 #include "ops/window.h"
@@ -34,7 +35,8 @@ typedef struct qconv {
     size_t chunk;        /* columns of a task */
     size_t w_bytes;      /* of a group */
     size_t slot_bytes, zero_bytes;
-    bool depthwise, direct, residual_first; /* direct: rows of X are rows of the product */
+    tn_qwinograd winograd;
+    bool depthwise, by_winograd, direct, residual_first; /* direct: rows of X are rows of the product */
     uint8_t x_zero;
     int32_t y_zero, low, high;
     const void *w;
@@ -199,6 +201,15 @@ static tn_status prepare_qconv(tn_prepare *call) {
         return tn_prepare_pack(call, W, layout, tn_qdepth_w_bytes(depth, q->channels, q->taps), pack_depthwise, &from,
                                &q->w);
     }
+    const size_t wanted = call->threads > 1 ? ((size_t)(4 * call->threads) + q->batch - 1) / q->batch : 1;
+    q->by_winograd =
+        q->groups == 1 && tn_qwinograd_plan(&q->winograd, q->layout, &q->window, q->channels, q->maps, wanted);
+    if (q->by_winograd) {
+        q->zero_bytes = q->channels;
+        fits = tn_scratch_add(&call->scratch, q->zero_bytes, 1) &&
+               tn_scratch_add(&call->scratch, (size_t)TN_MAX(call->threads, 1), q->winograd.slot_bytes);
+        return fits ? tn_qwinograd_prepare(&q->winograd, call, W) : tn_fail(TN_E_SHAPE, "the convolution is too large");
+    }
     size_t k = q->taps * (q->channels / q->groups);
     q->k = tn_qgemm_k(q->layout, k);
     q->direct = q->groups == 1 && is_pointwise(&q->window) && q->k == k && !q->layout->bytes_signed;
@@ -348,6 +359,19 @@ static void multiply(void *context, int64_t task) {
     }
 }
 
+/* A block of rows of tiles. */
+static void winograd_block(void *context, int64_t task) {
+    const job *j = context;
+    const qconv *q = j->q;
+    const tn_qwinograd_finish finish = {q->offset, q->scale, q->y_zero, q->low, q->high};
+    const size_t batch = (size_t)task / q->winograd.blocks, block = (size_t)task % q->winograd.blocks;
+    const size_t width = (size_t)q->window.out[1], at = batch * q->pixels * q->maps;
+    size_t first, rows;
+    tn_qwinograd_block(&q->winograd, j->kernels, &finish, j->y + at, j->x + batch * q->in_pixels * q->channels,
+                       j->zeros, block, j->slots + (size_t)tn_worker_index() * q->winograd.slot_bytes, &first, &rows);
+    finish_rows(j, at + first * width * q->maps, rows * width, q->maps);
+}
+
 /* One row of output pixels, all channels. */
 static void depthwise_row(void *context, int64_t task) {
     const job *j = context;
@@ -400,9 +424,17 @@ static tn_status run_qconv(tn_run *call) {
              .after = after ? after->data : NULL,
              .y = y->data,
              .slots = call->scratch};
+    if (q->depthwise || q->by_winograd) {
+        uint8_t *at = call->scratch, *zeros = tn_scratch_take(&at, q->zero_bytes, 1);
+        memset(zeros, q->x_zero, q->zero_bytes);
+        j.zeros = zeros;
+        j.slots = at;
+    }
+    if (q->by_winograd) {
+        tn_parallel(call->pool, (int64_t)(q->batch * q->winograd.blocks), winograd_block, &j);
+        return TN_OK;
+    }
     if (q->depthwise) {
-        memset(call->scratch, q->x_zero, q->zero_bytes);
-        j.zeros = call->scratch;
         tn_parallel(call->pool, (int64_t)(q->batch * (q->pixels / (size_t)q->window.out[q->window.spatial - 1])),
                     depthwise_row, &j);
         return TN_OK;

@@ -107,6 +107,13 @@ static int residual(builder *b, int in) {
     int y = through(b, op2(b, "Conv", in, w), 0.03f, 110);
     return through(b, op2(b, "Add", y, in), 0.05f, 128);
 }
+/* Enough channels for every way that a convolution may go. */
+static int wide(builder *b, int in) {
+    tn_attribute pads[] = {{.name = "pads", .kind = TN_ATTR_INTS, .count = 4, .ints = (int64_t[]){1, 1, 0, 2}}, {0}};
+    int y = through(b, op2(b, "Conv", in, weights(b, 4, (int64_t[]){32, 4, 1, 1}, false, 0)), 0.03f, 110);
+    y = node(b, "Conv", 2, (int[]){y, weights(b, 4, (int64_t[]){16, 32, 3, 3}, false, 0)}, pads);
+    return through(b, y, 0.15f, 128);
+}
 static int gate(builder *b, int in) {
     int w = weights(b, 4, (int64_t[]){4, 4, 1, 1}, true, 0);
     int y = through(b, op1(b, "GlobalAveragePool", in), 0.01f, 128);
@@ -175,6 +182,7 @@ static const struct {
     {conv_clip, "QTable", 4, 0.1f},
     {depthwise, "QLinearConv", 3, 0.05f},
     {residual, "QLinearAdd", 4, 0.05f},
+    {wide, "QLinearConv", 4, 0.15f},
     {gate, "QLinearMul", 6, 0.02f},
     {product, "QLinearMatMul", 3, 0.05f},
     {gemm, "QGemm", 4, 0.2f},
