@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
-"""Training beside PyTorch eager, in turns: samples per second and peak memory of both.
+"""Training beside PyTorch, in turns: samples per second and peak memory of both.
 
     python3 train.py build/tests/bench/train [--networks a,b] [--batches 32,256] [--threads 1,2] [--seconds 3] [--rounds 3]
+                     [--compile]
 
-Needs a Python that has PyTorch (Debian: python3-torch). Each measurement is a process of its own; the two take turns, and
-the best of the rounds counts for each."""
+Needs a Python that has PyTorch (`pip install torch numpy`; its processor kernels are those of the processor-only build).
+Each measurement is a process of its own; the two take turns, and the best of the rounds counts for each. PyTorch runs
+eagerly; --compile measures torch.compile too, which needs a C++ compiler and python3-dev."""
 import argparse
 import math
 import resource
@@ -81,7 +83,7 @@ def networks(torch):
 NAMES = ["autoencoder", "cnn1d", "lenet", "dscnn", "resnet20", "lstm", "transformer"]
 
 
-def torch_worker(name, batch, threads, seconds):
+def torch_worker(name, batch, threads, seconds, compiled):
     import torch
     torch.set_num_threads(threads)
     torch.manual_seed(1)
@@ -92,6 +94,9 @@ def torch_worker(name, batch, threads, seconds):
     target = torch.zeros(batch, dtype=torch.long) if classes else torch.rand(batch, 640) * 2 - 1
     loss_of = torch.nn.CrossEntropyLoss() if classes else torch.nn.MSELoss()
     optimizer = torch.optim.Adam(model.parameters())
+    if compiled:
+        model = torch.compile(model)
+        loss_of(model(x), target).backward()
     times, end = [], time.perf_counter() + seconds
     while time.perf_counter() < end or len(times) < 3:
         start = time.perf_counter()
@@ -118,26 +123,32 @@ def main():
     parser.add_argument("--threads", default="1,2")
     parser.add_argument("--seconds", type=float, default=3)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--compile", action="store_true")
     o = parser.parse_args()
-    ratios = []
-    print("network       batch threads   Tenon/s PyTorch/s  ratio  Tenon MB PyTorch MB")
+    modes = ["eager", "compiled"] if o.compile else ["eager"]
+    ratios = {mode: [] for mode in modes}
+    print("network       batch threads   Tenon/s  Tenon MB" + "".join(f"{m:>10}/s ratio    MB" for m in modes))
     for name in o.networks.split(","):
         for batch in o.batches.split(","):
             for threads in o.threads.split(","):
-                ours, theirs = (0, 0), (0, 0)
+                ours, theirs = (0, 0), {mode: (0, 0) for mode in modes}
                 for _ in range(o.rounds):
                     each = [name, batch, threads, str(o.seconds)]
                     ours = max(ours, measure([o.program, *each]))
-                    theirs = max(theirs, measure([sys.executable, __file__, "--worker", *each]))
-                ratio = ours[0] / theirs[0]
-                ratios.append(ratio)
-                print(f"{name:14}{batch:>5}{threads:>8}{ours[0]:10.0f}{theirs[0]:10.0f}{ratio:7.2f}{ours[1]:10.0f}"
-                      f"{theirs[1]:11.0f}", flush=True)
-    print(f"geometric mean {math.exp(sum(map(math.log, ratios)) / len(ratios)):.2f}, least {min(ratios):.2f}")
+                    for mode in modes:
+                        worker = [sys.executable, __file__, "--worker", *each, mode]
+                        theirs[mode] = max(theirs[mode], measure(worker))
+                print(f"{name:14}{batch:>5}{threads:>8}{ours[0]:10.0f}{ours[1]:10.0f}", end="")
+                for mode in modes:
+                    ratios[mode].append(ours[0] / theirs[mode][0])
+                    print(f"{theirs[mode][0]:12.0f}{ratios[mode][-1]:6.2f}{theirs[mode][1]:6.0f}", end="")
+                print(flush=True)
+    for mode, all_of in ratios.items():
+        print(f"{mode}: geometric mean {math.exp(sum(map(math.log, all_of)) / len(all_of)):.2f}, least {min(all_of):.2f}")
 
 
 if __name__ == "__main__":
     if len(sys.argv) > 1 and sys.argv[1] == "--worker":
-        torch_worker(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), float(sys.argv[5]))
+        torch_worker(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), float(sys.argv[5]), sys.argv[6] == "compiled")
     else:
         main()

@@ -83,8 +83,14 @@ static int states_before(layer *l, int y, int d, bool reverse) {
     return tn_grad_shaped(g, tn_grad_node(g, "Concat", 2, in, attributes), y);
 }
 
+static int concat(tn_grad *g, int a, int b, int64_t axis) {
+    tn_attribute attributes[] = {{"axis", TN_ATTR_INT, .i = axis}, {0}};
+    return tn_grad_node(g, "Concat", 2, (int[]){a, b}, attributes);
+}
+
 typedef struct gate_values {
     int gates, products, reset; /* products: of the states with R; reset: r * h [T * N, H] */
+    int seen;                   /* but of GRU: X and the states side by side [T * N, I + H] */
 } gate_values;
 
 /* Gates before their activations [T * N, G * H]. */
@@ -92,7 +98,7 @@ static gate_values make_gates(layer *l, int before, int w, int r, int b) {
     tn_grad *g = l->g;
     const int64_t n = l->hidden, width = l->gates * n;
     int of_w = b < 0 ? -1 : slice(g, b, 0, width, 0), of_r = b < 0 ? -1 : slice(g, b, width, 2 * width, 0);
-    gate_values v = {-1, -1, -1};
+    gate_values v = {-1, -1, -1, -1};
     if (l->gru && l->reset_last) {
         v.gates = gemm(g, l->x_rows, false, w, true, of_w);
         v.products = gemm(g, before, false, r, true, of_r);
@@ -103,22 +109,17 @@ static gate_values make_gates(layer *l, int before, int w, int r, int b) {
         return v;
     }
     int bias = b < 0 ? -1 : tn_grad_2(g, "Add", of_w, of_r);
-    int from_x = gemm(g, l->x_rows, false, w, true, bias);
     if (!l->gru) {
-        v.gates = gemm(g, before, false, r, true, from_x);
+        v.seen = concat(g, l->x_rows, before, 1);
+        v.gates = gemm(g, v.seen, false, concat(g, w, r, 1), true, bias);
         return v;
     }
+    int from_x = gemm(g, l->x_rows, false, w, true, bias);
     int first = gemm(g, before, false, slice(g, r, 0, 2 * n, 0), true, slice(g, from_x, 0, 2 * n, 1));
     v.reset = tn_grad_2(g, "Mul", tn_grad_1(g, "Sigmoid", slice(g, first, n, 2 * n, 1)), before);
     int hidden = gemm(g, v.reset, false, slice(g, r, 2 * n, 3 * n, 0), true, slice(g, from_x, 2 * n, 3 * n, 1));
-    tn_attribute attributes[] = {{"axis", TN_ATTR_INT, .i = 1}, {0}};
-    v.gates = tn_grad_node(g, "Concat", 2, (int[]){first, hidden}, attributes);
+    v.gates = concat(g, first, hidden, 1);
     return v;
-}
-
-static int concat_rows(tn_grad *g, int a, int b) {
-    tn_attribute attributes[] = {{"axis", TN_ATTR_INT, .i = 0}, {0}};
-    return tn_grad_node(g, "Concat", 2, (int[]){a, b}, attributes);
 }
 
 static int column_sums(tn_grad *g, int a) {
@@ -132,8 +133,8 @@ static int by_weights(layer *l, const gate_values *v, int before, int by_gates, 
     tn_grad *g = l->g;
     const int64_t n = l->hidden;
     if (v->reset < 0) return gemm(g, by_products, true, before, false, -1);
-    return concat_rows(g, gemm(g, slice(g, by_gates, 0, 2 * n, 1), true, before, false, -1),
-                       gemm(g, slice(g, by_gates, 2 * n, 3 * n, 1), true, v->reset, false, -1));
+    return concat(g, gemm(g, slice(g, by_gates, 0, 2 * n, 1), true, before, false, -1),
+                  gemm(g, slice(g, by_gates, 2 * n, 3 * n, 1), true, v->reset, false, -1), 0);
 }
 
 static void direction(layer *l, int d) {
@@ -168,11 +169,18 @@ static void direction(layer *l, int d) {
         int by_x = gemm(g, out[0], false, w, false, l->by_x);
         l->by_x = by_x;
     }
-    if (g->wanted[W]) l->parts[W][d] = gemm(g, out[0], true, l->x_rows, false, -1);
-    if (g->wanted[R]) l->parts[R][d] = by_weights(l, &v, before, out[0], by_products);
+    if (v.seen >= 0 && g->wanted[W] && g->wanted[R]) {
+        const int64_t inputs = tn_grad_type(g, g->node.in[X])->dims[2];
+        int both = gemm(g, out[0], true, v.seen, false, -1);
+        l->parts[W][d] = slice(g, both, 0, inputs, 1);
+        l->parts[R][d] = slice(g, both, inputs, INT64_MAX, 1);
+    } else {
+        if (g->wanted[W]) l->parts[W][d] = gemm(g, out[0], true, l->x_rows, false, -1);
+        if (g->wanted[R]) l->parts[R][d] = by_weights(l, &v, before, out[0], by_products);
+    }
     if (tn_grad_wants(g, B)) {
         int sums = column_sums(g, out[0]);
-        l->parts[B][d] = concat_rows(g, sums, l->reset_last ? column_sums(g, by_products) : sums);
+        l->parts[B][d] = concat(g, sums, l->reset_last ? column_sums(g, by_products) : sums, 0);
     }
     l->parts[FIRST_H][d] = out[1];
     l->parts[FIRST_C][d] = l->lstm ? out[2] : -1;
@@ -202,7 +210,7 @@ static tn_status check(tn_grad *g, const layer *l) {
 /* Both directions' gradients as one, in the shape of the input. */
 static int joined(layer *l, int in) {
     tn_grad *g = l->g;
-    int all = l->directions > 1 ? concat_rows(g, l->parts[in][0], l->parts[in][1]) : l->parts[in][0];
+    int all = l->directions > 1 ? concat(g, l->parts[in][0], l->parts[in][1], 0) : l->parts[in][0];
     int input = g->node.in[in];
     if (in < FIRST_H || !l->batch_major) return tn_grad_reshape(g, all, input);
     return tn_grad_shaped(g, state_in_order(l, tn_grad_reshape(g, all, state_in_order(l, input))), input);
