@@ -132,9 +132,56 @@ static void in_float32_are_near_and_the_same_bits_at_any_thread_count(void **sta
     }
 }
 
+/* By x, of the sum of the squares of what the pool gives. */
+static tn_tensor *pool_gradient(int rank, const int64_t *dims, tn_dtype dtype) {
+    static const int64_t two[] = {2, 2};
+    const size_t n = (size_t)rank - 2;
+    tn_graph *graph;
+    tn_model *model;
+    tn_session *session;
+    int x, y, by_x;
+    tn_tensor *wide = some(rank, dims), *in = make(dtype, rank, dims, (const double *)wide->data), *out;
+    const tn_tensor *found;
+    const tn_attribute attributes[] = {{.name = "kernel_shape", .kind = TN_ATTR_INTS, .count = n, .ints = two},
+                                       {.name = "strides", .kind = TN_ATTR_INTS, .count = n, .ints = two},
+                                       {0}};
+    assert_ok(tn_graph_create(NULL, &graph));
+    assert_ok(tn_graph_input(graph, "x", dtype, rank, dims, &x));
+    assert_ok(tn_graph_node(graph, "MaxPool", NULL, 1, &x, 1, &y, attributes));
+    assert_ok(tn_graph_node(graph, "Mul", NULL, 2, (int[]){y, y}, 1, &y, NULL));
+    assert_ok(tn_graph_node(graph, "ReduceSum", NULL, 1, &y, 1, &y, ATTRIBUTES(INT("keepdims", 0))));
+    assert_ok(tn_graph_gradient(graph, y, 1, &x, &by_x));
+    assert_ok(tn_graph_output(graph, by_x, NULL));
+    assert_ok(tn_model_from_graph(graph, NULL, &model));
+    assert_ok(tn_session_create(model, NULL, &session));
+    assert_ok(tn_session_set_input(session, 0, in));
+    assert_ok(tn_session_run(session));
+    assert_ok(tn_session_output(session, 0, &found));
+    assert_ok(tn_tensor_clone(found, NULL, &out));
+    tn_session_destroy(session);
+    tn_model_destroy(model);
+    tn_tensor_destroy(wide);
+    tn_tensor_destroy(in);
+    return out;
+}
+
+static void max_pools_of_pairs_give_what_they_give_in_float64(void **state) {
+    static const int64_t dims[][4] = {{2, 3, 9}, {2, 5, 16}, {2, 3, 7, 6}, {3, 2, 8, 12}, {1, 2, 5, 9}};
+    (void)state;
+    for (size_t k = 0; k < TN_COUNT(dims); k++) {
+        tn_tensor *wide = pool_gradient(k < 2 ? 3 : 4, dims[k], TN_FLOAT64);
+        tn_tensor *narrow = pool_gradient(k < 2 ? 3 : 4, dims[k], TN_FLOAT32);
+        for (int64_t e = 0; e < tn_count(wide); e++)
+            assert_float_equal(((const float *)narrow->data)[e], (float)((const double *)wide->data)[e], 1e-6);
+        tn_tensor_destroy(wide);
+        tn_tensor_destroy(narrow);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(in_float32_are_near_and_the_same_bits_at_any_thread_count),
+        cmocka_unit_test(max_pools_of_pairs_give_what_they_give_in_float64),
     };
     return cmocka_run_group_tests_name("gradient_conv", tests, NULL, NULL);
 }

@@ -8,6 +8,7 @@
 typedef struct state {
     tn_window window;
     bool average, with_pads;
+    bool pairs; /* windows of two along the last axis, side by side, and at most two rows of them */
     int64_t planes, in_plane, out_plane, outer_taps, tasks;
 } state;
 
@@ -41,6 +42,11 @@ static tn_status prepare(tn_prepare *call) {
     TN_TRY(tn_window_decode(&s->window, call->node, x->rank - 2, x->dims + 2, NULL));
     s->average = call->node->op->name[0] == 'A';
     s->with_pads = tn_attr_int(call->node, "count_include_pad", 0) != 0;
+    const tn_window *w = &s->window;
+    s->pairs = !s->average && x->dtype == TN_FLOAT32;
+    for (int i = 0; i < w->spatial; i++)
+        s->pairs &= w->kernel[i] == (i < w->spatial - 2 ? 1 : 2) && w->stride[i] == w->kernel[i] &&
+                    w->dilation[i] == 1 && w->pad_begin[i] == 0 && w->out[i] * w->kernel[i] <= w->in[i];
     s->planes = x->dims[0] * x->dims[1];
     s->in_plane = tn_dims_span(x->dims, 2, x->rank);
     s->out_plane = tn_dims_span(call->in[0]->dims, 2, x->rank);
@@ -102,6 +108,35 @@ static int64_t row_size(const state *s, int64_t row) {
         }                                                                                                              \
     } while (0)
 
+/* Pairs of `rows` rows, `pitch` apart: no branch on what the elements are, which nothing foresees. */
+static void pairs(int64_t rows, int64_t pitch, int64_t n, const float *dy, const float *x, float *dx) {
+    const int64_t second = rows > 1 ? pitch : 0;
+    for (int64_t o = 0; o < n; o++) {
+        const float *a = x + 2 * o, *b = a + second;
+        const int right = a[1] > a[0], below_right = b[1] > b[0];
+        const int below = rows > 1 && b[below_right] > a[right];
+        float *to = dx + 2 * o;
+        if (rows > 1) to[second] = to[second + 1] = 0;
+        to[0] = to[1] = 0;
+        to[below ? second + below_right : right] = dy[o];
+    }
+}
+
+static void plane_of_pairs(const job *j, int64_t plane) {
+    const state *s = j->s;
+    const tn_window *w = &s->window;
+    const int last = w->spatial - 1;
+    const int64_t taps = last > 0 ? w->kernel[last - 1] : 1, wide = w->in[last];
+    const float *dy = (const float *)j->dy->data + plane * s->out_plane;
+    const float *x = (const float *)j->x->data + plane * s->in_plane;
+    float *dx = (float *)j->dx->data + plane * s->in_plane;
+    if (s->out_plane * taps * 2 != s->in_plane) memset(dx, 0, (size_t)s->in_plane * sizeof *dx);
+    for (int64_t row = 0; row < s->out_plane / w->out[last]; row++) {
+        const int64_t start = tn_window_row(w, row, 0);
+        pairs(taps, wide, w->out[last], dy + row * w->out[last], x + start, dx + start);
+    }
+}
+
 static void some_planes(void *context, int64_t task) {
     const job *j = context;
     const state *s = j->s;
@@ -110,7 +145,9 @@ static void some_planes(void *context, int64_t task) {
     int64_t rows = w->out[last] ? s->out_plane / w->out[last] : 0;
     for (int64_t plane = tn_task_start(s->planes, s->tasks, task); plane < tn_task_start(s->planes, s->tasks, task + 1);
          plane++) {
-        if (j->x->dtype == TN_FLOAT64)
+        if (s->pairs)
+            plane_of_pairs(j, plane);
+        else if (j->x->dtype == TN_FLOAT64)
             PLANE(double);
         else
             PLANE(float);
