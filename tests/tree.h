@@ -75,6 +75,17 @@ static inline bool tree_make(char root[64], const char *name) {
     snprintf(root, 64, "%s/tenon-%s-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp", name);
     return mkdtemp(root) != NULL;
 }
+/* The folder root of a test program, and the setup and teardown of its group. */
+#define TREE_ROOT(name)                                                                                                \
+    static char root[64];                                                                                              \
+    static int setup(void **state) {                                                                                   \
+        (void)state;                                                                                                   \
+        return tree_make(root, name) ? 0 : -1;                                                                         \
+    }                                                                                                                  \
+    static int teardown(void **state) {                                                                                \
+        (void)state;                                                                                                   \
+        return tree_remove(root);                                                                                      \
+    }
 /* The path of a name in it; each stays for 15 more. */
 static inline char *tree_at(const char *root, const char *name) {
     static char paths[16][160];

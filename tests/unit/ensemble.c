@@ -6,20 +6,7 @@
 #include "base/random.h"
 #include "tree.h"
 
-#ifndef TN_WITH_YAML
-#define TN_WITH_YAML 0
-#endif
-
-static char root[64];
-
-static int setup(void **state) {
-    (void)state;
-    return tree_make(root, "ensemble") ? 0 : -1;
-}
-static int teardown(void **state) {
-    (void)state;
-    return tree_remove(root);
-}
+TREE_ROOT("ensemble")
 
 enum { WIDE = 4, CLASSES = 3, MOST_ROWS = 40 };
 

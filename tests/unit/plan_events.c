@@ -7,20 +7,7 @@
 #include "base/little.h"
 #include "tree.h"
 
-#ifndef TN_WITH_YAML
-#define TN_WITH_YAML 0
-#endif
-
-static char root[64];
-
-static int setup(void **state) {
-    (void)state;
-    return tree_make(root, "plan_events") ? 0 : -1;
-}
-static int teardown(void **state) {
-    (void)state;
-    return tree_remove(root);
-}
+TREE_ROOT("plan_events")
 
 enum { ROWS = 90, STEPS = 9 }; /* of an epoch: 72 rows in batches of 8 */
 

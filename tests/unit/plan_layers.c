@@ -6,10 +6,6 @@
 #include "train/layers_reference.inc"
 #include "train/train.h"
 
-#ifndef TN_WITH_YAML
-#define TN_WITH_YAML 0
-#endif
-
 static tn_plan *plan_of(const char *layers) {
     char text[600];
     tn_plan *plan;

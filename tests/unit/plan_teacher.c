@@ -5,20 +5,7 @@
 #include <tenon/tenon.h>
 #include "tree.h"
 
-#ifndef TN_WITH_YAML
-#define TN_WITH_YAML 0
-#endif
-
-static char root[64];
-
-static int setup(void **state) {
-    (void)state;
-    return tree_make(root, "plan_teacher") ? 0 : -1;
-}
-static int teardown(void **state) {
-    (void)state;
-    return tree_remove(root);
-}
+TREE_ROOT("plan_teacher")
 
 enum { ROWS = 240 };
 

@@ -6,10 +6,6 @@
 #include "train/train.h"
 #include "tree.h"
 
-#ifndef TN_WITH_YAML
-#define TN_WITH_YAML 0
-#endif
-
 enum { MOST = 4, FEATURES = 3, STEPS = 20 };
 
 /* ---- a group of threads ---- */
@@ -239,16 +235,7 @@ static void a_group_makes_the_steps_of_one(void **state) {
 
 /* ---- plans ---- */
 
-static char root[64];
-
-static int setup(void **state) {
-    (void)state;
-    return tree_make(root, "group") ? 0 : -1;
-}
-static int teardown(void **state) {
-    (void)state;
-    return tree_remove(root);
-}
+TREE_ROOT("group")
 
 static const char text[] =
     "name: ring\ndata: {train: ring.csv}\n"

@@ -5,20 +5,7 @@
 #include <tenon/tenon.h>
 #include "tree.h"
 
-#ifndef TN_WITH_YAML
-#define TN_WITH_YAML 0
-#endif
-
-static char root[64];
-
-static int setup(void **state) {
-    (void)state;
-    return tree_make(root, "tune") ? 0 : -1;
-}
-static int teardown(void **state) {
-    (void)state;
-    return tree_remove(root);
-}
+TREE_ROOT("tune")
 
 /* Of every kind: x and y, whole n, a choice, and a number that only one of the choices has. */
 static tn_study *mixed(tn_sampler sampler, uint64_t seed, const char *path) {

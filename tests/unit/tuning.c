@@ -7,10 +7,6 @@
 #include <tenon/tenon.h>
 #include "tree.h"
 
-#ifndef TN_WITH_YAML
-#define TN_WITH_YAML 0
-#endif
-
 static char root[64];
 
 static int setup(void **state) {
