@@ -1,8 +1,9 @@
 /* Samples per second of training steps, for a few small networks.
  *
- *     train NETWORK BATCH THREADS SECONDS
+ *     train NETWORK BATCH THREADS SECONDS [shared]
  *
- * Prints the median over steps and the most memory that the process had. The data are noise: only time is looked at.
+ * Prints the median over steps and the most memory that the process had. shared: of the process's own processor time, for
+ * one thread on a machine that others use too. The data are noise: only time is looked at.
  * train.py has the same networks in PyTorch, and runs both in turns. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,9 +18,11 @@ static void must(tn_status status) {
     exit(1);
 }
 
+static clockid_t clock_used = CLOCK_MONOTONIC;
+
 static double now(void) {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(clock_used, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
@@ -229,13 +232,15 @@ static int by_size(const void *a, const void *b) {
 
 int main(int argc, char **argv) {
     size_t n = 0;
-    while (argc == 5 && n < TN_COUNT(networks) && strcmp(networks[n].name, argv[1]) != 0) n++;
-    if (argc != 5 || n == TN_COUNT(networks)) {
-        fprintf(stderr, "usage: %s NETWORK BATCH THREADS SECONDS; networks:", argv[0]);
+    const bool shared = argc == 6 && strcmp(argv[5], "shared") == 0, fits = argc == 5 || shared;
+    while (fits && n < TN_COUNT(networks) && strcmp(networks[n].name, argv[1]) != 0) n++;
+    if (!fits || n == TN_COUNT(networks)) {
+        fprintf(stderr, "usage: %s NETWORK BATCH THREADS SECONDS [shared]; networks:", argv[0]);
         for (n = 0; n < TN_COUNT(networks); n++) fprintf(stderr, " %s", networks[n].name);
         fputc('\n', stderr);
         return 2;
     }
+    if (shared) clock_used = CLOCK_PROCESS_CPUTIME_ID;
     int64_t dims[4], batch = atoi(argv[2]);
     memcpy(dims, networks[n].dims, sizeof dims);
     for (int i = 0; i < networks[n].rank; i++)

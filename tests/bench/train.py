@@ -2,11 +2,12 @@
 """Training beside PyTorch, in turns: samples per second and peak memory of both.
 
     python3 train.py build/tests/bench/train [--networks a,b] [--batches 32,256] [--threads 1,2] [--seconds 3] [--rounds 3]
-                     [--compile]
+                     [--compile] [--shared]
 
 Needs a Python that has PyTorch (`pip install torch numpy`; its processor kernels are those of the processor-only build).
 Each measurement is a process of its own; the two take turns, and the best of the rounds counts for each. PyTorch runs
-eagerly; --compile measures torch.compile too, which needs a C++ compiler and python3-dev."""
+eagerly; --compile measures torch.compile too, which needs a C++ compiler and python3-dev. --shared: of the processes' own
+processor time, on one thread, on a machine that others use too."""
 import argparse
 import math
 import resource
@@ -83,7 +84,7 @@ def networks(torch):
 NAMES = ["autoencoder", "cnn1d", "lenet", "dscnn", "resnet20", "lstm", "transformer"]
 
 
-def torch_worker(name, batch, threads, seconds, compiled):
+def torch_worker(name, batch, threads, seconds, compiled, shared):
     import torch
     torch.set_num_threads(threads)
     torch.manual_seed(1)
@@ -97,13 +98,14 @@ def torch_worker(name, batch, threads, seconds, compiled):
     if compiled:
         model = torch.compile(model)
         loss_of(model(x), target).backward()
-    times, end = [], time.perf_counter() + seconds
-    while time.perf_counter() < end or len(times) < 3:
-        start = time.perf_counter()
+    now = time.process_time if shared else time.perf_counter
+    times, end = [], now() + seconds
+    while now() < end or len(times) < 3:
+        start = now()
         optimizer.zero_grad(set_to_none=True)
         loss_of(model(x), target).backward()
         optimizer.step()
-        times.append(time.perf_counter() - start)
+        times.append(now() - start)
     times.sort()
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"{name} batch {batch} threads {threads}: {batch / times[len(times) // 2]:.0f} samples/s, {memory:.0f} MB")
@@ -124,7 +126,10 @@ def main():
     parser.add_argument("--seconds", type=float, default=3)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--shared", action="store_true")
     o = parser.parse_args()
+    if o.shared:
+        o.threads = "1"
     modes = ["eager", "compiled"] if o.compile else ["eager"]
     ratios = {mode: [] for mode in modes}
     print("network       batch threads   Tenon/s  Tenon MB" + "".join(f"{m:>10}/s ratio    MB" for m in modes))
@@ -134,9 +139,9 @@ def main():
                 ours, theirs = (0, 0), {mode: (0, 0) for mode in modes}
                 for _ in range(o.rounds):
                     each = [name, batch, threads, str(o.seconds)]
-                    ours = max(ours, measure([o.program, *each]))
+                    ours = max(ours, measure([o.program, *each, *["shared"] * o.shared]))
                     for mode in modes:
-                        worker = [sys.executable, __file__, "--worker", *each, mode]
+                        worker = [sys.executable, __file__, "--worker", *each, mode, str(o.shared)]
                         theirs[mode] = max(theirs[mode], measure(worker))
                 print(f"{name:14}{batch:>5}{threads:>8}{ours[0]:10.0f}{ours[1]:10.0f}", end="")
                 for mode in modes:
@@ -149,6 +154,7 @@ def main():
 
 if __name__ == "__main__":
     if len(sys.argv) > 1 and sys.argv[1] == "--worker":
-        torch_worker(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), float(sys.argv[5]), sys.argv[6] == "compiled")
+        name, batch, threads, seconds, mode, shared = sys.argv[2:]
+        torch_worker(name, int(batch), int(threads), float(seconds), mode == "compiled", shared == "True")
     else:
         main()
