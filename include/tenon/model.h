@@ -45,7 +45,7 @@ typedef struct tn_model_options {
     const char *packed_folder; /* where packed weights are kept for the next process: see below; NULL: nowhere */
     /* Products of float32 matrices (MatMul, Gemm, attention) read their weights where the file has them, instead of packing
      * them: the first result is there sooner, and all processes together have them once. Each run is slower for it, by
-     * some 5 to 10 % with 128 rows, 20 % with 32, more where the file has them transposed; results are the same. */
+     * some 4 to 12 % with 128 rows, 16 to 28 % with 32, more where the file has them transposed; results are the same. */
     bool weights_in_place;
 } tn_model_options;
 
