@@ -216,9 +216,9 @@ demo: # real models on real input, beside ONNX Runtime
 check:
 	tests/check.sh
 format:
-	clang-format -i $(shell git ls-files '*.c' '*.h')
+	@clang-format -i $(shell git ls-files '*.c' '*.h')
 lint:
-	clang-format --dry-run -Werror $(shell git ls-files '*.c' '*.h')
+	@clang-format --dry-run -Werror $(shell git ls-files '*.c' '*.h')
 # Some minutes. Kernels of other machines, and what uses intrinsics, are the compilers' to look at.
 PORTABLE := $(filter-out $(foreach l,$(filter-out scalar,$(ALL_LEVELS)),%_$(l).c),$(wildcard lib/*/*.c lib/train/*/*.c))
 analyze:
