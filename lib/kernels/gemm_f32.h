@@ -72,6 +72,10 @@ ALWAYS_INLINE void tile(const tile_call *t, const float *a, int rows, int vecs, 
         }
         a += rows;
         if (way != B_OFFSETS) b += b_stride;
+#if VF_WIDTH == 1
+        /* GCC 12 would make a vector of two steps' columns, and read one step more than there are. */
+        if (vecs < GEMM_VECS) __asm__ volatile("" : "+r"(b));
+#endif
         if (way == B_ROWS_AHEAD) {
 #pragma GCC unroll 4
             for (int i = 0; i < GEMM_COLUMNS; i += 16) __builtin_prefetch(ahead + i, 0, 2);

@@ -4,6 +4,7 @@
 #include "kernels/product_f64.h"
 #include <math.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 static uint32_t random_state = 1;
 static float random_float(void) {
@@ -37,6 +38,24 @@ static double reference(double x, const tn_epilogue *e) {
     return x;
 }
 
+/* What is read ends where a page begins that nobody may read, as weights in a mapped file or in pages of their own do. */
+enum { MATRIX_A, MATRIX_B, PANELS_A, PANELS_B, PLACES, PLACE_BYTES = 4 << 20 };
+static float *before_the_end(int place, size_t bytes) {
+    static char *places[PLACES];
+    if (!places[place]) {
+        void *pages = mmap(NULL, PLACE_BYTES + 65536, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        assert_true(pages != MAP_FAILED && mprotect(pages, PLACE_BYTES, PROT_READ | PROT_WRITE) == 0);
+        places[place] = pages;
+    }
+    assert_true(bytes <= PLACE_BYTES);
+    return (float *)(void *)(places[place] + PLACE_BYTES - bytes);
+}
+static float *random_before_the_end(int place, size_t n) {
+    float *x = before_the_end(place, n * sizeof *x);
+    for (size_t i = 0; i < n; i++) x[i] = random_float();
+    return x;
+}
+
 enum { PACKED, MATRIX, TRANSPOSED, SOURCES };
 
 typedef struct product_case {
@@ -50,7 +69,8 @@ typedef struct product_case {
 static float *product(const product_case *t, const tn_kernels *kernels) {
     tn_product p;
     tn_product_plan(&p, kernels, t->m, t->n, t->k, 1, 1);
-    float *packed_a = tn_alloc(NULL, tn_product_a_bytes(&p)), *packed_b = tn_alloc(NULL, tn_product_b_bytes(&p));
+    float *packed_a = before_the_end(PANELS_A, (tn_product_a_bytes(&p) + 63) / 64 * 64);
+    float *packed_b = before_the_end(PANELS_B, (tn_product_b_bytes(&p) + 63) / 64 * 64);
     float *buffer = tn_alloc(NULL, tn_product_buffer_bytes(&p)), *c = random_floats(t->m * t->n);
     size_t k_stride = t->source == TRANSPOSED ? 1 : t->n, column_stride = t->source == TRANSPOSED ? t->k : 1;
     for (size_t i = 0; i < p.row_panels; i++) tn_product_pack_a(&p, t->a, t->k, 1, packed_a, i);
@@ -58,7 +78,7 @@ static float *product(const product_case *t, const tn_kernels *kernels) {
     tn_panels b =
         t->source == PACKED ? tn_panels_packed(packed_b, t->k) : tn_panels_matrix(t->b, k_stride, column_stride);
     for (size_t i = p.tasks; i-- > 0;) tn_product_task(&p, i, packed_a, &b, c, t->n, &t->epilogue, buffer);
-    release(packed_a), release(packed_b), release(buffer);
+    release(buffer);
     return c;
 }
 
@@ -87,12 +107,11 @@ static void check(const product_case *t, const tn_kernels *kernels) {
 }
 
 static void check_all_sources(size_t m, size_t n, size_t k, tn_epilogue e, const tn_kernels *kernels) {
-    float *a = random_floats(m * k), *b = random_floats(k * n);
+    const float *a = random_before_the_end(MATRIX_A, m * k), *b = random_before_the_end(MATRIX_B, k * n);
     for (int source = 0; source < SOURCES; source++) {
         product_case t = {m, n, k, source, e, a, b};
         check(&t, kernels);
     }
-    release(a), release(b);
 }
 
 static void products_match_at_every_cpu_level(void **state) {
