@@ -17,6 +17,9 @@ WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes 
 WARN += $(if $(SANITIZE),-Wno-pass-failed)
 OPT ?= -O2 -g
 KERNEL_OPT ?= -O3
+# What does not compute, but keeps files, talks, reads plans or arranges graphs, is small rather than fast.
+SMALL := ensemble mqtt passes plan registry sign store train/grad trust tune
+SMALL_OPT ?= $(if $(filter -O2,$(OPT)),-Os)
 CFLAGS_ALL = -std=c11 -D_GNU_SOURCE -DTN_BUILD_SHARED -DTN_VERSION=\"$(VERSION)\" -fPIC -fvisibility=hidden \
              -ffp-contract=off -fno-math-errno $(FLOATS) $(WARN) $(OPT) $(SANITIZE) -Iinclude -Ilib $(CFLAGS)
 # The command and the examples use the public headers alone, as any host does.
@@ -144,10 +147,11 @@ $(BUILD)/lib/kernels/%.o: lib/kernels/%.c
 $(BUILD)/gen/%.o: $(BUILD)/gen/%.c
 	$(SAY) CC $<
 	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP -c $< -o $@
+small_of = $(if $(filter $(SMALL),$(patsubst lib/%/,%,$(dir $(1)))),$(SMALL_OPT))
 $(BUILD)/lib/%.o: lib/%.c
 	@mkdir -p $(@D)
 	$(SAY) CC $<
-	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP -c $< -o $@
+	$(Q)$(CC) $(CFLAGS_ALL) $(call small_of,$<) -MMD -MP -c $< -o $@
 $(BUILD)/tests/%.o: tests/%.c
 	@mkdir -p $(@D)
 	$(SAY) CC $<
