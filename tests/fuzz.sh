@@ -5,13 +5,16 @@
 # `tests/fuzz.sh minimize TARGET` then adds to tests/fuzz/corpus the small inputs that reach code which none there does.
 set -eu
 cd "$(dirname "$0")/.."
-tests/sanitized.sh fuzzers
+# Kernels are no parsers, whose ways libFuzzer has to see.
+make --no-print-directory -j"$(nproc)" fuzzers BUILD=build/fuzz CC="${CLANG:-clang}" OPT="-O1 -gline-tables-only" \
+    SANITIZE="-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all" \
+    KERNEL_OPT="-O1 -fno-sanitize=fuzzer-no-link"
 mkdir -p build/fuzz/found build/fuzz/log
 targets=$(ls tests/fuzz/corpus)
 export ASAN_OPTIONS=detect_stack_use_after_return=1
 
 if [ "${1:-}" = minimize ]; then
-    build/sanitized/tests/fuzz/$2 -merge=1 -use_counters=0 -max_len=1024 "tests/fuzz/corpus/$2" "build/fuzz/corpus/$2" 2>&1 |
+    build/fuzz/tests/fuzz/$2 -merge=1 -use_counters=0 -max_len=1024 "tests/fuzz/corpus/$2" "build/fuzz/corpus/$2" 2>&1 |
         tail -1
     exit
 fi
@@ -20,7 +23,7 @@ limit=$((10 * $(echo "$targets" | wc -l) / $(nproc)))
 pids=
 for target in $targets; do
     mkdir -p "build/fuzz/corpus/$target"
-    build/sanitized/tests/fuzz/$target -max_total_time="${FUZZ_SECONDS:-300}" -timeout="$limit" -malloc_limit_mb=512 \
+    build/fuzz/tests/fuzz/$target -max_total_time="${FUZZ_SECONDS:-300}" -timeout="$limit" -malloc_limit_mb=512 \
         -max_len=16384 -print_final_stats=1 -artifact_prefix="build/fuzz/found/$target-" \
         "build/fuzz/corpus/$target" "tests/fuzz/corpus/$target" >"build/fuzz/log/$target" 2>&1 &
     pids="$pids $!"
