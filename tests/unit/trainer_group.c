@@ -145,7 +145,7 @@ static tn_graph *chain(void) {
     assert_ok(tn_graph_create(NULL, &g));
     assert_ok(tn_graph_input(g, "x", TN_FLOAT64, 2, (int64_t[]){tn_graph_symbol(g, "batch"), FEATURES}, &in[0]));
     for (int l = 0; l < 3; l++) {
-        char name[8];
+        char name[16];
         tn_tensor *w = make(TN_FLOAT64, DIMS(FEATURES, FEATURES), VALUES(0.5, 0.2, -0.1, 0.3, 0.7, 0, -0.2, 0.1, 0.9));
         snprintf(name, sizeof name, "w%d", l);
         assert_ok(tn_graph_constant(g, name, w, &in[1]));
