@@ -1,5 +1,6 @@
 /* The wire writer: see pb_write.h. */
 #include "import/pb_write.h"
+#include "base/little.h"
 
 #define SPLICE_BYTES 1024 /* elements of fewer bytes are copied */
 
@@ -54,6 +55,15 @@ void tn_pb_put_float(tn_pb_out *out, uint32_t number, float value) {
     memcpy(&bits, &value, sizeof bits);
     put_varint(out, (uint64_t)number << 3 | TN_PB_32);
     put(out, (uint8_t[]){(uint8_t)bits, (uint8_t)(bits >> 8), (uint8_t)(bits >> 16), (uint8_t)(bits >> 24)}, 4);
+}
+
+void tn_pb_put_double(tn_pb_out *out, uint32_t number, double value) {
+    uint64_t bits;
+    uint8_t bytes[8];
+    memcpy(&bits, &value, sizeof bits);
+    tn_put_little(bytes, 8, bits);
+    put_varint(out, (uint64_t)number << 3 | TN_PB_64);
+    put(out, bytes, sizeof bytes);
 }
 
 void tn_pb_put_bytes(tn_pb_out *out, uint32_t number, const void *data, size_t size) {

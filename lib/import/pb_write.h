@@ -33,6 +33,7 @@ typedef struct tn_pb_mark {
 
 void tn_pb_put_int(tn_pb_out *out, uint32_t number, int64_t value);
 void tn_pb_put_float(tn_pb_out *out, uint32_t number, float value);
+void tn_pb_put_double(tn_pb_out *out, uint32_t number, double value);
 void tn_pb_put_bytes(tn_pb_out *out, uint32_t number, const void *data, size_t size);
 void tn_pb_put_text(tn_pb_out *out, uint32_t number, const char *text);
 /* Bytes that stay where they are until the whole is written. */

@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "base/little.h"
+#include "import/pb_write.h"
 #include "plan/plan.h"
 
 /* Castagnoli's polynomial, bit-reversed. */
@@ -31,55 +32,34 @@ static uint32_t masked(const uint8_t *data, size_t size) {
     return (crc >> 15 | crc << 17) + 0xA282EAD8u;
 }
 
-typedef struct {
-    size_t size;
-    uint8_t data[256];
-} message;
-
-static void put(message *m, uint8_t tag, const void *data, size_t size) {
-    m->data[m->size++] = tag;
-    m->data[m->size++] = (uint8_t)size; /* below 128 here: one byte of a varint */
-    memcpy(m->data + m->size, data, size);
-    m->size += size;
-}
-static void put_fixed(message *m, uint8_t tag, uint64_t bits, int bytes) {
-    m->data[m->size++] = tag;
-    tn_put_little(m->data + m->size, bytes, bits);
-    m->size += (size_t)bytes;
-}
-
-static void put_scalar(message *summary, const char *tag, double x) {
-    message value = {0};
-    const float number = (float)x;
-    uint32_t bits;
+static void put_scalar(tn_pb_out *event, const char *tag, double x) {
     if (!isfinite(x)) return;
-    memcpy(&bits, &number, sizeof bits);
-    put(&value, 0x0A, tag, strlen(tag));        /* Value.tag */
-    put_fixed(&value, 0x15, bits, 4);           /* Value.simple_value */
-    put(summary, 0x0A, value.data, value.size); /* Summary.value */
+    const tn_pb_mark value = tn_pb_open(event, 1); /* Summary.value */
+    tn_pb_put_text(event, 1, tag);
+    tn_pb_put_float(event, 2, (float)x); /* Value.simple_value */
+    tn_pb_close(event, value);
 }
 
-static message event(void) {
-    message m = {0};
+static void put_time(tn_pb_out *event) {
     struct timespec now;
-    double seconds;
-    uint64_t bits;
     clock_gettime(CLOCK_REALTIME, &now);
-    seconds = (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-    memcpy(&bits, &seconds, sizeof bits);
-    put_fixed(&m, 0x09, bits, 8); /* Event.wall_time */
-    return m;
+    tn_pb_put_double(event, 1, (double)now.tv_sec + 1e-9 * (double)now.tv_nsec);
 }
 
-static tn_status write_record(FILE *file, const message *m) {
+/* Frees the event. */
+static tn_status write_record(FILE *file, tn_pb_out *event) {
     uint8_t head[12], tail[4];
-    tn_put_little(head, 8, m->size);
+    tn_status status = event->status;
+    tn_put_little(head, 8, event->size);
     tn_put_little(head + 8, 4, masked(head, 8));
-    tn_put_little(tail, 4, masked(m->data, m->size));
-    if (fwrite(head, sizeof head, 1, file) == 1 && fwrite(m->data, m->size, 1, file) == 1 &&
-        fwrite(tail, sizeof tail, 1, file) == 1 && fflush(file) == 0)
-        return TN_OK;
-    return tn_fail(TN_E_IO, "events for TensorBoard cannot be written: %s", strerror(errno));
+    if (status == TN_OK) {
+        tn_put_little(tail, 4, masked(event->data, event->size));
+        if (fwrite(head, sizeof head, 1, file) != 1 || fwrite(event->data, event->size, 1, file) != 1 ||
+            fwrite(tail, sizeof tail, 1, file) != 1 || fflush(file) != 0)
+            status = tn_fail(TN_E_IO, "events for TensorBoard cannot be written: %s", strerror(errno));
+    }
+    tn_pb_out_free(event);
+    return status;
 }
 
 tn_status tn_events_open(const char *folder, FILE **out_file) {
@@ -93,9 +73,10 @@ tn_status tn_events_open(const char *folder, FILE **out_file) {
         return tn_fail(TN_E_LIMIT, "the path of the folder for events is too long");
     FILE *file = fopen(path, "abe");
     if (!file) return tn_fail(TN_E_IO, "cannot write '%s': %s", path, strerror(errno));
-    message m = event();
-    put(&m, 0x1A, "brain.Event:2", 13); /* Event.file_version */
-    tn_status status = write_record(file, &m);
+    tn_pb_out event = {0};
+    put_time(&event);
+    tn_pb_put_text(&event, 3, "brain.Event:2"); /* Event.file_version */
+    tn_status status = write_record(file, &event);
     if (status == TN_OK)
         *out_file = file;
     else
@@ -104,15 +85,13 @@ tn_status tn_events_open(const char *folder, FILE **out_file) {
 }
 
 tn_status tn_events_epoch(FILE *file, int64_t epoch, const tn_epoch *e) {
-    message m = event(), summary = {0};
-    m.data[m.size++] = 0x10; /* Event.step */
-    for (uint64_t v = (uint64_t)epoch;; v >>= 7) {
-        m.data[m.size++] = (uint8_t)((v & 127) | (v > 127 ? 128 : 0));
-        if (v <= 127) break;
-    }
-    put_scalar(&summary, "loss/training", e->loss);
-    put_scalar(&summary, "loss/validation", e->validation);
-    put_scalar(&summary, "rate", e->rate);
-    put(&m, 0x2A, summary.data, summary.size); /* Event.summary */
-    return write_record(file, &m);
+    tn_pb_out event = {0};
+    put_time(&event);
+    tn_pb_put_int(&event, 2, epoch); /* Event.step */
+    const tn_pb_mark summary = tn_pb_open(&event, 5);
+    put_scalar(&event, "loss/training", e->loss);
+    put_scalar(&event, "loss/validation", e->validation);
+    put_scalar(&event, "rate", e->rate);
+    tn_pb_close(&event, summary);
+    return write_record(file, &event);
 }
