@@ -26,7 +26,7 @@ CFLAGS_ALL = -std=c11 -D_GNU_SOURCE -DTN_BUILD_SHARED -DTN_VERSION=\"$(VERSION)\
 HOST_FLAGS = -std=c11 -D_GNU_SOURCE $(WARN) $(OPT) $(SANITIZE) -Iinclude $(CFLAGS)
 LIBS := -lm -lpthread
 # Libraries that are used where pkg-config finds them; WITH_<NAME>=0 leaves one out.
-OPTIONAL := OPENBLAS:openblas ZLIB:zlib YAML:yaml-0.1 JPEG:libjpeg JPEG2000:libopenjp2 WEBP:libwebp SODIUM:libsodium JANSSON:jansson CURL:libcurl OPENSSL:libcrypto MOSQUITTO:libmosquitto
+OPTIONAL := OPENBLAS:openblas ZLIB:zlib YAML:yaml-0.1 PNG:libpng JPEG:libjpeg JPEG2000:libopenjp2 WEBP:libwebp SODIUM:libsodium JANSSON:jansson CURL:libcurl OPENSSL:libcrypto MOSQUITTO:libmosquitto
 define optional
 WITH_$(1) ?= $$(shell pkg-config --exists $(2) 2>/dev/null && echo 1 || echo 0)
 CFLAGS_ALL += -DTN_WITH_$(1)=$$(WITH_$(1))

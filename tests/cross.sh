@@ -26,7 +26,7 @@ run() {
     libraries=$root/usr/lib/$machine-linux-gnu system=$root/lib/$machine-linux-gnu
     export TEST_WRAPPER="qemu-$machine -L /usr/$machine-linux-gnu -E LD_LIBRARY_PATH=$libraries:$system"
     make --no-print-directory -j"$(nproc)" "${CROSS_TARGET:-unit}" BUILD="build/$machine" CC="$machine-linux-gnu-gcc" \
-        AR="$machine-linux-gnu-ar" OPT=-O2 $options WITH_OPENBLAS=0 WITH_JPEG=0 WITH_JPEG2000=0 WITH_WEBP=0 WITH_SODIUM=0 \
+        AR="$machine-linux-gnu-ar" OPT=-O2 $options WITH_OPENBLAS=0 WITH_PNG=0 WITH_JPEG=0 WITH_JPEG2000=0 WITH_WEBP=0 WITH_SODIUM=0 \
         WITH_JANSSON=0 WITH_CURL=0 WITH_OPENSSL=0 WITH_MOSQUITTO=0 CFLAGS="-I$root/usr/include -I$root/usr/include/$machine-linux-gnu" \
         LDFLAGS="-L$libraries -L$system"
 }

@@ -9,7 +9,7 @@
  *
  * Formats: .npy of versions 1.0 to 3.0, both byte orders, C and Fortran order, all types that tensors have and text (S, U);
  * .npz with entries stored or deflated; WAV (RIFF) with PCM of 8, 16, 24 and 32 bits and float of 32 and 64 bits, of 1 to 64
- * channels; pictures in PNG, BMP, PNM, TIFF and, where the build has their libraries, JPEG, JPEG 2000 and WebP.
+ * channels; pictures in BMP, PNM, TIFF and, where the build has their libraries, PNG, JPEG, JPEG 2000 and WebP.
  * Bytes from outside are checked before they are believed: what is cut short, contradicts itself or is of another kind is
  * TN_E_FORMAT with a sentence that begins with `name`. No file is evaluated: objects in .npy (pickles) are refused.
  *

@@ -1,7 +1,7 @@
 /* Choosing a decoder by what a file begins with. Formats whose library is not in this build are known all the same. */
 #include "image/image.h"
 
-#if TN_WITH_ZLIB
+#if TN_WITH_PNG
 #define PNG tn_image_png
 #else
 #define PNG NULL
@@ -30,7 +30,7 @@ static const struct {
 } formats[] = {
     {"BM", 2, tn_image_bmp, "BMP", NULL},
     {"\xff\xd8\xff", 3, JPEG, "JPEG", "libjpeg-turbo (WITH_JPEG=1)"},
-    {"\x89PNG\r\n\x1a\n", 8, PNG, "PNG", "zlib (WITH_ZLIB=1)"},
+    {"\x89PNG\r\n\x1a\n", 8, PNG, "PNG", "libpng (WITH_PNG=1)"},
     {"\0\0\0\x0cjP  \r\n\x87\n", 12, JPEG2000, "JPEG 2000", "OpenJPEG (WITH_JPEG2000=1)"},
     {"\xff\x4f\xff\x51", 4, JPEG2000, "JPEG 2000", "OpenJPEG (WITH_JPEG2000=1)"},
     {"RIFF....WEBP", 12, WEBP, "WebP", "libwebp (WITH_WEBP=1)"},

@@ -1,5 +1,5 @@
-/* Image files to pixels, as ImageDecoder meets them: BMP, PNM and TIFF by code of our own, PNG with zlib, and JPEG, JPEG
- * 2000 and WebP by their libraries, if the build has them.
+/* Image files to pixels, as ImageDecoder meets them: BMP, PNM and TIFF by code of our own; PNG, JPEG, JPEG 2000 and WebP
+ * by their libraries, if the build has them.
  *
  * A decoder returns false for a file that it does not understand, that is broken, or for which there is no memory; it
  * reads nothing outside of the file. Pixels lie in the caller's memory, asked for in one piece; libraries take what they
@@ -28,7 +28,7 @@ bool tn_image_bmp(tn_string file, const tn_image_memory *memory, tn_image *out);
 bool tn_image_jpeg(tn_string file, const tn_image_memory *memory, tn_image *out);     /* WITH_JPEG */
 bool tn_image_jpeg2000(tn_string file, const tn_image_memory *memory, tn_image *out); /* WITH_JPEG2000 */
 bool tn_image_webp(tn_string file, const tn_image_memory *memory, tn_image *out);     /* WITH_WEBP */
-bool tn_image_png(tn_string file, const tn_image_memory *memory, tn_image *out);
+bool tn_image_png(tn_string file, const tn_image_memory *memory, tn_image *out);      /* WITH_PNG */
 bool tn_image_pnm(tn_string file, const tn_image_memory *memory, tn_image *out);
 bool tn_image_tiff(tn_string file, const tn_image_memory *memory, tn_image *out);
 

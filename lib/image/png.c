@@ -1,142 +1,76 @@
-/* PNG (the second edition of its specification): all colour types, 1 to 16 bits a sample, interlaced or not. Alpha is
- * dropped; of 16 bits the higher 8 count. */
-#include "base/deflate.h"
+/* PNG, by libpng: all colour types, 1 to 16 bits a sample, interlaced or not. Alpha is dropped; of 16 bits the higher 8
+ * count. What a file says beside its pixels, be it text, colour profiles or its gamma, is not looked at. Errors come back
+ * by longjmp, and nothing is printed. */
 #include "image/image.h"
+#if TN_WITH_PNG
+#include <setjmp.h>
 
-typedef struct png {
-    size_t width, height;
-    unsigned depth, type, samples;
-    const uint8_t *palette;
-    size_t colours;
-    bool interlaced;
-} png;
+#include <png.h>
 
-/* A picture comes in passes, each every dx-th pixel of every dy-th row: one of all, or Adam7's. */
-typedef struct pass {
-    size_t x, y, dx, dy;
-} pass;
-static const pass whole[] = {{0, 0, 1, 1}, {0}}, adam7[] = {{0, 0, 8, 8}, {4, 0, 8, 8}, {0, 4, 4, 8}, {2, 0, 4, 4},
-                                                            {0, 2, 2, 4}, {1, 0, 2, 2}, {0, 1, 1, 2}, {0}};
+#define MOST_CHUNK ((size_t)1 << 20) /* bytes that libpng may take for one chunk that is not of pixels */
+#define MOST_DEFLATED 1040u          /* a byte of a file makes no more than so many */
 
-static size_t columns(const png *p, const pass *s) {
-    return p->width > s->x ? (p->width - s->x + s->dx - 1) / s->dx : 0;
-}
-static size_t lines(const png *p, const pass *s) {
-    return p->height > s->y && columns(p, s) ? (p->height - s->y + s->dy - 1) / s->dy : 0;
-}
-static size_t row_bytes(const png *p, size_t width) {
-    return (width * p->samples * p->depth + 7) / 8;
+typedef struct decoder {
+    png_structp png;
+    png_infop info;
+    const char *at;
+    size_t left;
+    jmp_buf refuse;
+} decoder;
+
+static PNG_NORETURN void on_error(png_structp png, png_const_charp text) {
+    (void)text;
+    longjmp(((decoder *)png_get_error_ptr(png))->refuse, 1);
 }
 
-static uint8_t paeth(int a, int b, int c) {
-    int p = a + b - c, pa = p > a ? p - a : a - p, pb = p > b ? p - b : b - p, pc = p > c ? p - c : c - p;
-    return (uint8_t)(pa <= pb && pa <= pc ? a : pb <= pc ? b : c);
+static void on_warning(png_structp png, png_const_charp text) {
+    (void)png, (void)text;
 }
 
-/* Undoes a row's filter; `before` is the row above, or zeros. step: bytes a whole pixel takes, at least 1. */
-static bool unfilter(unsigned filter, uint8_t *row, const uint8_t *before, size_t size, size_t step) {
-    for (size_t i = 0; i < size; i++) {
-        int left = i >= step ? row[i - step] : 0, above = before[i], corner = i >= step ? before[i - step] : 0;
-        switch (filter) {
-        case 0: return true;
-        case 1: row[i] = (uint8_t)(row[i] + left); break;
-        case 2: row[i] = (uint8_t)(row[i] + above); break;
-        case 3: row[i] = (uint8_t)(row[i] + (left + above) / 2); break;
-        case 4: row[i] = (uint8_t)(row[i] + paeth(left, above, corner)); break;
-        default: return false;
-        }
-    }
-    return filter <= 4;
+static void on_read(png_structp png, png_bytep to, size_t size) {
+    decoder *d = png_get_io_ptr(png);
+    if (size > d->left) png_error(png, "the file ends early");
+    memcpy(to, d->at, size);
+    d->at += size, d->left -= size;
 }
 
-/* Sample i of a row, of less than 8 bits as it is. */
-static unsigned sample(const uint8_t *row, size_t i, unsigned depth) {
-    if (depth == 16) return row[i * 2];
-    if (depth == 8) return row[i];
-    size_t bit = i * depth;
-    return row[bit / 8] >> (8 - depth - bit % 8) & ((1u << depth) - 1);
+/* Whatever the file holds becomes 8 bits of grey, or of red, green and blue. */
+static void to_bytes(decoder *d) {
+    png_set_expand_gray_1_2_4_to_8(d->png);
+    png_set_palette_to_rgb(d->png);
+    png_set_strip_16(d->png);
+    png_set_strip_alpha(d->png);
 }
 
-/* Pixels of a row to every `apart`-th of the picture's. */
-static bool write_row(const png *p, const uint8_t *row, size_t width, int channels, size_t apart, uint8_t *to) {
-    const bool colour = p->type == 2 || p->type == 6;
-    for (size_t x = 0; x < width; x++, to += (size_t)channels * apart) {
-        unsigned value = sample(row, x * p->samples, p->depth);
-        if (p->type == 3) {
-            if (value >= p->colours) return false;
-            memcpy(to, p->palette + value * 3, 3);
-        } else if (colour) {
-            for (unsigned c = 0; c < 3; c++) to[c] = (uint8_t)sample(row, x * p->samples + c, p->depth);
-        } else {
-            *to = (uint8_t)(p->depth < 8 ? value * 255 / ((1u << p->depth) - 1) : value);
-        }
-    }
+static bool decode(decoder *d, const tn_image_memory *memory, tn_image *out) {
+    const size_t size = d->left;
+    if (setjmp(d->refuse) != 0) return false;
+    d->png = png_create_read_struct(PNG_LIBPNG_VER_STRING, d, on_error, on_warning);
+    d->info = d->png ? png_create_info_struct(d->png) : NULL;
+    if (!d->info) return false;
+    png_set_read_fn(d->png, d, on_read);
+    png_set_user_limits(d->png, 1 << 16, 1 << 16);
+    png_set_chunk_malloc_max(d->png, MOST_CHUNK);
+    png_set_keep_unknown_chunks(d->png, PNG_HANDLE_CHUNK_NEVER, NULL, -1);
+    png_read_info(d->png, d->info);
+    const size_t width = png_get_image_width(d->png, d->info), height = png_get_image_height(d->png, d->info);
+    if (png_get_rowbytes(d->png, d->info) * height / MOST_DEFLATED > size) return false;
+    const int colour = png_get_color_type(d->png, d->info) & PNG_COLOR_MASK_COLOR;
+    to_bytes(d);
+    const int passes = png_set_interlace_handling(d->png);
+    png_read_update_info(d->png, d->info);
+    if (!tn_image_alloc(memory, width, height, colour ? 3 : 1, out)) return false;
+    const size_t row = width * (size_t)out->channels;
+    if (png_get_rowbytes(d->png, d->info) != row) return false;
+    for (int pass = 0; pass < passes; pass++)
+        for (size_t y = 0; y < height; y++) png_read_row(d->png, out->pixels + y * row, NULL);
     return true;
 }
 
-/* Rows of a pass, each behind the number of its filter; zeros stand for what is above the first. */
-static uint8_t *read_pass(const png *p, const pass *s, uint8_t *rows, const uint8_t *zeros, tn_image *out) {
-    const size_t width = columns(p, s), height = lines(p, s), row = row_bytes(p, width);
-    const size_t step = TN_MAX(p->samples * p->depth / 8, 1u);
-    const uint8_t *before = zeros;
-    for (size_t y = 0; y < height; y++, rows += row + 1) {
-        uint8_t *to = out->pixels + ((s->y + y * s->dy) * p->width + s->x) * (size_t)out->channels;
-        if (!unfilter(rows[0], rows + 1, before, row, step)) return NULL;
-        if (!write_row(p, rows + 1, width, out->channels, s->dx, to)) return NULL;
-        before = rows + 1;
-    }
-    return rows;
-}
-
-/* Walks the chunks: header and palette, and the size of all IDAT chunks, which are copied to `data` unless it is NULL. */
-static bool read_chunks(tn_string file, png *p, uint8_t *data, size_t *size) {
-    const uint8_t *at = (const uint8_t *)file.data + 8, *end = (const uint8_t *)file.data + file.size;
-    *size = 0;
-    while (end - at >= 12) {
-        size_t length = tn_get32_big(at);
-        if (length > (size_t)(end - at) - 12) return false;
-        const uint8_t *body = at + 8;
-        if (memcmp(at + 4, "IHDR", 4) == 0) {
-            if (length < 13 || body[10] || body[11] || body[12] > 1) return false;
-            static const uint8_t samples[7] = {1, 0, 3, 1, 2, 0, 4};
-            p->width = tn_get32_big(body);
-            p->height = tn_get32_big(body + 4);
-            p->depth = body[8];
-            p->type = body[9];
-            p->samples = p->type < 7 ? samples[p->type] : 0;
-            p->interlaced = body[12];
-        } else if (memcmp(at + 4, "PLTE", 4) == 0) {
-            p->palette = body;
-            p->colours = length / 3;
-        } else if (memcmp(at + 4, "IDAT", 4) == 0) {
-            if (data) memcpy(data + *size, body, length);
-            *size += length;
-        } else if (memcmp(at + 4, "IEND", 4) == 0) {
-            break;
-        }
-        at += length + 12;
-    }
-    return p->samples && *size;
-}
-
 bool tn_image_png(tn_string file, const tn_image_memory *memory, tn_image *out) {
-    png p = {0};
-    size_t size;
-    if (!read_chunks(file, &p, NULL, &size) || p.width > 1 << 16 || p.height > 1 << 16) return false;
-    bool power = p.depth == 1 || p.depth == 2 || p.depth == 4 || p.depth == 8 || p.depth == 16;
-    bool small = p.type == 0 || (p.type == 3 && p.depth <= 8);
-    if (!power || (p.depth < 8 && !small) || (p.type == 3 && (p.depth > 8 || !p.palette))) return false;
-    const pass *const passes = p.interlaced ? adam7 : whole;
-    const size_t row = row_bytes(&p, p.width);
-    size_t raw = 0;
-    for (const pass *s = passes; s->dx; s++) raw += lines(&p, s) * (row_bytes(&p, columns(&p, s)) + 1);
-    if (raw / 1040 > size) return false; /* deflate cannot shrink more than that */
-    uint8_t *packed = memory->alloc(memory->context, size), *rows = memory->alloc(memory->context, raw + row);
-    if (!packed || !rows || !read_chunks(file, &p, packed, &size)) return false;
-    if (!tn_inflate(packed, size, rows, raw)) return false;
-    if (!tn_image_alloc(memory, p.width, p.height, p.type == 0 || p.type == 4 ? 1 : 3, out)) return false;
-    memset(rows + raw, 0, row);
-    uint8_t *at = rows;
-    for (const pass *s = passes; s->dx && at; s++) at = read_pass(&p, s, at, rows + raw, out);
-    return at != NULL;
+    decoder d = {.at = file.data, .left = file.size};
+    bool done = decode(&d, memory, out);
+    png_destroy_read_struct(&d.png, &d.info, NULL);
+    return done;
 }
+#endif

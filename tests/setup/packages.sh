@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs the Debian packages that building and checking need, where they are missing. Silent if all are there.
 set -eu
-packages="gcc make pkg-config libc6-dev libopenblas-dev zlib1g-dev libjpeg-dev libopenjp2-7-dev libwebp-dev
+packages="gcc make pkg-config libc6-dev libopenblas-dev zlib1g-dev libpng-dev libjpeg-dev libopenjp2-7-dev libwebp-dev
     libyaml-dev libsodium-dev libjansson-dev libcurl4-openssl-dev libmosquitto-dev libssl-dev libcmocka-dev ca-certificates python3 python3-venv"
 case "${1:-}" in
     demo) packages="$packages pocketsphinx-testdata" ;;
