@@ -197,6 +197,24 @@ static void one_tile(const tn_gemm_f32 *g, tile_call *t, const float *a, size_t 
             store_part(c + r * g->c_stride + j, vf_load(edge + r * GEMM_COLUMNS + j), n - j);
 }
 
+#define FAR_FLOATS 32768 /* of C, which the nearest caches do not hold then */
+
+/* Fetches what the tile of the next rows reads and writes beside its operands: the rows lie so far apart that no hardware
+ * foresees them, and where k is small a tile takes no longer than memory does. */
+ALWAYS_INLINE void fetch_next_tile(const tn_gemm_f32 *g, size_t row, size_t column, size_t n) {
+    const tn_epilogue *e = &g->epilogue;
+    const float *residual = g->first && e->residual ? e->residual + row * e->residual_stride + column : NULL;
+    const float *c = g->c + row * g->c_stride + column;
+    for (size_t rows = TN_LEAST(g->m - row, g->rows); rows > 0; rows--, c += g->c_stride) {
+        for (size_t j = 0; j < n; j += 16) __builtin_prefetch(c + j, 1, 3);
+        __builtin_prefetch(c + n - 1, 1, 3);
+        if (!residual) continue;
+        for (size_t j = 0; j < n; j += 16) __builtin_prefetch(residual + j, 0, 3);
+        __builtin_prefetch(residual + n - 1, 0, 3);
+        residual += e->residual_stride;
+    }
+}
+
 static void gemm_f32(const tn_gemm_f32 *g) {
     tile_call t = {.k = g->k, .b_stride = g->b_stride, .offset = g->b_offset};
     const tn_act act = g->last ? g->epilogue.activation : TN_ACT_NONE;
@@ -204,13 +222,16 @@ static void gemm_f32(const tn_gemm_f32 *g) {
     t.low = g->epilogue.alpha;
     t.high = g->epilogue.beta;
     const float *a = g->a;
+    const bool far = g->m * g->c_stride >= FAR_FLOATS;
     for (size_t row = 0; row < g->m; row += g->rows, a += g->a_panel) {
         size_t rows = TN_LEAST(g->m - row, g->rows);
         t.b = g->b;
         t.ahead = row == 0 ? g->ahead : NULL;
         t.ahead_stride = g->ahead_stride;
         for (size_t column = 0; column < g->n; column += GEMM_COLUMNS, t.b += g->b_panel) {
-            one_tile(g, &t, a + g->a_skip * rows, row, column, TN_LEAST(g->n - column, (size_t)GEMM_COLUMNS));
+            size_t n = TN_LEAST(g->n - column, (size_t)GEMM_COLUMNS);
+            if (far && row + rows < g->m) fetch_next_tile(g, row + rows, column, n);
+            one_tile(g, &t, a + g->a_skip * rows, row, column, n);
             if (t.ahead) t.ahead += GEMM_COLUMNS;
         }
     }
