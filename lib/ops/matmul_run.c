@@ -6,12 +6,15 @@
 #include "kernels/product_f64.h"
 #include "ops/matmul.h"
 #include "ops/matmul_codes.h"
+#include "ops/matmul_long.h"
 #include "ops/matmul_sparse.h"
 #include <stdio.h>
 
 #define SERIAL_PACK 16384   /* elements of A below which packing is not worth other threads' help */
 #define ROW_PACK (1u << 18) /* elements of B up to which it stays in a near cache: one row reads it faster packed */
 #define DOT_WORK 65536      /* multiplications of a task of products with a vector */
+#define TASK_PACK 32768     /* elements of A that a task packs for itself, about */
+#define NEAR_B 131072       /* elements of a B that a near cache holds beside them */
 #define PLAIN_COLUMNS 64
 #define WIDE_ROWS 96 /* of a task in float64 */
 #define WIDE_COLUMNS 256
@@ -25,14 +28,17 @@ struct tn_matmul {
     float alpha;
     tn_matmul_sparse *sparse; /* weights with many zeros; NULL: as they are */
     tn_matmul_codes *codes;   /* weights of few values, looked up; NULL: as they are */
+    tn_matmul_long *deep;     /* a long inner dimension; NULL: none */
     bool column;              /* n is 1: rows of A times a vector */
     tn_product product;
     const float *packed_a, *packed_b; /* NULL: made at each run, or not at all */
     bool pack_all_b;                  /* once at each run, for all tasks, each of which would pack it for itself */
     bool a_as_it_is;                  /* one row, in order: it need not be packed */
     bool a_shared;                    /* all batches have one A */
+    bool a_in_task;                   /* each task packs its rows of A, which then are in a near cache */
     size_t b_bytes;                   /* of pack_all_b */
     size_t a_bytes, buffer_bytes;     /* of one batch's packed A, of one thread's buffer: of the scratch memory */
+    size_t a_offset;                  /* in that buffer, of the rows of A that a task packs */
     size_t row_tasks;                 /* of the plain loops and of `column`: rows a task */
     int64_t task_rows;
     int64_t column_tasks; /* of float64 */
@@ -156,6 +162,22 @@ static tn_status pack_weights(tn_prepare *call, int in, const tn_operand *o, tn_
     return TN_OK;
 }
 
+/* Whether each task goes over all columns, and so may pack its rows of A for itself. Many rows are cut into tasks for it. */
+static bool packs_in_tasks(tn_matmul *p) {
+    tn_product *product = &p->product;
+    const size_t rows = product->rows;
+    if (p->packed_a || p->a_as_it_is || product->bf16 || (p->a_shared && p->batches > 1)) return false;
+    if (p->batches == 1 && product->k && product->n * product->k <= NEAR_B &&
+        product->m / 8 >= TASK_PACK / product->k) {
+        product->m_task = TN_MAX(TASK_PACK / product->k / rows, (size_t)1) * rows;
+        product->m_tasks = product->tasks = (product->m + product->m_task - 1) / product->m_task;
+        product->panel_uses = product->m_task / rows;
+        product->n_task = product->n;
+        product->n_tasks = 1;
+    }
+    return product->n_tasks == 1;
+}
+
 static tn_status prepare_f32(tn_prepare *call, tn_matmul *p) {
     size_t m = (size_t)p->a.rows, n = (size_t)p->b.columns, k = (size_t)p->a.columns, scratch = call->scratch;
     p->column = n == 1 && m > 1 && p->a.column_stride == 1 && (p->b.row_stride == 1 || k == 1) && p->alpha == 1;
@@ -167,6 +189,10 @@ static tn_status prepare_f32(tn_prepare *call, tn_matmul *p) {
     if (call->value[1] && p->batches == 1 && batch_count(&p->b) == 1 && batch_count(&p->a) == 1) {
         TN_TRY(tn_matmul_sparse_prepare(call, &p->a, &p->b, p->alpha, &p->sparse));
         if (p->sparse) return TN_OK;
+    }
+    if (!call->value[0] && !call->value[1] && p->batches == 1 && p->alpha == 1 && !call->kernels->bf16_products) {
+        TN_TRY(tn_matmul_long_prepare(call, &p->a, &p->b, &p->deep));
+        if (p->deep) return TN_OK;
     }
     /* One row is bound by memory, and goes through B as it lies. */
     (m > 1 ? tn_product_plan_fast : tn_product_plan_threads)(&p->product, call->kernels, 0, m, n, k, 1,
@@ -181,13 +207,15 @@ static tn_status prepare_f32(tn_prepare *call, tn_matmul *p) {
         TN_TRY(pack_weights(call, 1, &p->b, p, &p->packed_b));
     size_t bytes = tn_product_a_bytes(&p->product);
     if (bytes > SIZE_MAX / 2) return tn_fail(TN_E_SHAPE, "a product of %zu x %zu is too large", m, k);
+    p->a_in_task = packs_in_tasks(p);
     p->a_bytes = (bytes + 63) & ~(size_t)63;
-    p->buffer_bytes = (tn_product_buffer_bytes(&p->product) + 63) & ~(size_t)63;
+    p->a_offset = p->buffer_bytes = (tn_product_buffer_bytes(&p->product) + 63) & ~(size_t)63;
+    if (p->a_in_task) p->buffer_bytes += (TN_MIN(p->product.m_task, m) * k * sizeof(float) + 63) & ~(size_t)63;
     p->pack_all_b = !p->packed_b && !p->codes && !p->product.bf16 && p->product.m_tasks > 1 && batch_count(&p->b) == 1;
     p->b_bytes = p->pack_all_b ? tn_product_b_bytes(&p->product) : 0;
     if (p->b_bytes > SIZE_MAX / 2) return tn_fail(TN_E_SHAPE, "a product of %zu x %zu is too large", k, n);
     p->b_bytes = (p->b_bytes + 63) & ~(size_t)63;
-    size_t copies = p->packed_a || p->a_as_it_is ? 0 : p->a_shared ? 1 : (size_t)p->batches, all;
+    size_t copies = p->packed_a || p->a_as_it_is || p->a_in_task ? 0 : p->a_shared ? 1 : (size_t)p->batches, all;
     if (!tn_mul_size(copies, p->a_bytes, &all) || !tn_add_size(all, (size_t)call->threads * p->buffer_bytes, &all) ||
         !tn_add_size(all, p->b_bytes, &all) || !tn_add_size(all, scratch, &call->scratch))
         return tn_fail(TN_E_SHAPE, "%zu products of %zu x %zu are too large", copies, m, k);
@@ -254,14 +282,32 @@ static void pack_b_task(void *context, int64_t panel) {
                       (size_t)p->b.column_stride, c->all_b, (size_t)panel);
 }
 
+/* Rows of C from rows of A as they lie. */
+static void rows_task(const run_call *c, size_t task, const float *a, const tn_panels *b, const tn_epilogue *epilogue,
+                      float *y, float *buffer) {
+    const tn_matmul *p = c->p;
+    tn_product part = p->product;
+    tn_epilogue e = *epilogue;
+    const size_t row = task * part.m_task;
+    float *packed = buffer + p->a_offset / sizeof *buffer;
+    part.m = TN_MIN(part.m_task, part.m - row);
+    for (size_t i = 0; i * part.rows < part.m; i++)
+        tn_product_pack_a(&part, a + (int64_t)row * p->a.row_stride, (size_t)p->a.row_stride,
+                          (size_t)p->a.column_stride, packed, i);
+    scale(packed, part.m * part.k, p->alpha);
+    if (e.row_bias) e.row_bias += row;
+    if (e.residual) e.residual += row * e.residual_stride;
+    tn_product_task(&part, 0, packed, b, y + row * part.n, part.n, &e, buffer);
+}
+
 static void product_task(void *context, int64_t index) {
     const run_call *c = context;
     const tn_matmul *p = c->p;
     const tn_product *product = &p->product;
     size_t batch = (size_t)index / product->tasks, task = (size_t)index % product->tasks, n = product->n;
-    const float *a = p->a_as_it_is ? (const float *)c->a + batch_offset(p, &p->a, (int64_t)batch)
-                     : p->packed_a ? p->packed_a
-                                   : c->packed_a + (p->a_shared ? 0 : batch * (p->a_bytes / sizeof *a));
+    const float *a = p->a_as_it_is || p->a_in_task ? (const float *)c->a + batch_offset(p, &p->a, (int64_t)batch)
+                     : p->packed_a                 ? p->packed_a
+                                                   : c->packed_a + (p->a_shared ? 0 : batch * (p->a_bytes / sizeof *a));
     const float *b = (const float *)c->b + batch_offset(p, &p->b, (int64_t)batch);
     tn_panels panels = p->packed_b || c->all_b
                            ? tn_panels_packed(p->packed_b ? p->packed_b : c->all_b, product->k)
@@ -270,8 +316,11 @@ static void product_task(void *context, int64_t index) {
     tn_epilogue e = *c->epilogue;
     if (e.residual) e.residual += batch * product->m * n;
     float *buffer = (float *)(void *)(c->buffers + (size_t)tn_worker_index() * p->buffer_bytes);
-    tn_product_task(product, task, a, p->codes ? &codes.panels : &panels,
-                    (float *)(void *)c->y + batch * product->m * n, n, &e, buffer);
+    float *y = (float *)(void *)c->y + batch * product->m * n;
+    if (p->a_in_task)
+        rows_task(c, task, a, p->codes ? &codes.panels : &panels, &e, y, buffer);
+    else
+        tn_product_task(product, task, a, p->codes ? &codes.panels : &panels, y, n, &e, buffer);
 }
 
 static void column_task(void *context, int64_t index) {
@@ -368,13 +417,17 @@ void tn_matmul_run(const tn_run *call, const tn_matmul *p, const void *a, const 
         tn_matmul_sparse_run(call, p->sparse, a, y, call->scratch, c.epilogue);
         return;
     }
+    if (p->deep) {
+        tn_matmul_long_run(call, p->deep, (const float *)a, (const float *)b, y, call->scratch, c.epilogue);
+        return;
+    }
     if (p->column) {
         tn_parallel(call->pool, p->batches * (int64_t)p->row_tasks, column_task, &c);
         return;
     }
     c.packed_a = call->scratch;
     c.buffers = call->scratch;
-    if (!p->packed_a && !p->a_as_it_is) {
+    if (!p->packed_a && !p->a_as_it_is && !p->a_in_task) {
         int64_t packs = p->a_shared ? 1 : p->batches, elements = p->a.rows * p->a.columns * packs;
         c.buffers += (size_t)packs * p->a_bytes;
         tn_parallel(elements < SERIAL_PACK ? NULL : call->pool, packs * (int64_t)p->product.row_panels, pack_task, &c);

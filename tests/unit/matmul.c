@@ -210,6 +210,39 @@ static void results_are_equal_at_any_number_of_threads(void **state) {
     }
 }
 
+static tn_tensor *as_float64(const tn_tensor *t) {
+    tn_tensor *wide;
+    assert_ok(tn_tensor_create(TN_FLOAT64, t->rank, t->dims, NULL, &wide));
+    for (int64_t i = 0; i < tn_count(t); i++) ((double *)wide->data)[i] = at(t, i);
+    return wide;
+}
+
+/* Shapes that are cut in ways of their own. */
+static void tall_and_long_products_are_those_of_float64_at_any_number_of_threads(void **state) {
+    (void)state;
+    static const int64_t shapes[][3] = {{7001, 24, 41}, {20, 18, 5003}, {65, 3, 1500}, {2, 40, 1025}};
+    tn_pool *pool;
+    assert_ok(tn_pool_create(3, NULL, &pool));
+    for (size_t s = 0; s < TN_COUNT(shapes); s++)
+        for (int flags = 0; flags < 16; flags++) {
+            const int64_t m = shapes[s][0], n = shapes[s][1], k = shapes[s][2];
+            const int64_t a[2] = {flags & 1 ? k : m, flags & 1 ? m : k}, b[2] = {flags & 2 ? n : k, flags & 2 ? k : n};
+            const tn_attr attrs[] = {attr_int("transA", flags & 1), attr_int("transB", flags >> 1 & 1),
+                                     attr_float("alpha", flags & 8 ? 0.5f : 1)};
+            tn_tensor *in[3] = {random_tensor(TN_FLOAT32, 2, a), random_tensor(TN_FLOAT32, 2, b),
+                                random_tensor(TN_FLOAT32, 2, DIMS(flags & 4 ? m : 1, n))};
+            tn_tensor *wide[3] = {as_float64(in[0]), as_float64(in[1]), as_float64(in[2])}, *y, *same, *exact;
+            assert_ok(run(NULL, "", "Gemm", 3, attrs, 3, in, &y));
+            assert_ok(run(pool, "", "Gemm", 3, attrs, 3, in, &same));
+            assert_ok(run(NULL, "", "Gemm", 3, attrs, 3, wide, &exact));
+            assert_memory_equal(y->data, same->data, tn_tensor_bytes(y));
+            for (int64_t i = 0; i < m * n; i++) assert_true(fabs(at(y, i) - at(exact, i)) < 1e-6 * 16 * (double)k);
+            for (int i = 0; i < 3; i++) tn_tensor_destroy(in[i]), tn_tensor_destroy(wide[i]);
+            tn_tensor_destroy(y), tn_tensor_destroy(same), tn_tensor_destroy(exact);
+        }
+    tn_pool_destroy(pool);
+}
+
 static void operands_that_do_not_fit_are_refused(void **state) {
     (void)state;
     tn_tensor *matrix = random_tensor(TN_FLOAT32, 2, DIMS(3, 4)), *other = random_tensor(TN_FLOAT64, 2, DIMS(4, 3));
@@ -236,6 +269,7 @@ int main(void) {
         cmocka_unit_test(fused_products_add_bias_and_residual_before_the_activation),
         cmocka_unit_test(fused_products_transpose_batches),
         cmocka_unit_test(results_are_equal_at_any_number_of_threads),
+        cmocka_unit_test(tall_and_long_products_are_those_of_float64_at_any_number_of_threads),
         cmocka_unit_test(operands_that_do_not_fit_are_refused),
     };
     return cmocka_run_group_tests_name("matmul", tests, NULL, NULL);
