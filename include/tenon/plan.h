@@ -65,6 +65,10 @@
  *       events: runs/digits              # a folder for TensorBoard: losses and rate of each epoch
  *     compress:                          # behind the training: steps of a recipe (tenon/recipe.h), on rows for training;
  *       - quantize: {calibration: best}  # an empty list is none. Metrics and self-test are of what it makes
+ *     retrain:                           # trains on behind these steps, so that the weights make up for them: what prune made
+ *       epochs: 5                        # 0 stays 0, and a quantize step, which is the last then, rounds in each step
+ *       rate: 0.0004                     # (quantization-aware); 5 without it, and a tenth of the optimizer's, falling to 0;
+ *                                        # the steps are prune, channels, low_rank and quantize that is not dynamic
  *     output: digits.tenon               # beside the plan; NAME.tenon without it
  *
  * Layers, in order; those up to `transformer` may have `activation`: relu, leaky-relu, elu, gelu, silu, tanh, sigmoid,
@@ -104,7 +108,7 @@
  * tenon/evaluate.h takes it and raw columns. It has a self-test of some rows. The same plan and data give the same bytes at
  * any number of threads, and so does a run that was stopped or killed and resumed.
  *
- * While it trains, OUTPUT.checkpoint is written at the end of an epoch, at most each second, and when it is stopped. It goes
+ * While it trains, OUTPUT.checkpoint (and OUTPUT.retraining.checkpoint) is written at the end of an epoch, at most each second, and when it is stopped. It goes
  * when the model file is there. A plan whose text or data changed does not resume.
  *
  * Thread-safety: a plan may be trained by one thread at a time. A library built without libyaml answers TN_E_UNSUPPORTED. */

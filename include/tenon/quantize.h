@@ -108,6 +108,9 @@ typedef struct tn_quantize_options {
     /* In the manifest of what is made: what the metric is called (NULL: "score", or "agreement" where `metric` is NULL), and
      * the samples ("samples of the compression"). */
     const char *metric_name, *data_name;
+    /* [8] Weights are integers of so many bits, 2 to 8: -7 to 7 for 4. They are stored as int8 and run as fast, but deflated
+     * model files (tenon/model_file.h) get smaller. Below 6 bits most models have to be trained on: tn_quantize_aware. */
+    int weight_bits;
 } tn_quantize_options;
 
 typedef struct tn_quantize_report tn_quantize_report;
@@ -117,6 +120,21 @@ typedef struct tn_quantize_report tn_quantize_report;
  * says which set it was. samples may be NULL where `dynamic` says so. */
 TN_API tn_status tn_quantize(const tn_graph *graph, const tn_samples *samples, const tn_quantize_options *options,
                              tn_graph **out_graph, tn_quantize_report **out_report);
+
+/* Quantization-aware training: the graph as tn_quantize has it before its rounding is done for good. Activations go through
+ * QuantizeLinear and DequantizeLinear, of ranges that the samples tell; weights are still float32, behind nodes that round
+ * them with a scale of their greatest at each run; so a trainer (tenon/train.h) fits them to what rounding does.
+ * tn_quantize_trained makes weights and biases integers, as tn_quantize would:
+ *
+ *     tn_quantize_aware(graph, &samples, &options, &rounding);    // of scores, before softmax
+ *     tn_trainer_create(rounding, &train, &trainer);              // some epochs, at a small rate
+ *     tn_trainer_export(trainer, &trained);
+ *     tn_quantize_trained(trained, &small);
+ *
+ * options: not `dynamic`; never_slower is not looked at. */
+TN_API tn_status tn_quantize_aware(const tn_graph *graph, const tn_samples *samples, const tn_quantize_options *options,
+                                   tn_graph **out_graph);
+TN_API tn_status tn_quantize_trained(const tn_graph *graph, tn_graph **out_graph);
 
 /* A layer: Conv, Gemm or MatMul. The texts are the report's. */
 typedef struct tn_quantize_row {

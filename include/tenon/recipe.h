@@ -25,6 +25,7 @@
  *           symmetric: false
  *           per_tensor: false
  *           reduce_range: false
+ *           weight_bits: 8
  *           dynamic: false
  *           bias_correction: true
  *           equalize: false

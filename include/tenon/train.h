@@ -17,6 +17,9 @@
  * that fails, or is interrupted, leaves the parameters as they were before it. Results are the same bits at any thread
  * count.
  *
+ * A QuantizeLinear with a DequantizeLinear behind it lets gradients through where its integers reach, and stops them outside
+ * (the straight-through estimator), so that what tn_quantize_aware makes can be trained.
+ *
  * Thread-safety: a trainer belongs to one thread at a time; any number of them run side by side. */
 #ifndef TENON_TRAIN_H
 #define TENON_TRAIN_H
@@ -174,6 +177,8 @@ typedef struct tn_trainer_options {
      * operators, the parameters and predictions are float32. Where the CPU multiplies bfloat16 (TN_PRECISION_FAST) it is
      * faster; elsewhere it computes the same, but for the order of sums, and is slower. */
     tn_dtype products;
+    /* What is 0 in parameters of two axes and more, as pruning leaves it (tenon/prune.h), stays 0 in all steps. */
+    bool keep_zeros;
 } tn_trainer_options;
 
 /* Takes the graph over, also on failure. Fails with a sentence that names the node if an operator has no gradient. */

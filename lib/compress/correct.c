@@ -15,7 +15,7 @@ static tn_status mean_shift(const tn_qjob *job, const tn_node *node, int axis, d
     const tn_tensor *w = job->base->values[node->in[1]].constant, *whole = job->graph->values[node->in[1]].constant;
     const tn_observer *o = &job->observers[node->in[0]];
     tn_qweights q;
-    TN_TRY(tn_qweights_make(scratch, w, axis, job->options.per_tensor, job->options.reduce_range ? 64 : 127,
+    TN_TRY(tn_qweights_make(scratch, w, axis, job->options.per_tensor, tn_qlevels(&job->options),
                             job->ranges[job->plan.like[node->in[0]]].scale, NULL, &q));
     bool conv = tn_match_is(node, "", "Conv");
     int64_t groups = conv ? tn_attr_int(node, "group", 1) : 1, taps = 1, at = 0;

@@ -92,8 +92,7 @@ static tn_status write_layer(dynamic *d, int n, uint64_t *bytes) {
     if (!tn_qplan_is_layer(d->plan->graph, node, &axis)) return TN_E_INTERNAL;
     const tn_tensor *w = d->plan->graph->values[node->in[1]].constant;
     tn_qweights q;
-    TN_TRY(
-        tn_qweights_make(d->region, w, axis, d->options->per_tensor, d->options->reduce_range ? 64 : 127, 1, NULL, &q));
+    TN_TRY(tn_qweights_make(d->region, w, axis, d->options->per_tensor, tn_qlevels(d->options), 1, NULL, &q));
     const int *x = input_of(d, node->in[0]);
     bool turn = !conv && axis == 0;
     int64_t dims[TN_MAX_RANK], shape[TN_MAX_RANK] = {q.scale_count, 1, 1, 1, 1, 1, 1, 1};

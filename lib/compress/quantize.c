@@ -152,6 +152,10 @@ static tn_status run(tn_qjob *job, const tn_graph *graph, tn_graph **out_graph) 
     if (job->options.smooth) TN_TRY(tn_qjob_smooth(job));
     if (!job->options.dynamic && job->options.equalize) TN_TRY(tn_qjob_equalize(job));
     TN_TRY(tn_qjob_search(job));
+    if (job->trains) {
+        TN_TRY(tn_qplan_write_trainable(&job->best.plan, job->ranges, &job->options, job->region, &job->trainable));
+        return tn_quantize_finish(job->trainable, out_graph);
+    }
     if (job->options.never_slower) TN_TRY(tn_qjob_never_slower(job));
     TN_TRY(list_layers(job));
     TN_TRY(tn_quantize_finish(job->best.written, out_graph));
@@ -170,6 +174,8 @@ static tn_status check_options(const tn_quantize_options *given, tn_quantize_opt
         return tn_fail(TN_E_INVALID, "there is no calibration number %d", (int)out->calibration);
     if (!(out->percentile >= 0 && out->percentile <= 100))
         return tn_fail(TN_E_INVALID, "the percentile is %g; expected above 0 and up to 100", out->percentile);
+    if (out->weight_bits && (out->weight_bits < 2 || out->weight_bits > 8))
+        return tn_fail(TN_E_INVALID, "weight_bits is %d; expected 2 to 8", out->weight_bits);
     if (out->most_samples < 0)
         return tn_fail(TN_E_INVALID, "most_samples is %lld; expected 0 or more", (long long)out->most_samples);
     if (!(out->max_drop >= 0 && out->max_drop < INFINITY))
@@ -182,6 +188,7 @@ static tn_status check_options(const tn_quantize_options *given, tn_quantize_opt
 static void end(tn_qjob *job) {
     tn_observers_free(job->observers, job->observed);
     tn_attempt_free(&job->best);
+    tn_graph_destroy(job->trainable);
     tn_graph_destroy(job->base);
     for (size_t i = 0; i < TN_COUNT(job->older); i++) tn_graph_destroy(job->older[i]);
     tn_qjob_forget(job);
@@ -189,15 +196,17 @@ static void end(tn_qjob *job) {
     tn_region_destroy(job->region);
 }
 
-tn_status tn_quantize(const tn_graph *graph, const tn_samples *samples, const tn_quantize_options *options,
-                      tn_graph **out_graph, tn_quantize_report **out_report) {
-    tn_qjob job = {0};
+static tn_status quantize(const tn_graph *graph, const tn_samples *samples, const tn_quantize_options *options,
+                          bool trains, tn_graph **out_graph, tn_quantize_report **out_report) {
+    tn_qjob job = {.trains = trains};
     uint64_t start = tn_now();
     *out_graph = NULL;
     if (out_report) *out_report = NULL;
     TN_TRY(check_options(options, &job.options));
     if (!graph || (samples && !samples->get)) return tn_fail(TN_E_INVALID, "a graph and samples are needed");
     const tn_quantize_options *o = &job.options;
+    if (trains && o->dynamic)
+        return tn_fail(TN_E_INVALID, "quantization-aware training is of ranges that are known, not of 'dynamic' ones");
     bool measured =
         o->smooth || o->adaptive_rounding || o->max_drop > 0 || o->min_sqnr > 0 || o->sensitivity || o->never_slower;
     if (!samples && (!o->dynamic || measured))
@@ -223,4 +232,14 @@ tn_status tn_quantize(const tn_graph *graph, const tn_samples *samples, const tn
         *out_graph = NULL;
     }
     return status;
+}
+
+tn_status tn_quantize(const tn_graph *graph, const tn_samples *samples, const tn_quantize_options *options,
+                      tn_graph **out_graph, tn_quantize_report **out_report) {
+    return quantize(graph, samples, options, false, out_graph, out_report);
+}
+
+tn_status tn_quantize_aware(const tn_graph *graph, const tn_samples *samples, const tn_quantize_options *options,
+                            tn_graph **out_graph) {
+    return quantize(graph, samples, options, true, out_graph, NULL);
 }

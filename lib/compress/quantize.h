@@ -77,6 +77,10 @@ typedef struct tn_qweights {
     int8_t *q;
 } tn_qweights;
 
+/* The most that |q| is, by the options. */
+static inline int tn_qlevels(const tn_quantize_options *o) {
+    return o->weight_bits ? (1 << (o->weight_bits - 1)) - 1 : o->reduce_range ? 64 : 127;
+}
 /* levels: the most that |q| is. in_scale: of the layer's input. bias (may be NULL): channels of them; where its units would be too fine for an int32 the
  * scale grows. */
 tn_status tn_qweights_make(tn_region *region, const tn_tensor *w, int axis, bool per_tensor, int levels, float in_scale,
@@ -88,6 +92,11 @@ tn_status tn_qweights_make(tn_region *region, const tn_tensor *w, int axis, bool
  * for each value of the plan, what its readers get now; bytes: for each layer, what its weights and bias take. */
 tn_status tn_qplan_write(const tn_qplan *plan, const tn_qrange *ranges, const tn_quantize_options *options,
                          tn_region *region, int *out_value, uint64_t *bytes, tn_graph **out_graph);
+
+/* The same to be trained: weights are float32 behind nodes that round them, each time by what they are then, and biases are
+ * float32. */
+tn_status tn_qplan_write_trainable(const tn_qplan *plan, const tn_qrange *ranges, const tn_quantize_options *options,
+                                   tn_region *region, tn_graph **out_graph);
 
 /* Likewise for dynamic quantization: layers of constant weights alone, and no ranges. */
 tn_status tn_dynamic_plan(const tn_graph *graph, const bool *skip, tn_region *region, tn_qplan *out);
@@ -143,6 +152,8 @@ typedef struct tn_qjob {
     tn_observer *observers;
     tn_qrange *ranges; /* by options.calibration */
     tn_attempt best;
+    bool trains; /* what comes out is to be trained: */
+    tn_graph *trainable;
     tn_tensor **kept; /* outputs of graph on the first sets */
     int64_t kept_sets;
     tn_quantize_report *report;

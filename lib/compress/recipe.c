@@ -39,6 +39,7 @@ static const field quantize_fields[] = {{"calibration", WORD, AT(word), methods,
                                         {"adaptive_rounding", FLAG, AT(quantize.adaptive_rounding), NULL, 0, 0},
                                         {"smooth", FLAG, AT(quantize.smooth), NULL, 0, 0},
                                         {"never_slower", FLAG, AT(quantize.never_slower), NULL, 0, 0},
+                                        {"weight_bits", COUNT, AT(rows), NULL, 2, 8},
                                         {"exclude", TEXT, AT(quantize.exclude), NULL, 0, 0},
                                         {"samples", COUNT, AT(count), NULL, 1, 1e9},
                                         {0}};
@@ -176,6 +177,7 @@ static tn_status read_step(const tn_manifest_node *entry, tn_recipe_step *out) {
         out->quantize.calibration = (tn_calibration)out->word;
         out->quantize.activations = out->type ? TN_INT8 : TN_UINT8;
         out->quantize.most_samples = (int64_t)out->count;
+        out->quantize.weight_bits = (int)out->rows;
         out->weights.bits = (int)out->count;
         out->weights.block = (int)out->block;
         out->weights.method = (tn_weight_method)out->word;

@@ -151,7 +151,7 @@ static tn_status round_layer(const rounding *r, const layer *l, tn_region *scrat
     const tn_qjob *job = r->job;
     const tn_node *node = &job->base->nodes[l->node];
     const tn_tensor *w = job->base->values[node->in[1]].constant;
-    const int bias = node->formal_in > 2 ? node->in[2] : -1, levels = job->options.reduce_range ? 64 : 127;
+    const int bias = node->formal_in > 2 ? node->in[2] : -1, levels = tn_qlevels(&job->options);
     float *biases = NULL, *data;
     if (bias >= 0) {
         const tn_tensor *b = job->base->values[bias].constant;

@@ -3,8 +3,9 @@
  * A value that comes out of integers is read dequantized by all, since only then it is nowhere needed in float. One that
  * is float anyway is read dequantized by nodes on 8 bits alone. */
 #include "compress/quantize.h"
-#include "passes/match.h"
+#include <float.h>
 #include <math.h>
+#include "passes/match.h"
 
 typedef struct writer {
     const tn_qplan *plan;
@@ -13,6 +14,7 @@ typedef struct writer {
     tn_region *region;
     tn_graph *graph;
     uint64_t *bytes; /* of each layer's weights and bias */
+    bool trains;     /* weights are to be trained yet */
     const tn_op *quantize, *dequantize;
     int *scale, *zero; /* constants of a value's range; -1: not yet made */
     struct written {
@@ -100,7 +102,7 @@ static int add_integers(writer *w, int n, int like, tn_dtype dtype, const tn_ten
 }
 
 static tn_status write_bias(writer *w, int n, int bias, const tn_qweights *q, float in_scale) {
-    const tn_tensor *b = w->plan->graph->values[bias].constant;
+    const tn_tensor *b = w->graph->values[bias].constant;
     int32_t *whole = tn_region_array(w->region, (size_t)q->channels + 1, sizeof *whole);
     float *unit = tn_region_array(w->region, (size_t)q->channels + 1, sizeof *unit);
     if (!whole || !unit) return TN_E_MEMORY;
@@ -116,21 +118,19 @@ static tn_status write_bias(writer *w, int n, int bias, const tn_qweights *q, fl
     return TN_OK;
 }
 
-static tn_status write_layer(writer *w, int n) {
-    const tn_node *node = &w->plan->graph->nodes[n];
-    int axis;
-    if (!tn_qplan_is_layer(w->plan->graph, node, &axis)) return TN_OK;
-    int weights = node->in[1], bias = node->formal_in > 2 ? node->in[2] : -1;
-    const tn_tensor *t = w->plan->graph->values[weights].constant;
-    float in_scale = w->ranges[w->plan->like[node->in[0]]].scale, *biases = NULL;
+/* Weights and bias of node n, which are constants, as integers. */
+static tn_status write_integers(writer *w, int n, int weights, int axis, bool per_tensor, int levels, float in_scale) {
+    const tn_node *node = &w->graph->nodes[n];
+    const int bias = node->formal_in > 2 ? node->in[2] : -1;
+    const tn_tensor *t = w->graph->values[weights].constant;
+    float *biases = NULL;
     if (bias >= 0) {
         biases = tn_region_array(w->region, (size_t)t->dims[axis] + 1, sizeof *biases);
         if (!biases) return TN_E_MEMORY;
-        memcpy(biases, w->plan->graph->values[bias].constant->data, (size_t)t->dims[axis] * sizeof *biases);
+        memcpy(biases, w->graph->values[bias].constant->data, (size_t)t->dims[axis] * sizeof *biases);
     }
     tn_qweights q;
-    TN_TRY(tn_qweights_make(w->region, t, axis, w->options->per_tensor, w->options->reduce_range ? 64 : 127, in_scale,
-                            biases, &q));
+    TN_TRY(tn_qweights_make(w->region, t, axis, per_tensor, levels, in_scale, biases, &q));
     struct written *before = &w->written[weights];
     bool same = before->out >= 0 && before->q.axis == axis &&
                 memcmp(before->q.scale, q.scale, (size_t)q.scale_count * sizeof *q.scale) == 0;
@@ -139,6 +139,50 @@ static tn_status write_layer(writer *w, int n) {
     *before = (struct written){out, q};
     w->graph->nodes[n].in[1] = out;
     return bias < 0 ? TN_OK : write_bias(w, n, bias, &q, in_scale);
+}
+
+/* Weights stay as they are, behind nodes that round them: scale = max |w| / levels, over all but the axis. */
+static tn_status write_rounding(writer *w, int n, int weights, int axis) {
+    static const char *const chain[] = {"Abs", "ReduceMax", "Div", "Max"};
+    const tn_tensor *t = w->graph->values[weights].constant;
+    const float levels = (float)tn_qlevels(w->options), least = FLT_MIN;
+    const int64_t channels = t->dims[axis], others = t->rank - 1;
+    const int rank = !w->options->per_tensor;
+    int64_t axes[TN_MAX_RANK], count = 0;
+    struct written *before = &w->written[weights];
+    if (before->out >= 0 && before->q.axis == axis) {
+        w->graph->nodes[n].in[1] = before->out;
+        return TN_OK;
+    }
+    for (int i = 0; i < t->rank; i++)
+        if (!rank || i != axis) axes[count++] = i;
+    int8_t *none = tn_region_alloc(w->region, (size_t)channels + 1);
+    if (!none) return TN_E_MEMORY;
+    const int second[] = {-1, add_constant(w, "", TN_INT64, 1, &count, axes),
+                          add_constant(w, "", TN_FLOAT32, 0, NULL, &levels),
+                          add_constant(w, "", TN_FLOAT32, 0, NULL, &least)};
+    const tn_attribute keep[] = {{.name = "keepdims", .kind = TN_ATTR_INT, .i = 0}, {0}};
+    const tn_attribute along[] = {{.name = "axis", .kind = TN_ATTR_INT, .i = rank && others ? axis : 0}, {0}};
+    int in[3] = {weights, weights, add_constant(w, "", TN_INT8, rank, &channels, none)}, out;
+    if (second[1] < 0 || second[2] < 0 || second[3] < 0 || in[2] < 0) return TN_E_MEMORY;
+    for (int i = 0; i < 4; i++)
+        TN_TRY(tn_graph_node(w->graph, chain[i], named(w, weights, "range"), i ? 2 : 1, (int[]){in[1], second[i]}, 1,
+                             &in[1], i == 1 ? keep : NULL));
+    TN_TRY(tn_graph_node(w->graph, "QuantizeLinear", named(w, weights, "quantized"), 3, in, 1, &out, along));
+    TN_TRY(tn_graph_node(w->graph, "DequantizeLinear", named(w, weights, "dequantized"), 3, (int[]){out, in[1], in[2]},
+                         1, &out, along));
+    *before = (struct written){.out = out, .q.axis = axis};
+    w->graph->nodes[n].in[1] = out;
+    return TN_OK;
+}
+
+static tn_status write_layer(writer *w, int n) {
+    const tn_node *node = &w->plan->graph->nodes[n];
+    int axis;
+    if (!tn_qplan_is_layer(w->plan->graph, node, &axis)) return TN_OK;
+    if (w->trains) return write_rounding(w, n, node->in[1], axis);
+    return write_integers(w, n, node->in[1], axis, w->options->per_tensor, tn_qlevels(w->options),
+                          w->ranges[w->plan->like[node->in[0]]].scale);
 }
 
 static tn_status write_all(writer *w, int *out_value) {
@@ -162,9 +206,10 @@ static tn_status write_all(writer *w, int *out_value) {
     return tn_graph_infer(w->graph);
 }
 
-tn_status tn_qplan_write(const tn_qplan *plan, const tn_qrange *ranges, const tn_quantize_options *options,
-                         tn_region *region, int *out_value, uint64_t *bytes, tn_graph **out_graph) {
+static tn_status write_plan(const tn_qplan *plan, const tn_qrange *ranges, const tn_quantize_options *options,
+                            bool trains, tn_region *region, int *out_value, uint64_t *bytes, tn_graph **out_graph) {
     writer w = {.plan = plan,
+                .trains = trains,
                 .ranges = ranges,
                 .options = options,
                 .region = region,
@@ -184,5 +229,88 @@ tn_status tn_qplan_write(const tn_qplan *plan, const tn_qrange *ranges, const tn
         *out_graph = w.graph;
     else
         tn_graph_destroy(w.graph);
+    return status;
+}
+
+tn_status tn_qplan_write(const tn_qplan *plan, const tn_qrange *ranges, const tn_quantize_options *options,
+                         tn_region *region, int *out_value, uint64_t *bytes, tn_graph **out_graph) {
+    return write_plan(plan, ranges, options, false, region, out_value, bytes, out_graph);
+}
+
+tn_status tn_qplan_write_trainable(const tn_qplan *plan, const tn_qrange *ranges, const tn_quantize_options *options,
+                                   tn_region *region, tn_graph **out_graph) {
+    int *out_value = tn_region_array(region, (size_t)plan->value_count + 1, sizeof *out_value);
+    uint64_t *bytes = tn_region_array(region, (size_t)plan->node_count + 1, sizeof *bytes);
+    if (!out_value || !bytes) return TN_E_MEMORY;
+    return write_plan(plan, ranges, options, true, region, out_value, bytes, out_graph);
+}
+
+/* ---- what was trained ---- */
+
+static const tn_node *from_op(const tn_graph *graph, int value, const char *op) {
+    const int producer = value >= 0 ? graph->values[value].producer : -1;
+    const tn_node *node = producer >= 0 ? &graph->nodes[producer] : NULL;
+    return node && tn_match_is(node, "", op) ? node : NULL;
+}
+
+static const tn_tensor *constant_of(const tn_graph *graph, int value) {
+    return value >= 0 ? graph->values[value].constant : NULL;
+}
+
+static bool is_float(const tn_tensor *t) {
+    return t && t->dtype == TN_FLOAT32 && tn_count(t) > 0;
+}
+
+/* What write_rounding wrote for node n, whose weights are constants again. */
+static tn_status finish_layer(writer *w, int n) {
+    const tn_graph *graph = w->graph;
+    const tn_node *node = &graph->nodes[n];
+    if (node->in_count < 2) return TN_OK;
+    const tn_node *given = from_op(graph, node->in[0], "DequantizeLinear"),
+                  *rounded = from_op(graph, node->in[1], "DequantizeLinear"),
+                  *from = rounded ? from_op(graph, rounded->in[0], "QuantizeLinear") : NULL,
+                  *most = from ? from_op(graph, from->in[1], "Max") : NULL,
+                  *over = most ? from_op(graph, most->in[0], "Div") : NULL;
+    const tn_tensor *weights = from ? constant_of(graph, from->in[0]) : NULL,
+                    *scale = given ? constant_of(graph, given->in[1]) : NULL,
+                    *levels = over ? constant_of(graph, over->in[1]) : NULL;
+    if (!is_float(weights) || !is_float(scale) || !is_float(levels)) return TN_OK;
+    const bool per_tensor = graph->values[from->in[1]].type.rank == 0, conv = tn_match_is(node, "", "Conv");
+    int axis = (int)tn_attr_int(from, "axis", 1);
+    if (per_tensor) axis = conv || tn_attr_int(node, "transB", 0) ? 0 : weights->rank - 1;
+    const int bias = node->formal_in > 2 ? node->in[2] : -1;
+    const tn_tensor *biases = constant_of(graph, bias);
+    if (axis < 0 || axis >= weights->rank || tn_count(scale) != 1) return TN_OK;
+    if (bias >= 0 && (!is_float(biases) || tn_count(biases) != weights->dims[axis])) return TN_OK;
+    return write_integers(w, n, from->in[0], axis, per_tensor, (int)*(const float *)levels->data,
+                          *(const float *)scale->data);
+}
+
+static tn_status finish_all(writer *w) {
+    const int count = w->graph->node_count;
+    TN_TRY(tn_graph_sort(w->graph));
+    TN_TRY(tn_graph_infer(w->graph));
+    w->bytes = tn_region_array(w->region, (size_t)count + 1, sizeof *w->bytes);
+    w->written = tn_region_array(w->region, (size_t)w->graph->value_count + 1, sizeof *w->written);
+    if (!w->bytes || !w->written) return TN_E_MEMORY;
+    for (int v = 0; v < w->graph->value_count; v++) w->written[v].out = -1;
+    for (int n = 0; n < count; n++) {
+        tn_status status = finish_layer(w, n);
+        if (status != TN_OK) return tn_node_context(status, &w->graph->nodes[n]);
+    }
+    tn_graph_compact(w->graph);
+    return tn_graph_sort(w->graph);
+}
+
+tn_status tn_quantize_trained(const tn_graph *graph, tn_graph **out_graph) {
+    writer w = {.region = tn_region_create(NULL), .dequantize = tn_op_find("", "DequantizeLinear")};
+    *out_graph = NULL;
+    tn_status status = !w.region       ? TN_E_MEMORY
+                       : !w.dequantize ? tn_fail(TN_E_UNSUPPORTED, "this build has no DequantizeLinear (TN_OPS)")
+                                       : tn_graph_copy(graph, false, &w.graph);
+    if (status == TN_OK) status = finish_all(&w);
+    if (status == TN_OK) status = tn_quantize_finish(w.graph, out_graph);
+    tn_graph_destroy(w.graph);
+    tn_region_destroy(w.region);
     return status;
 }

@@ -26,6 +26,7 @@ static const tn_key root_keys[] = {
     {"model", TN_KEY_NODE, AT(model_node), 0, 0, NULL},
     {"train", TN_KEY_NODE, AT(train_node), 0, 0, NULL},
     {"compress", TN_KEY_NODE, AT(compress_node), 0, 0, NULL},
+    {"retrain", TN_KEY_NODE, AT(retrain_node), 0, 0, NULL},
     {"output", TN_KEY_TEXT, AT(output), 0, 0, NULL},
     {0},
 };
@@ -115,6 +116,12 @@ static const tn_key average_keys[] = {
     {0},
 };
 
+static const tn_key retrain_keys[] = {
+    {"epochs", TN_KEY_WHOLE, AT(retrain_epochs), 1, 1e6, NULL},
+    {"rate", TN_KEY_NUMBER, AT(retrain_rate), 1e-12, 1e3, NULL},
+    {0},
+};
+
 static tn_status read_data(tn_plan *p) {
     TN_TRY(tn_keys_read(p->data_node, data_keys, p));
     if (!p->train) return tn_key_fail(p->data_node, "the key 'train' is missing: a CSV file");
@@ -161,8 +168,12 @@ static tn_status read_train(tn_plan *p) {
 /* An empty list is none, so that a study can choose it. */
 static tn_status read_compress(tn_plan *p) {
     const tn_manifest_node *list = p->compress_node;
-    if (!list || (list->kind == TN_MANIFEST_LIST && !list->count)) return TN_OK;
-    return tn_recipe_of_steps(list, &p->compress);
+    if (list && (list->kind != TN_MANIFEST_LIST || list->count)) TN_TRY(tn_recipe_of_steps(list, &p->compress));
+    if (!p->retrain_node) return TN_OK;
+    if (!list) return tn_key_fail(p->retrain_node, "there is no 'compress' to train on behind");
+    p->retrain_epochs = 5;
+    TN_TRY(tn_keys_read(p->retrain_node, retrain_keys, p));
+    return p->compress ? tn_plan_retrain_check(p) : TN_OK;
 }
 
 /* What the manifest will want is wanted before hours of training. */

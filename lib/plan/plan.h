@@ -75,7 +75,7 @@ struct tn_plan {
     uint8_t digest[TN_SHA256_BYTES]; /* of its text */
     const char *name, *version, *title, *description, *licence, *output, *events;
     const tn_manifest_node *data_node, *pipeline_node, *model_node, *train_node, *layers_node, *shape_node;
-    const tn_manifest_node *compress_node;
+    const tn_manifest_node *compress_node, *retrain_node;
     const tn_manifest_node *loss_node, *optimizer_node, *schedule_node, *average_node, *class_weights;
     int folds, fold; /* 0: as the pipeline says */
     /* data */
@@ -88,6 +88,8 @@ struct tn_plan {
     tn_layer *layers;
     int layer_count;
     tn_recipe *compress; /* NULL: nothing is */
+    int64_t retrain_epochs;
+    double retrain_rate; /* 0: a tenth of the optimizer's */
     /* train */
     int loss; /* tn_loss + 1; 0: by the target */
     tn_loss_options loss_options;
@@ -197,9 +199,13 @@ struct tn_fit {
     bool stop, resumed;
     const tn_group *group; /* of more than one, or NULL */
     char *checkpoint;
-    FILE *events; /* NULL: none are wanted, or not of this process */
+    FILE *events;        /* NULL: none are wanted, or not of this process */
+    tn_graph *retrained; /* what comes out, if the plan retrains; NULL else */
+    tn_epoch retraining; /* the last epoch of that */
 };
 
+/* A trainer of the graph, which it takes over, as plan and loss say; holds: what is 0 in its weights stays so. */
+tn_status tn_fit_trainer(tn_fit *fit, tn_graph *graph, bool holds);
 tn_status tn_fit_run(tn_fit *fit);
 /* Whether this process writes the files: the only one, or the first of the group. */
 static inline bool tn_fit_writes(const tn_fit *fit) {
@@ -222,6 +228,11 @@ void tn_snapshots_remove(const tn_plan *plan);
 
 /* The graph that was trained becomes the one that the plan's steps make of it. */
 tn_status tn_plan_compress(const tn_plan *plan, const tn_plan_data *data, const tn_fit *fit, tn_graph **graph);
+
+/* The first steps, then training on, with what the last one rounds rounded: fit->retrained. */
+tn_status tn_plan_retrain(const tn_plan *plan, const tn_plan_data *data, tn_fit *fit);
+/* Whether steps and `retrain` go together. */
+tn_status tn_plan_retrain_check(const tn_plan *plan);
 
 tn_status tn_plan_save(const tn_plan *plan, const tn_plan_data *data, const tn_fit *fit);
 

@@ -53,6 +53,12 @@ static void add_losses(tn_manifest_writer *w, tn_manifest_node *extra, const tn_
                      *validation = fit->plan->validation > 0
                                        ? tn_manifest_add(w, map, "validation", TN_MANIFEST_LIST, NULL)
                                        : NULL;
+    if (fit->retrained) {
+        tn_manifest_node *again = tn_manifest_add(w, extra, "retraining", TN_MANIFEST_MAP, NULL);
+        add_number(w, again, "epochs", (double)fit->plan->retrain_epochs);
+        add_number(w, again, "loss", fit->retraining.loss);
+        add_number(w, again, "validation", fit->retraining.validation);
+    }
     for (int64_t e = 0; e < fit->epochs; e += TN_MAX(step, 1)) {
         tn_manifest_add_number(w, at, NULL, (double)e + 1);
         add_number(w, losses, NULL, fit->history[e].loss);
@@ -175,8 +181,12 @@ static tn_status save(result *r, const tn_plan *plan, const tn_plan_data *data, 
     const char *text;
     const tn_model_options options = {.struct_size = sizeof options, .cpu = fit->options->cpu};
     if (!(r->region = tn_region_create(NULL))) return TN_E_MEMORY;
-    TN_TRY(tn_snapshots_end(fit, &r->graph));
-    TN_TRY(tn_plan_compress(plan, data, fit, &r->graph));
+    if (fit->retrained) {
+        TN_TRY(tn_graph_copy(fit->retrained, false, &r->graph));
+    } else {
+        TN_TRY(tn_snapshots_end(fit, &r->graph));
+        TN_TRY(tn_plan_compress(plan, data, fit, &r->graph));
+    }
     TN_TRY(tn_graph_copy(r->graph, false, &r->copy));
     tn_graph *copy = r->copy;
     r->copy = NULL; /* the model takes it over */

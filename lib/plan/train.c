@@ -97,18 +97,22 @@ static int64_t parameters_of(const tn_trainer *trainer) {
     return count;
 }
 
-static tn_status make_trainer(const tn_plan *plan, tn_plan_data *data, tn_fit *fit) {
+static tn_status make_trainer(tn_plan *plan, tn_plan_data *data, tn_fit *fit) {
     tn_graph *graph;
     int64_t rows = data->rows[TN_PART_TRAIN];
-    tn_loss_options loss = plan->loss_options;
     TN_TRY(choose_loss(plan, data, &fit->loss));
-    TN_TRY(weigh_classes(plan, data, fit->loss, &loss));
+    TN_TRY(weigh_classes(plan, data, fit->loss, &plan->loss_options));
     fit->steps = (rows + plan->batch - 1) / plan->batch;
-    const int64_t steps = (fit->steps + plan->accumulate - 1) / plan->accumulate;
     TN_TRY(tn_plan_network(plan, data, &graph));
     const tn_type *input = &graph->values[graph->inputs[0]].type;
     fit->input_rank = input->rank;
     memcpy(fit->input_dims, input->dims, sizeof fit->input_dims);
+    return tn_fit_trainer(fit, graph, false);
+}
+
+tn_status tn_fit_trainer(tn_fit *fit, tn_graph *graph, bool holds) {
+    const tn_plan *plan = fit->plan;
+    const int64_t steps = (fit->steps + plan->accumulate - 1) / plan->accumulate;
     const tn_trainer_options options = {.struct_size = sizeof options,
                                         .loss = fit->loss,
                                         .optimizer = plan->optimizer,
@@ -118,12 +122,13 @@ static tn_status make_trainer(const tn_plan *plan, tn_plan_data *data, tn_fit *f
                                         .seed = (uint64_t)plan->seed,
                                         .cpu = fit->options->cpu,
                                         .patience = plan->patience,
-                                        .loss_options = loss,
+                                        .loss_options = plan->loss_options,
                                         .average = average_of(plan, steps),
                                         .accumulate = plan->accumulate,
                                         .recompute = plan->recompute,
                                         .products = plan->products ? TN_BFLOAT16 : TN_FLOAT32,
-                                        .group = fit->group};
+                                        .group = fit->group,
+                                        .keep_zeros = holds};
     return tn_trainer_create(graph, &options, &fit->trainer);
 }
 
@@ -146,6 +151,7 @@ static tn_status train(tn_plan *plan, tn_plan_data *data, tn_fit *fit) {
     if (fit->options->resume) TN_TRY(tn_fit_load(fit));
     TN_TRY(check_group(fit));
     TN_TRY(tn_fit_run(fit));
+    if (plan->compress && plan->retrain_node) TN_TRY(tn_plan_retrain(plan, data, fit));
     if (!tn_fit_writes(fit)) return TN_OK;
     TN_TRY(tn_plan_save(plan, data, fit));
     unlink(fit->checkpoint);
@@ -182,6 +188,7 @@ tn_status tn_plan_train(tn_plan *plan, const tn_plan_options *options, tn_plan_r
     tn_status status = fit.history && fit.checkpoint ? train(plan, &data, &fit) : TN_E_MEMORY;
     if (status == TN_OK && out_result) tell_result(&data, &fit, out_result);
     tn_trainer_destroy(fit.trainer);
+    tn_graph_destroy(fit.retrained);
     tn_plan_data_free(&data);
     tn_free(NULL, fit.history, bytes);
     tn_free(NULL, fit.checkpoint, path);

@@ -37,7 +37,7 @@ void tn_trainer_fingerprint(tn_trainer *t) {
                             t->states.count - t->states.gradients,
                             t->inputs,
                             loss->class_weights ? loss->class_count : 0,
-                            t->options.products == TN_BFLOAT16};
+                            (t->options.products == TN_BFLOAT16) + 2 * t->options.keep_zeros};
     tn_sha256_init(&hash);
     tn_sha256_update(&hash, what, sizeof what);
     tn_sha256_update(&hash, numbers, sizeof numbers);

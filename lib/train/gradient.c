@@ -24,6 +24,11 @@ static bool is_real(const tn_type *type) {
                                             type->dtype == TN_FLOAT16 || type->dtype == TN_BFLOAT16);
 }
 
+/* Integers behind a QuantizeLinear are rounded reals: see grad/quantize.c. */
+static bool carries(const backward *b, const tn_node *node, int out) {
+    return is_real(&b->graph->values[out].type) || strcmp(node->op->name, "QuantizeLinear") == 0;
+}
+
 static void find_dependents(backward *b, int count, const int *of) {
     for (int i = 0; i < count; i++) b->hangs[of[i]] = true;
     for (int n = 0; n < b->graph->node_count; n++) {
@@ -31,7 +36,7 @@ static void find_dependents(backward *b, int count, const int *of) {
         bool any = false;
         for (int i = 0; i < node->in_count; i++) any |= node->in[i] >= 0 && b->hangs[node->in[i]];
         for (int i = 0; i < node->out_count && any; i++)
-            if (node->out[i] >= 0 && is_real(&b->graph->values[node->out[i]].type)) b->hangs[node->out[i]] = true;
+            if (node->out[i] >= 0 && carries(b, node, node->out[i])) b->hangs[node->out[i]] = true;
     }
 }
 

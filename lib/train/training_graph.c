@@ -29,8 +29,8 @@ static const struct {
     {"RNN", 14},
 };
 /* What may stand between a weight and its layer. */
-static const char *const passed_through[] = {"Identity", "Transpose", "Reshape", "Unsqueeze",
-                                             "Squeeze",  "Cast",      "Flatten"};
+static const char *const passed_through[] = {"Identity", "Transpose", "Reshape",        "Unsqueeze",       "Squeeze",
+                                             "Cast",     "Flatten",   "QuantizeLinear", "DequantizeLinear"};
 
 /* The constant that the value is, or is a view of; -1 if there is none. */
 static int source_of(const tn_graph *graph, int value) {
@@ -243,6 +243,21 @@ static tn_status weigh(training *t, int *out_loss) {
     return tn_graph_node(t->graph, "Mul", "weight", 2, (int[]){t->loss, weight}, 1, out_loss, NULL);
 }
 
+/* What is 0 in a matrix or a filter gets no gradient, so that no optimizer moves it: its states stay 0 as well. */
+static tn_status hold_zeros(training *t) {
+    const tn_attribute to[] = {{.name = "to", .kind = TN_ATTR_INT, .i = TN_BOOL}, {0}};
+    for (int i = 0; i < t->learned_count; i++) {
+        const tn_type *type = &t->graph->values[t->learned[i]].type;
+        int kept, zero, in[3];
+        if (t->grads[i] < 0 || type->rank < 2) continue;
+        TN_TRY(tn_graph_scalar(t->graph, type->dtype, 0, &zero));
+        TN_TRY(tn_graph_node(t->graph, "Cast", "kept", 1, &t->learned[i], 1, &kept, to));
+        memcpy(in, (int[]){kept, t->grads[i], zero}, sizeof in);
+        TN_TRY(tn_graph_node(t->graph, "Where", "kept", 3, in, 1, &t->grads[i], NULL));
+    }
+    return TN_OK;
+}
+
 static tn_status build(training *t) {
     tn_graph *graph = t->graph;
     const int each = tn_optimizer_states(&t->options->optimizer);
@@ -272,6 +287,7 @@ static tn_status build(training *t) {
     TN_TRY(tn_graph_gradient(graph, loss, t->learned_count, t->learned, t->grads));
     TN_TRY(tn_graph_recompute(graph, forward, t->options->recompute));
     if (t->options->products == TN_BFLOAT16) TN_TRY(tn_graph_mix(graph, forward));
+    if (t->options->keep_zeros) TN_TRY(hold_zeros(t));
     TN_TRY(add_parameters(t));
     if (gathers) TN_TRY(add_zeros(t, TN_STATE_GRADIENT, 1));
     t->states->gradients = gathers ? t->learned_count : 0;

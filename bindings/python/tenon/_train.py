@@ -103,6 +103,7 @@ class TrainerOptions(ctypes.Structure):
         ("group", c_void_p),
         ("recompute", c_int64),
         ("products", c_int),
+        ("keep_zeros", c_bool),
     ]
 
 
@@ -276,7 +277,7 @@ class Trainer:
     "ctc" or "soft-cross-entropy"; those of classes want scores: output 0 as it is before softmax or sigmoid.  optimizer,
     schedule, average: a word, or a mapping with "kind" and the fields of tenon/train.h.  freeze: names of constants that stay as they are ("conv*": all that begin so).
     patience: epochs without a better validation loss until fit stops.  accumulate: batches to a step.
-    products: "float32", or "bfloat16", which is mixed precision.
+    products: "float32", or "bfloat16", which is mixed precision.  keep_zeros: what pruning left 0 stays 0.
     """
 
     def __init__(
@@ -292,6 +293,7 @@ class Trainer:
         patience: int = 0,
         accumulate: int = 1,
         products: str = "float32",
+        keep_zeros: bool = False,
         class_weights: Any = None,
         loss_options: Optional[Mapping[str, float]] = None,
         threads: int = 1,
@@ -316,6 +318,7 @@ class Trainer:
         options.threads, options.seed, options.patience = threads, seed, patience
         options.cpu, options.accumulate = cpu.encode() if cpu else None, accumulate
         options.products = (1, 16)[_word(_PRODUCTS, products, "products")]
+        options.keep_zeros = keep_zeros
         graph = c_void_p()
         lib.tn_graph_load(os.fsencode(path), None, byref(graph))
         try:

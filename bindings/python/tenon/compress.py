@@ -54,6 +54,7 @@ class QuantizeOptions(ctypes.Structure):
         ("adaptive_rounding", c_bool),
         ("metric_name", c_char_p),
         ("data_name", c_char_p),
+        ("weight_bits", c_int),
     ]
 
 
@@ -63,6 +64,11 @@ declare(
             None,
             (c_void_p, POINTER(SamplesStruct), POINTER(QuantizeOptions), POINTER(c_void_p), POINTER(c_void_p)),
         ),
+        "tn_quantize_aware": (
+            None,
+            (c_void_p, POINTER(SamplesStruct), POINTER(QuantizeOptions), POINTER(c_void_p)),
+        ),
+        "tn_quantize_trained": (None, (c_void_p, POINTER(c_void_p))),
         "tn_graph_value_info": (None, (c_void_p, c_int, POINTER(ValueInfoStruct))),
         "tn_graph_input_count": (c_int, (c_void_p,)),
         "tn_graph_output_count": (c_int, (c_void_p,)),
@@ -138,6 +144,8 @@ def quantize(
     equalize: bool = False,
     smooth: bool = False,
     adaptive_rounding: bool = False,
+    weight_bits: int = 8,
+    trainable: bool = False,
     exclude: Sequence[str] = (),
     max_drop: float = 0.0,
     min_sqnr: float = 0.0,
@@ -153,6 +161,8 @@ def quantize(
     data: sets of inputs, each a dictionary of arrays by the inputs' names; it is gone through several times.
     metric(index, outputs): what the outputs of set `index` are worth, and how much that counts, as (right, answers).
     report_html: where the report goes as a page with pictures.
+    weight_bits: 2 to 8.  trainable: what is written is float32, rounds as the int8 model would, and is for Trainer; integers()
+    makes the int8 model of what was trained. There is no report.
     """
     if calibration not in _METHODS:
         raise InvalidArgument(f"calibration is {calibration!r}; expected one of {', '.join(_METHODS)}")
@@ -182,21 +192,34 @@ def quantize(
         cpu=cpu.encode() if cpu else None,
         smooth=smooth,
         adaptive_rounding=adaptive_rounding,
+        weight_bits=weight_bits,
     )
     samples = SamplesStruct(calls.get, None)
     made, report = c_void_p(), c_void_p()
     try:
-        lib.tn_quantize(
-            graph.pointer, byref(samples) if data is not None else None, byref(options), byref(made), byref(report)
-        )
+        given = (graph.pointer, byref(samples) if data is not None else None, byref(options), byref(made))
+        if trainable:
+            lib.tn_quantize_aware(*given)
+        else:
+            lib.tn_quantize(*given, byref(report))
     except Exception:
         if calls.failure is not None:
             raise calls.failure
         raise
     small = Handle(made.value, lib.tn_graph_destroy)
+    if trainable:
+        save_graph(small.pointer, target, None, False, False)
+        return {}
     told = Handle(report.value, lib.tn_quantize_report_destroy)
     save_graph(small.pointer, target, None, False, False)
     if report_html is not None:
         with open(report_html, "wb") as file:
             file.write(lib.tn_quantize_report_html(told.pointer))
     return json.loads(lib.tn_quantize_report_json(told.pointer).decode())
+
+
+def integers(source: Path, target: Path) -> None:
+    """Makes the int8 model of one that quantize(trainable=True) wrote and Trainer trained."""
+    graph = create(lib.tn_graph_load, lib.tn_graph_destroy, os.fsencode(source), None)
+    small = create(lib.tn_quantize_trained, lib.tn_graph_destroy, graph.pointer)
+    save_graph(small.pointer, target, None, False, False)

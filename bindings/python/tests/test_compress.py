@@ -39,6 +39,24 @@ class Compress(unittest.TestCase):
         random = np.random.default_rng(5)
         self.data = [{"x": random.uniform(-1, 1, (4, 3, 8, 8)).astype(np.float32)} for _ in range(6)]
 
+    def test_weights_of_few_bits_are_trained_through_rounding(self):
+        rounding, trained = self.folder / "rounding.onnx", self.folder / "trained.onnx"
+        x = np.concatenate([s["x"] for s in self.data])
+        wanted = tenon.load(self.source).run({"x": x})["y"]
+        self.assertEqual(tenon.compress.quantize(self.source, rounding, self.data, weight_bits=3, trainable=True), {})
+        trainer = tenon.Trainer(rounding, "mse", rate=1e-3, keep_zeros=True)
+        trainer.fit(x, wanted, epochs=20, batch=8)
+        trainer.save(trained)
+        errors = []
+        for source in (rounding, trained):
+            tenon.compress.integers(source, self.target)
+            onnx.checker.check_model(str(self.target), full_check=True)
+            self.assertLess(self.target.stat().st_size * 2, self.source.stat().st_size)
+            found = tenon.load(self.target).run({"x": x})["y"]
+            np.testing.assert_allclose(found, tenon.load(source).run({"x": x})["y"], atol=0.2)
+            errors.append(np.square(found - wanted).mean())
+        self.assertLess(errors[1], 0.5 * errors[0])
+
     def test_quantized_models_are_small_and_close(self):
         best = {"calibration": "best", "bias_correction": True}
         for options in ({}, best, {"activations": "int8"}, {"dynamic": True}, {"smooth": True}):
