@@ -4,11 +4,11 @@
 #include "base/base.h"
 
 static const tn_qgemm_layout layouts[TN_CPU_LEVELS] = {
-    [TN_CPU_SCALAR] = {8, 1, 2, 1, false, false},   [TN_CPU_AVX2] = {16, 4, 1, 6, false, true},
-    [TN_CPU_AVXVNNI] = {16, 4, 1, 6, false, false}, [TN_CPU_AVX512] = {32, 2, 2, 8, false, false},
-    [TN_CPU_VNNI] = {32, 4, 1, 8, false, false},    [TN_CPU_BF16] = {32, 4, 1, 8, false, false},
-    [TN_CPU_AMX] = {32, 4, 1, 32, false, false},    [TN_CPU_NEON] = {16, 1, 2, 4, false, false},
-    [TN_CPU_DOTPROD] = {16, 4, 1, 6, true, false},  [TN_CPU_I8MM] = {16, 4, 1, 8, true, false},
+    [TN_CPU_SCALAR] = {8, 1, 2, 1, false, false, false},   [TN_CPU_AVX2] = {16, 4, 1, 6, false, true, true},
+    [TN_CPU_AVXVNNI] = {16, 4, 1, 6, false, false, false}, [TN_CPU_AVX512] = {32, 2, 2, 8, false, false, false},
+    [TN_CPU_VNNI] = {32, 4, 1, 8, false, false, false},    [TN_CPU_BF16] = {32, 4, 1, 8, false, false, false},
+    [TN_CPU_AMX] = {32, 4, 1, 32, false, false, false},    [TN_CPU_NEON] = {16, 1, 2, 4, false, false, false},
+    [TN_CPU_DOTPROD] = {16, 4, 1, 6, true, false, false},  [TN_CPU_I8MM] = {16, 4, 1, 8, true, false, false},
 };
 
 const tn_qgemm_layout *tn_qgemm_layout_of(const tn_kernels *kernels) {
@@ -24,8 +24,24 @@ size_t tn_qgemm_a_bytes(const tn_qgemm_layout *layout, size_t m, size_t k) {
 size_t tn_qgemm_b_bytes(const tn_qgemm_layout *layout, size_t k, size_t n) {
     size_t bytes, columns = (size_t)layout->columns;
     if (k > SIZE_MAX / 8 || n > SIZE_MAX / 8) return SIZE_MAX;
-    if (!tn_mul_size((n + columns - 1) / columns * columns, tn_qgemm_k(layout, k), &bytes)) return SIZE_MAX;
-    return bytes;
+    const size_t panels = (n + columns - 1) / columns;
+    if (!tn_mul_size(panels * columns, tn_qgemm_k(layout, k), &bytes)) return SIZE_MAX;
+    return !layout->saturates || tn_add_size(bytes, panels, &bytes) ? bytes : SIZE_MAX;
+}
+
+const uint8_t *tn_qgemm_tame(const tn_qgemm_layout *layout, const void *packed, size_t k, size_t n) {
+    const size_t columns = (size_t)layout->columns, panels = (n + columns - 1) / columns;
+    return layout->saturates ? (const uint8_t *)packed + panels * columns * tn_qgemm_k(layout, k) : NULL;
+}
+
+static bool is_tame(const uint8_t *panel, size_t bytes) {
+    int beyond = 0;
+    for (size_t i = 0; i < bytes; i += 2) {
+        const int a = (int8_t)panel[i], b = (int8_t)panel[i + 1];
+        const int above = (a > 0 ? a : 0) + (b > 0 ? b : 0), below = (a < 0 ? a : 0) + (b < 0 ? b : 0);
+        beyond |= (above > 128) | (below < -128);
+    }
+    return !beyond;
 }
 
 /* The loops over k, once with a step of one and once with any. */
@@ -121,6 +137,7 @@ static void sum_columns(int32_t *restrict sums, const uint8_t *restrict b, size_
 void tn_qgemm_pack_b(const tn_qgemm_layout *layout, void *dst, const uint8_t *b, size_t k_stride, size_t n_stride,
                      size_t k, size_t n, bool b_signed, uint8_t flip, int32_t *sums) {
     size_t columns = (size_t)layout->columns, padded = tn_qgemm_k(layout, k);
+    uint8_t *tame = (uint8_t *)dst + (n + columns - 1) / columns * columns * padded;
     for (size_t c0 = 0; c0 < n; c0 += columns) {
         uint8_t *panel = (uint8_t *)dst + c0 * padded;
         const uint8_t *from = b + c0 * n_stride;
@@ -132,6 +149,7 @@ void tn_qgemm_pack_b(const tn_qgemm_layout *layout, void *dst, const uint8_t *b,
             pack_panel(2, panel, from, k_stride, n_stride, k, columns, width, flip);
         else
             pack_panel(1, panel, from, k_stride, n_stride, k, columns, width, flip);
+        if (layout->saturates) *tame++ = is_tame(panel, columns * padded);
         if (sums) sum_columns(sums + c0, from, k_stride, n_stride, k, width, b_signed, flip);
     }
 }

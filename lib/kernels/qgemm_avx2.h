@@ -5,7 +5,8 @@
  * values of one sign that are more than 128 together, at worst. That is half the instructions of a product of widened
  * values. So a block of the signed side is looked through first: of each pair that could saturate, the second value
  * goes to another step of its own, with zeros around it, and zero is left in its place. What the tile then adds is
- * exact, and few steps come on top, since few pairs are that large.
+ * exact, and few steps come on top, since few pairs are that large. Most panels of trained weights have none at all; those
+ * that are known to be so (tn_qgemm_tame) are taken as they are.
  *
  * A single row would not pay for the looking. It is taken as 2 * (a >> 1) + (a & 1): pairs of neither saturate, and the
  * second sums stay in 16 bits for many steps. */
@@ -195,7 +196,28 @@ static void q_row_panel(size_t k, const uint8_t *halves, const uint8_t *bits, co
     if (to == edge) memcpy(c, edge, width * sizeof *c);
 }
 
-static void q_row(size_t n, size_t k, const uint8_t *a, const uint8_t *b, int32_t *c) {
+/* A row times a panel none of whose pairs saturates. */
+static void q_row_tame_panel(size_t k, const uint8_t *a, const uint8_t *b, int32_t *c, size_t width, bool first) {
+    const __m256i ones = _mm256_set1_epi16(1);
+    __m256i sums[2];
+    int32_t edge[Q_COLUMNS], *to = width == Q_COLUMNS ? c : edge;
+    if (to == edge && !first) memcpy(edge, c, width * sizeof *c);
+#pragma GCC unroll 2
+    for (int v = 0; v < 2; v++) sums[v] = first ? _mm256_setzero_si256() : q_load_sums(to + v * 8);
+#pragma GCC unroll 4
+    for (size_t at = 0; at < k; at += Q_GROUP, b += Q_STEP) {
+        const __m256i left = q_load_a(a + at);
+#pragma GCC unroll 2
+        for (int v = 0; v < 2; v++)
+            sums[v] = _mm256_add_epi32(sums[v],
+                                       _mm256_madd_epi16(_mm256_maddubs_epi16(left, q_load(b + v * Q_STEP / 2)), ones));
+    }
+#pragma GCC unroll 2
+    for (int v = 0; v < 2; v++) q_store(to + v * 8, sums[v]);
+    if (to == edge) memcpy(c, edge, width * sizeof *c);
+}
+
+static void q_row(size_t n, size_t k, const uint8_t *a, const uint8_t *b, const uint8_t *tame, int32_t *c) {
     for (size_t at = 0; at == 0 || at < k; at += Q_ROW_BYTES) {
         uint8_t halves[Q_ROW_BYTES + Q_GROUP] = {0}, bits[sizeof halves];
         const size_t count = q_least(k - at, Q_ROW_BYTES);
@@ -204,24 +226,35 @@ static void q_row(size_t n, size_t k, const uint8_t *a, const uint8_t *b, int32_
             bits[i] = halves[i] & 1;
             halves[i] >>= 1;
         }
-        for (size_t j = 0; j < n; j += Q_COLUMNS)
-            q_row_panel(count, halves, bits, b + j * k + at * Q_COLUMNS, c + j, q_least(n - j, Q_COLUMNS), at == 0);
+        for (size_t j = 0; j < n; j += Q_COLUMNS) {
+            const uint8_t *panel = b + j * k + at * Q_COLUMNS;
+            if (tame && tame[j / Q_COLUMNS])
+                q_row_tame_panel(count, a + at, panel, c + j, q_least(n - j, Q_COLUMNS), at == 0);
+            else
+                q_row_panel(count, halves, bits, panel, c + j, q_least(n - j, Q_COLUMNS), at == 0);
+        }
     }
 }
 
-static void qgemm_us(size_t m, size_t n, size_t k, const void *a, const void *b, int32_t *c, size_t ldc) {
+static void qgemm_us(size_t m, size_t n, size_t k, const void *a, const void *b, const uint8_t *tame, int32_t *c,
+                     size_t ldc) {
     q_block block;
     if (m == 1) {
-        q_row(n, k, a, b, c);
+        q_row(n, k, a, b, tame, c);
         return;
     }
     for (size_t j = 0; j < n; j += Q_COLUMNS)
         for (size_t at = 0; at == 0 || at < k; at += Q_BLOCK * Q_GROUP) {
             const size_t steps = q_least((k - at) / Q_GROUP, Q_BLOCK);
-            q_look_through_panel(&block, (const uint8_t *)b + j * k + at * Q_COLUMNS, steps);
+            const uint8_t *panel = (const uint8_t *)b + j * k + at * Q_COLUMNS;
+            block.more_count = 0;
+            if (!tame || !tame[j / Q_COLUMNS]) {
+                q_look_through_panel(&block, panel, steps);
+                panel = block.steps;
+            }
             for (size_t i = 0; i < m; i += Q_ROWS)
-                q_tiles(m - i, true, steps, (const uint8_t *)a + i * k + at, k, block.steps, &block, c + i * ldc + j,
-                        ldc, q_least(n - j, Q_COLUMNS), at == 0);
+                q_tiles(m - i, true, steps, (const uint8_t *)a + i * k + at, k, panel, &block, c + i * ldc + j, ldc,
+                        q_least(n - j, Q_COLUMNS), at == 0);
         }
 }
 

@@ -250,7 +250,7 @@ static void byte_run(void *context) {
         for (size_t i = 0; i < p->m; i += M_BLOCK)
             p->kernels->qgemm_us(TN_MIN(p->m - i, (size_t)M_BLOCK), TN_MIN(p->n - j, (size_t)N_BLOCK), p->padded,
                                  (const char *)p->a + i * p->padded * (size_t)p->layout->a_size,
-                                 (const char *)p->b + j * p->padded, p->c, N_BLOCK);
+                                 (const char *)p->b + j * p->padded, NULL, p->c, N_BLOCK);
 }
 
 static void int8(void) {

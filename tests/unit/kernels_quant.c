@@ -26,7 +26,10 @@ static void check_product(const tn_kernels *kernels, size_t m, size_t n, size_t 
     c[m * n] = 77;
     tn_qgemm_pack_a(layout, pa, a, k, 1, m, k, a_signed, a_shift ? 0x80 : 0, sa);
     tn_qgemm_pack_b(layout, pb, b, n, 1, k, n, b_signed, b_shift ? 0x80 : 0, sb);
-    (us ? kernels->qgemm_us : kernels->qgemm_su)(m, n, tn_qgemm_k(layout, k), pa, pb, c, n);
+    if (us)
+        kernels->qgemm_us(m, n, tn_qgemm_k(layout, k), pa, pb, tn_qgemm_tame(layout, pb, k, n), c, n);
+    else
+        kernels->qgemm_su(m, n, tn_qgemm_k(layout, k), pa, pb, c, n);
     assert_int_equal(c[m * n], 77);
     for (size_t i = 0; i < m; i++)
         for (size_t j = 0; j < n; j++) {
@@ -50,16 +53,44 @@ static void qgemm_is_exact_at_every_cpu_level(void **state) {
     for (size_t s = 0; s < TN_COUNT(shapes); s++) {
         size_t m = shapes[s][0], n = shapes[s][1], k = shapes[s][2];
         uint8_t *a = malloc(m * k), *b = malloc(k * n);
-        for (int extreme = 0; extreme < 4; extreme++) {
+        for (int extreme = 0; extreme < 5; extreme++) {
             fill(a, m * k), fill(b, k * n);
+            /* Panels that cannot saturate beside others. */
+            for (size_t i = 0; extreme == 4 && i < k * n; i++)
+                if (i % n / 16 % 2 == 0) b[i] = (uint8_t)(random_bits() % 129 - 64);
             /* What saturates in a 16-bit shortcut: the greatest products, all of one sign. */
-            if (extreme) memset(a, 255, m * k), memset(b, extreme == 1 ? 127 : 128, k * n);
+            if (extreme > 0 && extreme < 4) memset(a, 255, m * k), memset(b, extreme == 1 ? 127 : 128, k * n);
             for (size_t i = 0; extreme == 3 && i < k * n; i++) b[i] = (uint8_t)near[random_bits() % sizeof near];
             for (int level = 0; level < TN_CPU_LEVELS; level++)
                 if (tn_kernels_at((tn_cpu_level)level))
                     for (int us = 0; us < 2; us++) check_product(tn_kernels_at((tn_cpu_level)level), m, n, k, us, a, b);
         }
         free(a), free(b);
+    }
+}
+
+static void only_panels_that_cannot_saturate_are_tame(void **state) {
+    (void)state;
+    enum { N = 48, K = 10 };
+    static const struct {
+        int8_t first, second;
+        bool tame;
+    } pairs[] = {{64, 64, true},  {127, 1, true},    {127, 2, false},   {-64, -64, true},
+                 {-128, 0, true}, {-128, -1, false}, {1, 127, true},    {-128, 127, true},
+                 {65, 64, false}, {0, -128, true},   {-2, -127, false}, {127, 127, false}};
+    const tn_kernels *kernels = tn_kernels_at(TN_CPU_AVX2);
+    if (!kernels) skip();
+    const tn_qgemm_layout *layout = tn_qgemm_layout_of(kernels);
+    for (size_t i = 0; i < TN_COUNT(pairs); i++) {
+        uint8_t b[K][N] = {{0}}, *packed = malloc(tn_qgemm_b_bytes(layout, K, N));
+        b[8][20] = (uint8_t)pairs[i].first;
+        b[9][20] = (uint8_t)pairs[i].second;
+        b[1][20] = b[2][20] = 127; /* no pair: the first begins at an even place */
+        tn_qgemm_pack_b(layout, packed, b[0], N, 1, K, N, true, 0, NULL);
+        const uint8_t *tame = tn_qgemm_tame(layout, packed, K, N);
+        assert_true(tame[0] && tame[2]);
+        assert_int_equal(tame[1] != 0, pairs[i].tame);
+        free(packed);
     }
 }
 
@@ -137,6 +168,7 @@ static void quantize_rounds_to_even_and_saturates(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(qgemm_is_exact_at_every_cpu_level),
+        cmocka_unit_test(only_panels_that_cannot_saturate_are_tame),
         cmocka_unit_test(rows_equal_scalar_at_every_cpu_level),
         cmocka_unit_test(quantize_rounds_to_even_and_saturates),
     };
