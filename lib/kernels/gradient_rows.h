@@ -1,6 +1,7 @@
 /* Template of the kernels of gradient.inc. Plain loops, which the compiler makes vectors of at each level: every operation
  * is one of IEEE 754's, so the bits do not depend on the width. */
 #include <math.h>
+#include "base/base.h"
 #include "kernels/kernels.h"
 
 #define TN_LSTM(real, suffix)                                                                                          \
@@ -24,38 +25,66 @@ static void relu_grad_f32(size_t n, const float *restrict dy, const float *restr
     for (size_t i = 0; i < n; i++) dx[i] = y[i] > 0 ? dy[i] : 0;
 }
 
-/* Eight sums side by side, over pieces short enough for float32; the pieces' in float64. */
+/* Eight sums side by side, over pieces short enough for float32; the pieces' in float64. What is left of a piece is filled
+ * up with zeros. */
 enum { LANES = 8, PIECE = 512 };
-static float lanes_together(const float *x) {
+typedef float lanes __attribute__((vector_size(LANES * sizeof(float))));
+typedef int32_t lane_bits __attribute__((vector_size(LANES * sizeof(int32_t))));
+#define ALWAYS static inline __attribute__((always_inline))
+
+ALWAYS float lanes_together(const lanes *sums) {
+    float x[LANES];
+    memcpy(x, sums, sizeof x);
     return ((x[0] + x[4]) + (x[2] + x[6])) + ((x[1] + x[5]) + (x[3] + x[7]));
 }
-static void two_sums_f32(size_t n, const float *restrict dy, const float *restrict x, float centre, double *sums) {
-    for (size_t at = 0; at < n; at += PIECE) {
-        const size_t count = n - at < PIECE ? n - at : PIECE, whole = count / LANES * LANES;
-        const float *d = dy + at, *from = x + at;
-        float first[LANES] = {0}, second[LANES] = {0};
-        for (size_t i = 0; i < whole; i += LANES)
-            for (size_t k = 0; k < LANES; k++) {
-                first[k] += d[i + k];
-                second[k] += d[i + k] * (from[i + k] - centre);
-            }
-        for (size_t i = whole; i < count; i++) {
-            first[i - whole] += d[i];
-            second[i - whole] += d[i] * (from[i] - centre);
-        }
-        sums[0] += (double)lanes_together(first);
-        sums[1] += (double)lanes_together(second);
-    }
+/* Elements i and on of n. */
+ALWAYS void load_lanes(lanes *to, const float *x, size_t i, size_t n) {
+    *to = (lanes){0};
+    if (i + LANES <= n)
+        memcpy(to, x + i, sizeof *to);
+    else
+        memcpy(to, x + i, (n - i) * sizeof *x);
 }
 
-static void two_terms_f32(size_t n, float a, const float *restrict dy, float b, const float *restrict x, float c,
-                          float *restrict dx) {
-    for (size_t i = 0; i < n; i++) dx[i] = a * dy[i] + (b * x[i] + c);
+/* masked: where the line l x + m is not above 0, dy counts as 0. */
+ALWAYS void sum_up(size_t n, const float *restrict dy, const float *restrict x, bool masked, float l, float m,
+                   float centre, double *sums) {
+    for (size_t at = 0; at < n; at += PIECE) {
+        const size_t end = n - at < PIECE ? n : at + PIECE;
+        lanes first = {0}, second = {0}, d, v;
+        for (size_t i = at; i < end; i += LANES) {
+            load_lanes(&d, dy, i, end);
+            load_lanes(&v, x, i, end);
+            if (masked) d = (lanes)((lane_bits)d & (l * v + m > 0));
+            first += d;
+            second += d * (v - centre);
+        }
+        sums[0] += (double)lanes_together(&first);
+        sums[1] += (double)lanes_together(&second);
+    }
+}
+static void two_sums_f32(size_t n, const float *dy, const float *x, const float *line, float centre, double *sums) {
+    if (line)
+        sum_up(n, dy, x, true, line[0], line[1], centre, sums);
+    else
+        sum_up(n, dy, x, false, 0, 0, centre, sums);
+}
+
+ALWAYS void add_terms(size_t n, float a, const float *restrict dy, float b, const float *restrict x, bool masked,
+                      float l, float m, float c, float *restrict dx) {
+    for (size_t i = 0; i < n; i++) dx[i] = a * (!masked || l * x[i] + m > 0 ? dy[i] : 0) + (b * x[i] + c);
+}
+static void two_terms_f32(size_t n, float a, const float *dy, float b, const float *x, const float *line, float c,
+                          float *dx) {
+    if (line)
+        add_terms(n, a, dy, b, x, true, line[0], line[1], c, dx);
+    else
+        add_terms(n, a, dy, b, x, false, 0, 0, c, dx);
 }
 
 static void softmax_grad_f32(size_t n, const float *restrict dy, const float *restrict y, float *restrict dx) {
     double sums[2] = {0, 0};
-    two_sums_f32(n, y, dy, 0, sums);
+    two_sums_f32(n, y, dy, NULL, 0, sums);
     const float sum = (float)sums[1];
     for (size_t i = 0; i < n; i++) dx[i] = y[i] * (dy[i] - sum);
 }
@@ -65,17 +94,19 @@ static void moments(size_t n, const float *restrict x, float *centre, double *va
     double sums[2] = {0, 0};
     for (int pass = 0; pass < 2; pass++) {
         double all = 0;
+        const float middle = (float)sums[0];
         for (size_t at = 0; at < n; at += PIECE) {
-            const size_t count = n - at < PIECE ? n - at : PIECE, whole = count / LANES * LANES;
-            const float *from = x + at, middle = (float)sums[0];
-            float lanes[LANES] = {0};
-            for (size_t i = 0; i < whole && !pass; i += LANES)
-                for (size_t k = 0; k < LANES; k++) lanes[k] += from[i + k];
-            for (size_t i = whole; i < count && !pass; i++) lanes[i - whole] += from[i];
-            for (size_t i = 0; i < whole && pass; i += LANES)
-                for (size_t k = 0; k < LANES; k++) lanes[k] += (from[i + k] - middle) * (from[i + k] - middle);
-            for (size_t i = whole; i < count && pass; i++) lanes[i - whole] += (from[i] - middle) * (from[i] - middle);
-            all += (double)lanes_together(lanes);
+            const size_t end = n - at < PIECE ? n : at + PIECE, whole = at + (end - at) / LANES * LANES;
+            lanes sum = {0}, v;
+            for (size_t i = at; i < whole; i += LANES) {
+                load_lanes(&v, x, i, n);
+                sum += pass ? (v - middle) * (v - middle) : v;
+            }
+            for (size_t i = whole; i < end; i++) {
+                const float from = pass ? (x[i] - middle) * (x[i] - middle) : x[i];
+                all += (double)from;
+            }
+            all += (double)lanes_together(&sum);
         }
         sums[pass] = all / (double)n;
     }
@@ -91,7 +122,7 @@ static void layer_norm_grad_f32(size_t n, const float *restrict dy, const float 
     double variance, sums[2] = {0, 0};
     moments(n, x, &centre, &variance);
     for (size_t i = 0; i < n; i++) dx[i] = dy[i] * scale[i];
-    two_sums_f32(n, dx, x, centre, sums);
+    two_sums_f32(n, dx, x, NULL, centre, sums);
     const double inverse = 1 / sqrt(variance + epsilon), slope = -inverse * inverse * inverse * sums[1] / (double)n;
     const float a = (float)inverse, b = (float)slope, c = (float)(-inverse * sums[0] / (double)n);
     for (size_t i = 0; i < n; i++) {

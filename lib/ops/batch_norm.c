@@ -8,6 +8,7 @@ typedef struct state {
     double epsilon, momentum;
     bool training;
     size_t batch, channels, spatial;
+    size_t together; /* channels of a task of the statistics */
 } state;
 
 typedef struct job {
@@ -49,6 +50,7 @@ static tn_status batch_prepare(tn_prepare *call) {
     s->channels = x->rank > 1 ? (size_t)x->dims[1] : 1;
     s->spatial = 1;
     for (int i = 2; i < x->rank; i++) s->spatial *= (size_t)x->dims[i];
+    s->together = x->dtype == TN_FLOAT32 ? tn_norm_channels(s->channels, s->spatial) : 1;
     call->scratch = s->channels * 2 * (sizeof(double) + sizeof(float));
     return TN_OK;
 }
@@ -56,7 +58,13 @@ static tn_status batch_prepare(tn_prepare *call) {
 static void statistics_task(void *context, int64_t index) {
     const job *j = context;
     const state *s = j->s;
-    const char *x = (const char *)j->x->data + (size_t)index * s->spatial * tn_norm_size(j->x->dtype);
+    const size_t first = (size_t)index * s->together;
+    const char *x = (const char *)j->x->data + first * s->spatial * tn_norm_size(j->x->dtype);
+    if (j->x->dtype == TN_FLOAT32) {
+        tn_moments_of_channels(j->kernels, (const float *)(const void *)x, TN_MIN(s->together, s->channels - first),
+                               s->spatial, s->batch, s->channels * s->spatial, j->a + first, j->b + first);
+        return;
+    }
     tn_moments_of_runs(j->kernels, j->x->dtype, x, s->spatial, s->batch, s->channels * s->spatial, &j->a[index],
                        &j->b[index]);
 }
@@ -95,7 +103,8 @@ static tn_status batch_run(tn_run *call) {
     j.a_32 = (float *)(j.b + s->channels);
     j.b_32 = j.a_32 + s->channels;
     bool empty = s->batch == 0 || s->spatial == 0;
-    if (s->training && !empty) tn_parallel(call->pool, (int64_t)s->channels, statistics_task, &j);
+    if (s->training && !empty)
+        tn_parallel(call->pool, (int64_t)((s->channels + s->together - 1) / s->together), statistics_task, &j);
     for (size_t c = 0; c < s->channels; c++) {
         double m = at(mean, c), v = at(variance, c), keep = s->momentum;
         if (s->training) {

@@ -41,6 +41,32 @@ static inline void tn_moments_of_runs(const tn_kernels *kernels, tn_dtype dtype,
     }
 }
 
+/* Channels of [N, C, spatial] that a task takes together: as many as lie side by side in some kilobytes, so that memory is
+ * gone through in longer pieces, but not so many that there would be few tasks. */
+enum { TN_NORM_TOGETHER = 2048, TN_NORM_MOST = 32 };
+static inline size_t tn_norm_channels(size_t channels, size_t spatial) {
+    size_t n = TN_NORM_TOGETHER / TN_MAX(spatial, (size_t)1);
+    n = TN_MIN(TN_MIN(n, channels / 8), (size_t)TN_NORM_MOST);
+    return TN_MAX(n, (size_t)1);
+}
+
+/* tn_moments_of_runs of n <= TN_NORM_MOST channels of `batch` images in float32, x from the first of them on, image by
+ * image. `apart`: elements from one image to the next. */
+static inline void tn_moments_of_channels(const tn_kernels *kernels, const float *x, size_t n, size_t spatial,
+                                          size_t batch, size_t apart, double *mean, double *variance) {
+    for (size_t c = 0; c < n; c++) mean[c] = variance[c] = 0;
+    for (size_t i = 0; i < batch; i++) {
+        float m[TN_NORM_MOST], v[TN_NORM_MOST];
+        kernels->rows_moments_f32(m, v, x + i * apart, n, spatial);
+        const double share = 1 / (double)(i + 1);
+        for (size_t c = 0; c < n; c++) {
+            const double d = (double)m[c] - mean[c];
+            mean[c] += d * share;
+            variance[c] += ((double)v[c] - variance[c]) * share + d * d * share * (1 - share);
+        }
+    }
+}
+
 static inline void tn_affine(const tn_kernels *kernels, tn_dtype dtype, void *y, const void *x, size_t n, double a,
                              double b) {
     if (dtype == TN_FLOAT32) {

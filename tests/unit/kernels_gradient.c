@@ -48,25 +48,38 @@ static void of_elements(void **state) {
     for (int level = 0; level < TN_CPU_LEVELS; level++) {
         const tn_kernels *table = tn_kernels_at((tn_cpu_level)level);
         for (size_t n = 0; table && n <= LONG; n += n < MOST ? 1 : 811) {
-            static float out[4][LONG + GUARD];
-            double sums[2][2] = {{1, 2}, {1, 2}}, expected[2] = {1, 2};
-            for (size_t i = 0; i < LONG + GUARD; i++) out[0][i] = out[1][i] = out[2][i] = out[3][i] = 7;
+            static float out[6][LONG + GUARD];
+            const float line[2] = {-2, 0.5f};
+            double sums[2][2] = {{1, 2}, {1, 2}}, above[2][2] = {{1, 2}, {1, 2}}, expected[4] = {1, 2, 1, 2};
+            for (int a = 0; a < 6; a++)
+                for (size_t i = 0; i < LONG + GUARD; i++) out[a][i] = 7;
             for (int k = 0; k < 2; k++) {
                 (k ? table : scalar)->relu_grad_f32(n, dy, x, out[k]);
-                (k ? table : scalar)->two_terms_f32(n, 0.7f, dy, 0.3f, x, 0.1f, out[2 + k]);
-                (k ? table : scalar)->two_sums_f32(n, dy, x, 0.25f, sums[k]);
+                (k ? table : scalar)->two_terms_f32(n, 0.7f, dy, 0.3f, x, NULL, 0.1f, out[2 + k]);
+                (k ? table : scalar)->two_terms_f32(n, 0.7f, dy, 0.3f, x, line, 0.1f, out[4 + k]);
+                (k ? table : scalar)->two_sums_f32(n, dy, x, NULL, 0.25f, sums[k]);
+                (k ? table : scalar)->two_sums_f32(n, dy, x, line, 0.25f, above[k]);
             }
             assert_memory_equal(out[0], out[1], sizeof out[0]);
             assert_memory_equal(out[2], out[3], sizeof out[2]);
+            assert_memory_equal(out[4], out[5], sizeof out[4]);
             assert_memory_equal(sums[0], sums[1], sizeof sums[0]);
+            assert_memory_equal(above[0], above[1], sizeof above[0]);
             for (size_t i = 0; i < n; i++) {
                 assert_true(out[1][i] == (x[i] > 0 ? dy[i] : 0));
                 assert_true(fabs((double)out[3][i] - (0.7 * (double)dy[i] + 0.3 * (double)x[i] + 0.1)) < 1e-6);
+                const double seen = -2 * x[i] + 0.5f > 0 ? (double)dy[i] : 0;
+                assert_true(fabs((double)out[5][i] - (0.7 * seen + 0.3 * (double)x[i] + 0.1)) < 1e-6);
                 expected[0] += (double)dy[i];
                 expected[1] += (double)dy[i] * ((double)x[i] - 0.25);
+                expected[2] += seen;
+                expected[3] += seen * ((double)x[i] - 0.25);
             }
-            for (size_t i = n; i < LONG + GUARD; i++) assert_true(out[1][i] == 7 && out[3][i] == 7);
-            for (int i = 0; i < 2; i++) assert_true(fabs(sums[1][i] - expected[i]) < 1e-4);
+            for (size_t i = n; i < LONG + GUARD; i++) assert_true(out[1][i] == 7 && out[3][i] == 7 && out[5][i] == 7);
+            for (int i = 0; i < 2; i++) {
+                assert_true(fabs(sums[1][i] - expected[i]) < 1e-4);
+                assert_true(fabs(above[1][i] - expected[2 + i]) < 1e-4);
+            }
         }
     }
 }

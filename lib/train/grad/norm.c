@@ -3,6 +3,7 @@
  *     dx = (h - mean(h) - u mean(h u)) / deviation,
  *
  * the means over what was normalised together; the statistics are worked out again from x. */
+#include "graph/op.h"
 #include "train/gradient.h"
 
 typedef struct {
@@ -118,6 +119,15 @@ static tn_status unit_length(tn_grad *g) {
     return TN_OK;
 }
 
+/* The gradient behind Relu where dy is that through a Relu of nothing but this node's output; else -1. */
+static int behind_relu(const tn_grad *g, int dy) {
+    const tn_graph *graph = g->graph;
+    const int at = graph->values[dy].producer;
+    if (at < 0 || strcmp(graph->nodes[at].op->name, "ReluGrad") != 0) return -1;
+    const int relu = graph->values[graph->nodes[at].in[1]].producer;
+    return relu >= 0 && graph->nodes[relu].in[0] == g->node.out[0] ? graph->nodes[at].in[0] : -1;
+}
+
 static tn_status batch(tn_grad *g) {
     int x = g->node.in[0], dy = g->out_grad[0], rank = tn_grad_type(g, x)->rank, u, deviation;
     bool training = tn_attr_int(&g->node, "training_mode", 0) != 0;
@@ -126,10 +136,10 @@ static tn_status batch(tn_grad *g) {
     if (training && rank > 2 && tn_grad_type(g, x)->dtype != TN_FLOAT64) {
         const tn_attribute epsilon[] = {{"epsilon", TN_ATTR_FLOAT, .f = tn_attr_float(&g->node, "epsilon", 1e-5f)},
                                         {0}};
+        const int behind = behind_relu(g, dy), in[] = {behind < 0 ? dy : behind, x, g->node.in[1], g->node.in[2]};
         int out[3];
         TN_TRY(g->status);
-        TN_TRY(
-            tn_graph_node(g->graph, "tenon:BatchNormGrad", "back", 3, (int[]){dy, x, g->node.in[1]}, 3, out, epsilon));
+        TN_TRY(tn_graph_node(g->graph, "tenon:BatchNormGrad", "back", behind < 0 ? 3 : 4, in, 3, out, epsilon));
         for (int i = 0; i < 3; i++)
             if (g->wanted[i]) g->in_grad[i] = out[i];
         return TN_OK;
