@@ -16,6 +16,17 @@ static void on_pass(void *context, const char *pass, int before, int after, int 
         h->passes[h->pass_count++] = (pass_row){pass, before, after, changes};
 }
 
+static bool read_weights(const char *name, tn_weights_place *out) {
+    static const char *const names[] = {"auto", "in-place", "packed"};
+    for (int i = TN_WEIGHTS_AUTO; i <= TN_WEIGHTS_PACKED; i++)
+        if (!name || strcmp(name, names[i]) == 0) {
+            *out = (tn_weights_place)i;
+            return true;
+        }
+    fprintf(stderr, "tenon: --weights-place is %s; expected auto, in-place or packed\n", name);
+    return false;
+}
+
 bool host_load(host *h, const settings *s) {
     *h = (host){.settings = s, .stage = "load", .node_count = -1};
     tn_model_options options = {.struct_size = sizeof options,
@@ -24,14 +35,14 @@ bool host_load(host *h, const settings *s) {
                                 .on_pass = on_pass,
                                 .context = h,
                                 .verify_weights = s->verify,
-                                .packed_folder = s->packed,
-                                .weights_in_place = s->in_place};
+                                .packed_folder = s->packed};
     if (s->precision && strcmp(s->precision, "fast") == 0) {
         options.precision = TN_PRECISION_FAST;
     } else if (s->precision && strcmp(s->precision, "full") != 0) {
         fprintf(stderr, "tenon: --precision is %s; expected full or fast\n", s->precision);
         return false;
     }
+    if (!read_weights(s->place, &options.weights)) return false;
     progress(s, "loading %s", s->model);
     double start = now_ms();
     if (!host_check(h, s->model, tn_model_load(s->model, &options, &h->model))) return false;

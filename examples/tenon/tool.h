@@ -27,12 +27,11 @@ typedef struct settings {
     const char *model, *target, *output, *cpu, *precision, *packed, *skip_passes, *svg, *trace, *manifest, *parent,
         *licence, *description, *clock, *gate, *since, *parameters, *structure, *module, *version, *backup, *user, *ca,
         *mqtt, *topic, *window, *mqtt_user, *mqtt_ca, *mqtt_certificate, *mqtt_key, *separator, *decimal, *key,
-        *public_key, *signature, *comment, *password;
+        *public_key, *signature, *comment, *password, *place;
     words inputs, values, dims, shapes, compares, operands, self_tests;
     double threads, seed, runs, warmup, rtol, atol, low, high, limit_rate, most, every, trials, jobs, folds;
     bool help, json, quiet, nodes, passes, profile, compress, external, no_header, plain_http, bundle;
     bool verify; /* every byte of a model file */
-    bool in_place;
     /* of compress */
     const char *calibration, *activations, *exclude, *loss_report, *labels;
     words data;

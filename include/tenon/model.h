@@ -28,6 +28,19 @@ typedef enum tn_precision {
     TN_PRECISION_FAST = 1
 } tn_precision;
 
+/* Whether products of float32 matrices (MatMul, Gemm, attention) have their weights packed, in an order that the processor
+ * reads fastest, or read them where a file has them. Results are the same bits. In place, the first result is there sooner,
+ * and all processes together have the weights once; but what a run uses is packed piece by piece, each time. */
+typedef enum tn_weights_place {
+    /* In place where they lie in a model file (.tenon) and each is used by 96 rows or more, which costs a run some 2 to
+     * 6 %; else, and if there is a packed_folder, packed. What is multiplied with one row is read in place anyway. */
+    TN_WEIGHTS_AUTO = 0,
+    /* Of any file, for any number of rows: a run takes some 5 to 15 % longer with 16 to 64 rows, and more where the file has
+     * weights transposed. */
+    TN_WEIGHTS_IN_PLACE = 1,
+    TN_WEIGHTS_PACKED = 2
+} tn_weights_place;
+
 /* All zero but struct_size is the default. */
 typedef struct tn_model_options {
     size_t struct_size;
@@ -43,10 +56,7 @@ typedef struct tn_model_options {
     bool verify_weights;       /* compare the weights of a model file with their SHA-256: see model_file.h */
     tn_precision precision;    /* belongs to the model, since weights are packed for it */
     const char *packed_folder; /* where packed weights are kept for the next process: see below; NULL: nowhere */
-    /* Products of float32 matrices (MatMul, Gemm, attention) read their weights where the file has them, instead of packing
-     * them: the first result is there sooner, and all processes together have them once. Each run is slower for it, by
-     * some 4 to 12 % with 128 rows, 16 to 28 % with 32, more where the file has them transposed; results are the same. */
-    bool weights_in_place;
+    tn_weights_place weights;
 } tn_model_options;
 
 /* Packed weights in a file

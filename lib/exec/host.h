@@ -2,14 +2,17 @@
 #ifndef TN_HOST_H
 #define TN_HOST_H
 
+#include <tenon/model.h>
 #include "graph/op.h"
 
 /* Tells one library from another: its sources' digest. Written by the build. */
 extern const char tn_sources[];
 
-/* Packed weights, made once a model. One entry a constant and layout. */
+/* Packed weights, made once a model. One entry a constant and layout. file: where the weights of a model file are, which
+ * need not be packed; empty if there are none. */
 typedef struct tn_packs tn_packs;
-tn_status tn_packs_create(const tn_allocator *allocator, bool in_place, tn_packs **out_packs);
+tn_status tn_packs_create(const tn_allocator *allocator, tn_weights_place weights, tn_string file,
+                          tn_packs **out_packs);
 void tn_packs_destroy(tn_packs *packs); /* accepts NULL */
 /* From now on they are looked for in a file in that folder before they are made: see packs.c. The graph must outlive them. */
 tn_status tn_packs_share(tn_packs *packs, const tn_graph *graph, const tn_kernels *kernels, const char *folder);

@@ -41,7 +41,9 @@ tn_status tn_model_create(tn_graph *graph, const tn_model_options *options, tn_m
     model->allocator = full.allocator;
     model->graph = graph;
     tn_status status = tn_model_kernels(&full, &model->kernels);
-    if (status == TN_OK) status = tn_packs_create(full.allocator, full.weights_in_place, &model->packs);
+    if (status == TN_OK && (full.weights < TN_WEIGHTS_AUTO || full.weights > TN_WEIGHTS_PACKED))
+        status = tn_fail(TN_E_INVALID, "weights is %d; expected one of tn_weights_place", (int)full.weights);
+    if (status == TN_OK) status = tn_packs_create(full.allocator, full.weights, graph->root->weights, &model->packs);
     if (status == TN_OK && full.packed_folder)
         status = tn_packs_share(model->packs, graph, model->kernels, full.packed_folder);
     if (status != TN_OK) {

@@ -4,12 +4,14 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-tn_status tn_packs_create(const tn_allocator *allocator, bool in_place, tn_packs **out_packs) {
+tn_status tn_packs_create(const tn_allocator *allocator, tn_weights_place weights, tn_string file,
+                          tn_packs **out_packs) {
     tn_packs *packs = tn_alloc_zero(allocator, sizeof *packs);
     *out_packs = packs;
     if (!packs) return TN_E_MEMORY;
     packs->allocator = allocator;
-    packs->in_place = in_place;
+    packs->weights = weights;
+    packs->file = file;
     packs->region = tn_region_create(allocator);
     pthread_mutex_init(&packs->lock, NULL);
     if (packs->region) return TN_OK;
@@ -122,8 +124,18 @@ static tn_pack *get_pack(tn_packs *packs, const void *origin, const tn_tensor *v
     return p;
 }
 
-bool tn_prepare_in_place(const tn_prepare *call) {
-    return call->host->packs && call->host->packs->in_place;
+/* From so many uses on, packing weights anew costs some hundredths of a run. */
+#define IN_PLACE_USES 96
+
+static bool lies_in(tn_string file, const void *data) {
+    return (uintptr_t)data - (uintptr_t)file.data < file.size;
+}
+
+bool tn_prepare_in_place(const tn_prepare *call, int in, size_t uses) {
+    const tn_packs *packs = call->host->packs;
+    if (!packs || packs->weights == TN_WEIGHTS_PACKED) return false;
+    if (packs->weights == TN_WEIGHTS_IN_PLACE) return true;
+    return uses >= IN_PLACE_USES && !packs->share && call->host->origin && lies_in(packs->file, call->host->origin[in]);
 }
 
 tn_status tn_prepare_pack(tn_prepare *call, int in, const char *layout, size_t bytes,

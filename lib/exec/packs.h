@@ -45,8 +45,9 @@ struct tn_packs {
     tn_region *region; /* of the list; the packed weights are allocated apart */
     tn_pack *first;
     size_t bytes;
-    bool in_place;        /* what can be read where it lies is not packed */
-    tn_pack_share *share; /* NULL: with nobody */
+    tn_weights_place weights; /* whether they are packed */
+    tn_string file;           /* all weights of a model file */
+    tn_pack_share *share;     /* NULL: with nobody */
 };
 
 /* All with the lock held.

@@ -128,8 +128,9 @@ void *tn_prepare_alloc(tn_prepare *call, size_t size);
  * input's contents must be known. */
 tn_status tn_prepare_pack(tn_prepare *call, int in, const char *layout, size_t bytes,
                           void (*pack)(void *dst, const void *context), const void *context, const void **out_packed);
-/* The host would rather have weights read where they lie, if they can be. */
-bool tn_prepare_in_place(const tn_prepare *call);
+/* Whether weights of input `in` are to be read where they lie, and packed piece by piece in each run, if need be. A piece
+ * is used `uses` times then, which tells what packing costs: the host may have left it to that. */
+bool tn_prepare_in_place(const tn_prepare *call, int in, size_t uses);
 static inline bool tn_prepare_has(const tn_prepare *call, int in) {
     return in < call->in_count && call->in[in];
 }

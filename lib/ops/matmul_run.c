@@ -194,16 +194,19 @@ static tn_status prepare_f32(tn_prepare *call, tn_matmul *p) {
         TN_TRY(tn_matmul_long_prepare(call, &p->a, &p->b, &p->deep));
         if (p->deep) return TN_OK;
     }
+    const bool weights = call->value[1] && batch_count(&p->b) == 1;
+    /* Of weights in place each task makes panels, so that there should be no more tasks than threads need. */
+    const bool b_in_place = weights && tn_prepare_in_place(call, 1, p->b.column_stride == 1 ? m : 1);
     /* One row is bound by memory, and goes through B as it lies. */
-    (m > 1 ? tn_product_plan_fast : tn_product_plan_threads)(&p->product, call->kernels, 0, m, n, k, 1,
-                                                             (size_t)p->batches);
+    (m > 1 ? tn_product_plan_fast : tn_product_plan_threads)(
+        &p->product, call->kernels, b_in_place && m > 1 ? call->threads : 0, m, n, k, 1, (size_t)p->batches);
     if (p->product.bf16) p->product.alpha = p->alpha;
     p->a_shared = batch_count(&p->a) == 1;
-    const bool packs = p->product.bf16 || !tn_prepare_in_place(call);
     p->a_as_it_is = m == 1 && (p->a.column_stride == 1 || k == 1) && p->alpha == 1;
-    if (packs && call->value[0] && p->a_shared && !p->a_as_it_is) TN_TRY(pack_weights(call, 0, &p->a, p, &p->packed_a));
-    if (call->value[1] && batch_count(&p->b) == 1) TN_TRY(tn_matmul_codes_prepare(call, &p->b, &p->product, &p->codes));
-    if (packs && call->value[1] && !p->codes && batch_count(&p->b) == 1 && (m > 1 || k <= ROW_PACK / n))
+    if (call->value[0] && p->a_shared && !p->a_as_it_is && (p->product.bf16 || !tn_prepare_in_place(call, 0, n)))
+        TN_TRY(pack_weights(call, 0, &p->a, p, &p->packed_a));
+    if (weights) TN_TRY(tn_matmul_codes_prepare(call, &p->b, &p->product, &p->codes));
+    if (weights && !p->codes && (p->product.bf16 || !b_in_place) && (m > 1 || k <= ROW_PACK / n))
         TN_TRY(pack_weights(call, 1, &p->b, p, &p->packed_b));
     size_t bytes = tn_product_a_bytes(&p->product);
     if (bytes > SIZE_MAX / 2) return tn_fail(TN_E_SHAPE, "a product of %zu x %zu is too large", m, k);

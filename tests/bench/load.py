@@ -65,11 +65,13 @@ class TenonPacked(Tenon):
         return self.again(inputs)
 
 
-class TenonInPlace(Tenon):
-    title = "Tenon, weights in place"
+class TenonPacks(Tenon):
+    """With packed weights of its own."""
+
+    title = "Tenon, weights packed"
 
     def open(self, path, inputs):
-        self.model = self.tenon.load(path, in_place=True)
+        self.model = self.tenon.load(path, weights="packed")
         self.session = self.model.session(threads=1)
         return self.again(inputs)
 
@@ -145,7 +147,7 @@ class Gguf(Numpy):
         return {tensor.name: tensor.data for tensor in self.library.GGUFReader(path).tensors}
 
 
-READERS = (Tenon, TenonPacked, TenonInPlace, TenonOnnx, OnnxRuntime, OnnxRuntimeOrt, Safetensors, Gguf)
+READERS = (Tenon, TenonPacks, TenonPacked, TenonOnnx, OnnxRuntime, OnnxRuntimeOrt, Safetensors, Gguf)
 READERS = {r.__name__: r for r in READERS}
 
 

@@ -413,57 +413,6 @@ static void many_processes_start_at_once(void **state) {
     assert_int_equal(look().st_ino, number);
 }
 
-/* ---- weights in place ---- */
-
-/* A matrix on the left, one on the right, and one on the right that is transposed. */
-static void save_products(void) {
-    tn_graph *g;
-    int x, w[3], a, b, y;
-    assert_ok(tn_graph_create(NULL, &g));
-    assert_ok(tn_graph_input(g, "x", TN_FLOAT32, 2, (int64_t[]){40, 70}, &x));
-    constant(g, "left", 2, (int64_t[]){30, 40}, &w[0]);
-    constant(g, "right", 2, (int64_t[]){70, 90}, &w[1]);
-    constant(g, "transposed", 2, (int64_t[]){50, 90}, &w[2]);
-    const tn_attribute transposed[] = {{.name = "transB", .kind = TN_ATTR_INT, .i = 1}, {0}};
-    assert_ok(tn_graph_node(g, "MatMul", "first", 2, (int[]){w[0], x}, 1, &a, NULL));
-    assert_ok(tn_graph_node(g, "MatMul", "second", 2, (int[]){a, w[1]}, 1, &b, NULL));
-    assert_ok(tn_graph_node(g, "Gemm", "third", 2, (int[]){b, w[2]}, 1, &y, transposed));
-    assert_ok(tn_graph_output(g, y, "y"));
-    assert_ok(tn_graph_save(g, model_path(), NULL));
-    tn_graph_destroy(g);
-}
-
-static void products_read_weights_in_place_and_answer_the_same_at_every_cpu_level(void **state) {
-    (void)state;
-    float in[40 * 70], y[2][30 * 50];
-    for (int i = 0; i < 40 * 70; i++) in[i] = (float)(i % 31) / 16 - 0.9f;
-    save_products();
-    for (int level = 0; tn_cpu_level_at(level); level++) {
-        for (int in_place = 0; in_place < 2; in_place++) {
-            tn_model_options options = {sizeof options, .cpu = tn_cpu_level_at(level), .weights_in_place = in_place};
-            tn_session_memory memory = {.struct_size = sizeof memory};
-            const tn_tensor *out;
-            tn_session *s;
-            tn_model *model;
-            tn_tensor *x;
-            assert_ok(tn_model_load(model_path(), &options, &model));
-            assert_ok(tn_session_create(model, NULL, &s));
-            assert_ok(tn_tensor_wrap(TN_FLOAT32, 2, (int64_t[]){40, 70}, NULL, in, sizeof in, &x));
-            assert_ok(tn_session_set_input(s, 0, x));
-            assert_ok(tn_session_run(s));
-            assert_ok(tn_session_output(s, 0, &out));
-            assert_int_equal(tn_tensor_bytes(out), sizeof y[0]);
-            memcpy(y[in_place], tn_tensor_const_data(out), sizeof y[0]);
-            assert_ok(tn_session_memory_info(s, &memory));
-            assert_true(in_place ? memory.packed == 0 : memory.packed >= (30 * 40 + 70 * 90 + 50 * 90) * sizeof(float));
-            tn_session_destroy(s);
-            tn_tensor_destroy(x);
-            tn_model_destroy(model);
-        }
-        assert_memory_equal(y[0], y[1], sizeof y[0]);
-    }
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(checksums_are_those_of_the_specification),
@@ -477,8 +426,6 @@ int main(void) {
         cmocka_unit_test_setup_teardown(without_its_folder_it_runs_all_the_same, setup, teardown),
         cmocka_unit_test_setup_teardown(a_session_that_runs_notices_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(many_processes_start_at_once, setup, teardown),
-        cmocka_unit_test_setup_teardown(products_read_weights_in_place_and_answer_the_same_at_every_cpu_level, setup,
-                                        teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

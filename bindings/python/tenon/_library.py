@@ -109,7 +109,7 @@ class ModelOptions(ctypes.Structure):
         ("verify_weights", c_bool),
         ("precision", c_int),
         ("packed_folder", c_char_p),
-        ("weights_in_place", c_bool),
+        ("weights", c_int),
     ]
 
 

@@ -316,6 +316,7 @@ class Model:
 
 
 _PRECISIONS = {"full": 0, "fast": 1}
+_WEIGHTS = {"auto": 0, "in-place": 1, "packed": 2}
 
 
 def _model_options(
@@ -325,10 +326,12 @@ def _model_options(
     precision: str,
     verify_weights: bool = False,
     packed: Union[str, "os.PathLike[str]", None] = None,
-    in_place: bool = False,
+    weights: str = "auto",
 ) -> ModelOptions:
     if precision not in _PRECISIONS:
         raise ValueError(f'precision is {precision!r}; expected "full" or "fast"')
+    if weights not in _WEIGHTS:
+        raise ValueError(f"weights is {weights!r}; expected one of {', '.join(_WEIGHTS)}")
     passes = skip_passes if isinstance(skip_passes, str) else ",".join(skip_passes)
     return ModelOptions(
         struct_size=ctypes.sizeof(ModelOptions),
@@ -338,7 +341,7 @@ def _model_options(
         precision=_PRECISIONS[precision],
         verify_weights=verify_weights,
         packed_folder=os.fsencode(packed) if packed is not None else None,
-        weights_in_place=in_place,
+        weights=_WEIGHTS[weights],
     )
 
 
@@ -355,7 +358,7 @@ def load(
     profile: bool = False,
     verify_weights: bool = False,
     packed: Union[str, "os.PathLike[str]", None] = None,
-    in_place: bool = False,
+    weights: str = "auto",
 ) -> Model:
     """Loads an ONNX or a .tenon model. The file must stay unchanged as long as the model lives.
 
@@ -366,12 +369,13 @@ def load(
     verify_weights: compare the weights of a .tenon file with their SHA-256.
     packed: a folder where the packed weights of a .tenon file are kept, so that the next process need not make them, and
         all processes together have them once.
-    in_place: matrix products read weights where the file has them: sooner there, in memory once, and each run slower.
+    weights: of matrix products: "in-place", as the file has them, which needs less memory and is sooner there; "packed",
+        which runs faster; "auto": in place where that costs a few per cent at most.
     threads, max_shapes, seed, profile: of the model's sessions, see Session.
     """
     sessions = dict(threads=threads, max_shapes=max_shapes, seed=seed, profile=profile)
     options = dict(cpu=cpu, memory_limit=memory_limit, skip_passes=skip_passes, precision=precision)
-    options.update(verify_weights=verify_weights, packed=packed, in_place=in_place)
+    options.update(verify_weights=verify_weights, packed=packed, weights=weights)
     return load_by(lib.tn_model_load, os.fsencode(path), **options, **sessions)
 
 
@@ -389,10 +393,10 @@ def load_by(
     profile: bool = False,
     verify_weights: bool = False,
     packed: Union[str, "os.PathLike[str]", None] = None,
-    in_place: bool = False,
+    weights: str = "auto",
 ) -> Model:
     """What load does, by a function of the library that takes a place, options and where the model's handle goes."""
-    options = _model_options(cpu, memory_limit, skip_passes, precision, verify_weights, packed, in_place)
+    options = _model_options(cpu, memory_limit, skip_passes, precision, verify_weights, packed, weights)
     handle = create(function, lib.tn_model_destroy, place, byref(options))
     return Model(handle, dict(threads=threads, max_shapes=max_shapes, seed=seed, profile=profile))
 

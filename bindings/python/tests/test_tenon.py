@@ -265,7 +265,7 @@ class Files(unittest.TestCase):
             np.testing.assert_array_equal(session.run([x])[0], expected)
             self.assertGreaterEqual(session.memory.mapped, weights.nbytes)
             self.assertEqual(len(list(packed.iterdir())), 1)
-        session = tenon.load(self.tenon, in_place=True).session()
+        session = tenon.load(self.tenon, weights="in-place").session()
         np.testing.assert_array_equal(session.run([x])[0], expected)
         self.assertEqual(session.memory.packed, 0)
         with self.assertRaisesRegex(tenon.Unsupported, "packed_folder"):
