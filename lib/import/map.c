@@ -34,12 +34,17 @@ static void *address(tn_string contents) {
     return pointer;
 }
 
-/* A hint alone. What would take most of the machine's memory is read when it is needed. */
+/* Hints alone. What would take most of the machine's memory is read when it is needed. In huge pages, where the system has
+ * them for files, less is done for each that is read. */
 void tn_read_ahead(tn_string part) {
     const size_t page = (size_t)sysconf(_SC_PAGESIZE), skip = (uintptr_t)part.data % page;
     const long pages = sysconf(_SC_PHYS_PAGES);
-    if (part.size && pages > 0 && part.size / page < (size_t)pages / 4)
-        madvise((char *)address(part) - skip, part.size + skip, MADV_WILLNEED);
+    char *first = (char *)address(part) - skip;
+    if (!part.size || pages <= 0 || part.size / page >= (size_t)pages / 4) return;
+#ifdef MADV_HUGEPAGE
+    madvise(first, part.size + skip, MADV_HUGEPAGE);
+#endif
+    madvise(first, part.size + skip, MADV_WILLNEED);
 }
 
 static void unmap(void *pointer, size_t size) {
