@@ -42,7 +42,7 @@ static void show_sections(const char *path, json *j) {
         unsigned long long length = info.length, stored = info.stored;
         if (!j) {
             printf("%s  %s: %llu bytes", i ? "" : "sections:\n", info.name, length);
-            if (info.deflated) printf(", deflated to %llu", stored);
+            if (info.deflated || info.runs) printf(", %s %llu", info.runs ? "in runs of" : "deflated to", stored);
             printf("\n");
             continue;
         }
@@ -52,6 +52,7 @@ static void show_sections(const char *path, json *j) {
         emit_int(j, "stored", (int64_t)stored);
         emit_int(j, "length", (int64_t)length);
         emit_bool(j, "deflated", info.deflated);
+        emit_bool(j, "runs", info.runs);
         emit_text(j, "sha256", info.digest);
         emit_end(j);
     }

@@ -79,6 +79,8 @@ void tn_region_destroy(tn_region *region);
 void tn_region_reset(tn_region *region);
 /* Zeroed; aligned to 64 bytes from 64 bytes on, to 16 below. NULL with a sentence on failure. */
 void *tn_region_alloc(tn_region *region, size_t size);
+/* Likewise, but with whatever was there: for what is written whole. */
+void *tn_region_take(tn_region *region, size_t size);
 void *tn_region_array(tn_region *region, size_t count, size_t size);
 char *tn_region_strndup(tn_region *region, const char *text, size_t length);
 char *tn_region_strdup(tn_region *region, const char *text);

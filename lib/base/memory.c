@@ -10,7 +10,7 @@
 #endif
 
 #define BLOCK_BYTES (64u << 10)
-#define TOUCH_BYTES (256u << 10)
+#define TOUCH_BYTES (32u << 10)
 
 static void *default_alloc(void *context, size_t size, size_t alignment) {
     (void)context;
@@ -142,7 +142,7 @@ void tn_region_reset(tn_region *region) {
     if (first) first->used = 64;
 }
 
-void *tn_region_alloc(tn_region *region, size_t size) {
+void *tn_region_take(tn_region *region, size_t size) {
     size_t alignment = size >= 64 ? 64 : 16;
     block *b = region->blocks;
     size_t start = b ? (b->used + alignment - 1) & ~(alignment - 1) : 0;
@@ -150,14 +150,19 @@ void *tn_region_alloc(tn_region *region, size_t size) {
         size_t need;
         if (!tn_add_size(size, 64, &need)) need = SIZE_MAX;
         need = TN_MAX(need, (size_t)BLOCK_BYTES);
-        b = tn_alloc(region->allocator, need);
+        b = need > BLOCK_BYTES ? tn_alloc_touched(region->allocator, need) : tn_alloc(region->allocator, need);
         if (!b) return NULL;
         *b = (block){region->blocks, need, 64};
         region->blocks = b;
         start = 64;
     }
     b->used = start + size;
-    return memset((char *)b + start, 0, size);
+    return (char *)b + start;
+}
+
+void *tn_region_alloc(tn_region *region, size_t size) {
+    void *taken = tn_region_take(region, size);
+    return taken ? memset(taken, 0, size) : NULL;
 }
 
 void *tn_region_array(tn_region *region, size_t count, size_t size) {

@@ -200,7 +200,7 @@ static void model(walk *w, tn_string message) {
 
 static tn_string plain_section(const tn_file_table *table, uint32_t kind) {
     const tn_section *s = tn_file_find(table, kind);
-    if (!s || s->flags & TN_SECTION_DEFLATED) return (tn_string){"", 0};
+    if (!s || s->flags & TN_SECTION_PACKED) return (tn_string){"", 0};
     return (tn_string){table->contents.data + s->offset, (size_t)s->stored};
 }
 

@@ -4,6 +4,7 @@
  * nothing of a section is looked at before its SHA-256 was found right. */
 #include "model/file.h"
 #include "base/deflate.h"
+#include "base/runs.h"
 #include "import/import.h"
 
 const uint8_t tn_file_magic[8] = {0x89, 'T', 'N', 'M', '\r', '\n', 0x1a, '\n'};
@@ -67,10 +68,10 @@ static tn_status read_header(tn_string contents, tn_file_table *out) {
 static tn_status check_size(const tn_section *s) {
     const char *name = tn_section_name(s->kind);
     unsigned long long length = s->length, stored = s->stored;
-    if (!(s->flags & TN_SECTION_DEFLATED) && length != stored)
+    if (!(s->flags & TN_SECTION_PACKED) && length != stored)
         return tn_fail(TN_E_FORMAT, "section '%s' is not deflated, but stored in %llu bytes and %llu long", name,
                        stored, length);
-    if (length / TN_DEFLATE_MOST > stored)
+    if (length / (s->flags & TN_SECTION_RUNS ? TN_RUNS_MOST : TN_DEFLATE_MOST) > stored)
         return tn_fail(TN_E_FORMAT, "section '%s': %llu bytes cannot inflate to %llu", name, stored, length);
     if (s->kind == TN_SECTION_MANIFEST && length > TN_FILE_MANIFEST_BYTES)
         return tn_fail(TN_E_LIMIT, "a manifest of %llu bytes; at most %u are read", length, TN_FILE_MANIFEST_BYTES);
@@ -89,7 +90,9 @@ static tn_status check_section(const tn_file_table *table, int index, uint64_t *
     uint64_t start = (*end + TN_FILE_ALIGNMENT - 1) / TN_FILE_ALIGNMENT * TN_FILE_ALIGNMENT;
     uint32_t last = table->minor < TN_FILE_MINOR_SELF_TEST ? TN_SECTION_OPTIMIZER : TN_SECTION_SELF_TEST;
     bool known = s->kind >= TN_SECTION_MANIFEST && s->kind <= last;
-    if (s->flags & ~(uint32_t)(TN_SECTION_DEFLATED | TN_SECTION_MUST))
+    const uint32_t flags =
+        table->minor < TN_FILE_MINOR_RUNS ? TN_SECTION_DEFLATED | TN_SECTION_MUST : TN_SECTION_PACKED | TN_SECTION_MUST;
+    if (s->flags & ~flags || (s->flags & TN_SECTION_PACKED) == TN_SECTION_PACKED)
         return tn_fail(TN_E_UNSUPPORTED, "section '%s' has flags that this library does not know (%#x)", name,
                        s->flags);
     if (!known && (s->flags & TN_SECTION_MUST || table->minor <= TN_FILE_MINOR))
@@ -143,19 +146,19 @@ tn_status tn_section_verify(const tn_file_table *table, const tn_section *sectio
 
 tn_status tn_section_read(const tn_file_table *table, const tn_section *section, bool verify,
                           void *(*alloc)(void *context, size_t size), void *context, tn_string *out) {
-    bool deflated = section->flags & TN_SECTION_DEFLATED;
+    bool deflated = section->flags & TN_SECTION_DEFLATED, packed = section->flags & TN_SECTION_PACKED;
     const char *stored = table->contents.data + section->offset;
-    if (verify || deflated) TN_TRY(tn_section_verify(table, section));
+    if (verify || packed) TN_TRY(tn_section_verify(table, section));
     *out = (tn_string){stored, (size_t)section->stored};
-    if (!deflated) return TN_OK;
-#if !TN_WITH_ZLIB
-    return tn_fail(TN_E_UNSUPPORTED, "section '%s' is deflated, and this build has no zlib (WITH_ZLIB=0)",
-                   tn_section_name(section->kind));
-#endif
+    if (!packed) return TN_OK;
+    if (deflated && !TN_WITH_ZLIB)
+        return tn_fail(TN_E_UNSUPPORTED, "section '%s' is deflated, and this build has no zlib (WITH_ZLIB=0)",
+                       tn_section_name(section->kind));
     char *memory = alloc(context, (size_t)section->length);
     if (!memory) return TN_E_MEMORY;
     *out = (tn_string){memory, (size_t)section->length};
-    if (tn_inflate(stored, (size_t)section->stored, memory, (size_t)section->length)) return TN_OK;
+    if ((deflated ? tn_inflate : tn_runs_read)(stored, (size_t)section->stored, memory, (size_t)section->length))
+        return TN_OK;
     return tn_fail(TN_E_FORMAT, "section '%s' does not inflate to the %llu bytes that the table says",
                    tn_section_name(section->kind), (unsigned long long)section->length);
 }
@@ -224,14 +227,15 @@ tn_status tn_model_file_section(const tn_model_file *file, int index, tn_section
                             .offset = s->offset,
                             .stored = s->stored,
                             .length = s->length,
-                            .name = tn_section_name(s->kind)};
+                            .name = tn_section_name(s->kind),
+                            .runs = s->flags & TN_SECTION_RUNS};
     tn_sha256_text(s->digest, info.digest);
     memcpy(out_info, &info, TN_MIN(out_info->struct_size, sizeof info));
     return TN_OK;
 }
 
 static void *from_region(void *region, size_t size) {
-    return tn_region_alloc(region, size);
+    return tn_region_take(region, size);
 }
 
 tn_status tn_model_file_read(tn_model_file *file, uint32_t kind, const void **out_data, size_t *out_size) {

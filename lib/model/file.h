@@ -8,8 +8,9 @@
 #include "kernels/sha256.h"
 
 #define TN_FILE_MAJOR 1
-#define TN_FILE_MINOR 1
+#define TN_FILE_MINOR 2
 #define TN_FILE_MINOR_SELF_TEST 1 /* the first that has one */
+#define TN_FILE_MINOR_RUNS 2
 #define TN_FILE_HEADER 64
 #define TN_FILE_ROW 64
 #define TN_FILE_ALIGNMENT 64
@@ -20,7 +21,8 @@
 #define TN_FILE_LOCATION "weights"
 #define TN_FILE_DIGEST_TEXT (7 + 2 * TN_SHA256_BYTES + 1)
 
-enum { TN_SECTION_DEFLATED = 1, TN_SECTION_MUST = 2 };
+enum { TN_SECTION_DEFLATED = 1, TN_SECTION_MUST = 2, TN_SECTION_RUNS = 4 };
+#define TN_SECTION_PACKED (TN_SECTION_DEFLATED | TN_SECTION_RUNS)
 
 extern const uint8_t tn_file_magic[8];
 
@@ -43,7 +45,7 @@ tn_status tn_file_table_read(tn_string contents, tn_file_table *out);
 const tn_section *tn_file_find(const tn_file_table *table, uint32_t kind); /* NULL if there is none */
 const char *tn_section_name(uint32_t kind);
 tn_status tn_section_verify(const tn_file_table *table, const tn_section *section);
-/* The section's bytes in the file, verified (or not, where that comes later); or, if it is deflated, inflated into memory
+/* The section's bytes in the file, verified (or not, where that comes later); or, if it is packed, unpacked into memory
  * from `alloc`, after they were verified. */
 tn_status tn_section_read(const tn_file_table *table, const tn_section *section, bool verify,
                           void *(*alloc)(void *context, size_t size), void *context, tn_string *out);

@@ -7,7 +7,7 @@
 #define SPARE_MEMORY ((size_t)1 << 30)
 
 static void *from_region(void *region, size_t size) {
-    return tn_region_alloc(region, size);
+    return tn_region_take(region, size);
 }
 
 /* A section of a model file; an absent one is empty. */
@@ -21,7 +21,7 @@ static tn_status read_section(const tn_file_table *file, uint32_t kind, bool ver
 static tn_status keep_weights(const tn_file_table *file, bool verified, tn_string weights, tn_graph *graph) {
     const tn_section *section = tn_file_find(file, TN_SECTION_WEIGHTS);
     graph->weights = weights;
-    if (!section || verified || section->flags & TN_SECTION_DEFLATED) return TN_OK;
+    if (!section || verified || section->flags & TN_SECTION_PACKED) return TN_OK;
     uint8_t *digest = tn_region_alloc(graph->region, sizeof section->digest);
     if (!digest) return TN_E_MEMORY;
     graph->weights_digest = memcpy(digest, section->digest, sizeof section->digest);

@@ -1,33 +1,84 @@
 /* Writing model files: sections one after the other, each hashed as it goes, then the header, whose place was kept. */
 #include "base/deflate.h"
 #include "base/output.h"
+#include "base/runs.h"
 #include "export/export.h"
 #include "model/file.h"
 #include "model/self_test.h"
 
 /* A section on its way to the file. */
 typedef struct sink {
-    tn_output *output;
+    tn_output *output; /* NULL: it is only measured */
     tn_sha256 hash;
     uint64_t stored, length;
+    unsigned packed; /* TN_SECTION_DEFLATED, TN_SECTION_RUNS or neither */
     tn_deflater deflater;
-    bool deflated;
+    uint8_t piece[TN_RUNS_PIECE]; /* that is being filled, of runs */
+    size_t filled;
 } sink;
 
 static void put_stored(void *context, const void *data, size_t size) {
     sink *s = context;
+    s->stored += size;
+    if (!s->output) return;
     tn_output_write(s->output, data, size);
     tn_sha256_update(&s->hash, data, size);
-    s->stored += size;
+}
+
+static void put_piece(sink *s) {
+    uint8_t out[TN_RUNS_PIECE + 1];
+    if (s->filled) put_stored(s, out, tn_runs_write(s->piece, s->filled, out));
+    s->filled = 0;
+}
+
+static void put_runs(sink *s, const uint8_t *data, size_t size) {
+    for (size_t n; size; data += n, size -= n) {
+        n = TN_MIN(size, sizeof s->piece - s->filled);
+        memcpy(s->piece + s->filled, data, n);
+        s->filled += n;
+        if (s->filled == sizeof s->piece) put_piece(s);
+    }
 }
 
 static void put(void *context, const void *data, size_t size) {
     sink *s = context;
     s->length += size;
-    if (s->deflated)
-        tn_deflate_piece(&s->deflater, data, size);
-    else
-        put_stored(s, data, size);
+    switch (s->packed) {
+    case TN_SECTION_DEFLATED: tn_deflate_piece(&s->deflater, data, size); break;
+    case TN_SECTION_RUNS: put_runs(s, data, size); break;
+    default: put_stored(s, data, size);
+    }
+}
+
+static tn_status open_sink(sink *s, tn_output *output, unsigned packed) {
+    *s = (sink){.output = output, .packed = packed};
+    tn_sha256_init(&s->hash);
+    return packed == TN_SECTION_DEFLATED ? tn_deflate_open(&s->deflater, put_stored, s) : TN_OK;
+}
+
+static tn_status close_sink(sink *s) {
+    put_piece(s);
+    return s->packed == TN_SECTION_DEFLATED ? tn_deflate_close(&s->deflater) : TN_OK;
+}
+
+static tn_status packed_bytes(const tn_weights *weights, unsigned packed, uint64_t *out_bytes) {
+    sink s;
+    TN_TRY(open_sink(&s, NULL, packed));
+    tn_weights_each(weights, put, &s);
+    TN_TRY(close_sink(&s));
+    *out_bytes = s.stored;
+    return TN_OK;
+}
+
+/* How to pack them: in runs, which are read many times as fast, where that takes hardly more. */
+static tn_status choose_packed(const tn_weights *weights, unsigned *out_packed) {
+    uint64_t runs, deflated;
+    *out_packed = TN_SECTION_DEFLATED;
+    TN_TRY(packed_bytes(weights, TN_SECTION_RUNS, &runs));
+    if (runs > weights->bytes / 2) return TN_OK;
+    TN_TRY(packed_bytes(weights, TN_SECTION_DEFLATED, &deflated));
+    if (runs <= deflated + deflated / 16) *out_packed = TN_SECTION_RUNS;
+    return TN_OK;
 }
 
 typedef struct writer {
@@ -37,19 +88,18 @@ typedef struct writer {
     tn_section sections[5];
 } writer;
 
-static tn_status open_section(writer *w, sink *s, bool deflate) {
+static tn_status open_section(writer *w, sink *s, unsigned packed) {
     tn_output_align(&w->output, TN_FILE_ALIGNMENT);
     w->sections[w->count].offset = w->output.position;
-    *s = (sink){.output = &w->output, .deflated = deflate};
-    tn_sha256_init(&s->hash);
-    return deflate ? tn_deflate_open(&s->deflater, put_stored, s) : TN_OK;
+    if (packed == TN_SECTION_RUNS) w->minor = TN_FILE_MINOR_RUNS;
+    return open_sink(s, &w->output, packed);
 }
 
 static tn_status close_section(writer *w, sink *s, uint32_t kind) {
     tn_section *section = &w->sections[w->count++];
-    if (s->deflated) TN_TRY(tn_deflate_close(&s->deflater));
+    TN_TRY(close_sink(s));
     section->kind = kind;
-    section->flags = s->deflated ? TN_SECTION_DEFLATED : 0;
+    section->flags = s->packed;
     section->stored = s->stored;
     section->length = s->length;
     tn_sha256_final(&s->hash, section->digest);
@@ -64,33 +114,36 @@ typedef struct parts {
     bool compress;
 } parts;
 
-static tn_status put_bytes(writer *w, uint32_t kind, tn_string bytes, bool deflate) {
+static tn_status put_bytes(writer *w, uint32_t kind, tn_string bytes, unsigned packed) {
     sink s;
     if (!bytes.size) return TN_OK;
-    TN_TRY(open_section(w, &s, deflate));
+    TN_TRY(open_section(w, &s, packed));
     put(&s, bytes.data, bytes.size);
     return close_section(w, &s, kind);
 }
 
-static tn_status put_message(writer *w, uint32_t kind, const tn_pb_out *message, bool deflate) {
+static tn_status put_message(writer *w, uint32_t kind, const tn_pb_out *message, unsigned packed) {
     sink s;
-    TN_TRY(open_section(w, &s, deflate));
+    TN_TRY(open_section(w, &s, packed));
     tn_pb_out_each(message, put, &s);
     return close_section(w, &s, kind);
 }
 
 static tn_status put_sections(writer *w, const parts *p) {
     sink s;
-    TN_TRY(put_bytes(w, TN_SECTION_MANIFEST, p->manifest, false));
-    TN_TRY(put_message(w, TN_SECTION_GRAPH, &p->graph, p->compress));
+    const unsigned packed = p->compress ? TN_SECTION_DEFLATED : 0;
+    TN_TRY(put_bytes(w, TN_SECTION_MANIFEST, p->manifest, 0));
+    TN_TRY(put_message(w, TN_SECTION_GRAPH, &p->graph, packed));
     if (p->weights.first) {
-        TN_TRY(open_section(w, &s, p->compress));
+        unsigned how = 0;
+        if (p->compress) TN_TRY(choose_packed(&p->weights, &how));
+        TN_TRY(open_section(w, &s, how));
         tn_weights_each(&p->weights, put, &s);
         TN_TRY(close_section(w, &s, TN_SECTION_WEIGHTS));
     }
-    TN_TRY(put_bytes(w, TN_SECTION_OPTIMIZER, p->optimizer, false));
-    TN_TRY(put_bytes(w, TN_SECTION_SELF_TEST, p->self_test, p->compress));
-    return p->new_test.size ? put_message(w, TN_SECTION_SELF_TEST, &p->new_test, p->compress) : TN_OK;
+    TN_TRY(put_bytes(w, TN_SECTION_OPTIMIZER, p->optimizer, 0));
+    TN_TRY(put_bytes(w, TN_SECTION_SELF_TEST, p->self_test, packed));
+    return p->new_test.size ? put_message(w, TN_SECTION_SELF_TEST, &p->new_test, packed) : TN_OK;
 }
 
 static void put_header(writer *w) {

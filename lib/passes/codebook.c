@@ -51,9 +51,10 @@ static tn_status match_lookup(tn_match *m, int n, int *changes) {
         return TN_OK;
     const tn_dtype to = (tn_dtype)tn_attr_int(cast, "to", TN_UNDEFINED);
     if (to != TN_INT32 && to != TN_INT64) return TN_OK; /* which hold every code */
-    tn_tensor *made = tn_graph_tensor(graph, TN_FLOAT32, codes->rank, codes->dims, NULL);
+    float *floats = tn_region_take(graph->region, (size_t)tn_count(codes) * sizeof *floats);
+    tn_tensor *made = floats ? tn_graph_tensor(graph, TN_FLOAT32, codes->rank, codes->dims, floats) : NULL;
     if (!made) return TN_E_MEMORY;
-    if (!look_up(book, codes, made->data)) return TN_OK;
+    if (!look_up(book, codes, floats)) return TN_OK;
     tn_graph_value *value = &graph->values[node->out[0]];
     value->constant = made;
     tn_type_tensor(&value->type, TN_FLOAT32, made->rank, made->dims);

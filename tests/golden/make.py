@@ -100,6 +100,20 @@ def deflated(kind, body, length=None):
     return kind, 1, zlib.compress(body, 9), len(body) if length is None else length
 
 
+def in_runs(kind, body):
+    made = b""
+    for piece in (body[i : i + 512] for i in range(0, len(body), 512)):
+        halves = [h for b in piece for h in (b & 15, b >> 4)]
+        usual, run, out = max(range(16), key=lambda h: (halves.count(h), -h)), 0, b""
+        for i, h in enumerate(halves):
+            if h == usual and run < 15 and i + 1 < len(halves):
+                run += 1
+            else:
+                out, run = out + bytes([run << 4 | h]), 0
+        made += bytes([16 | usual]) + out if len(out) < len(piece) else b"\0" + piece
+    return kind, 4, made, len(body)
+
+
 def main():
     text, graph, numbers = MANIFEST.encode(), model(), weights()
     plain = [(1, 0, text, None), (2, 0, graph, None), (3, 0, numbers, None)]
@@ -113,13 +127,23 @@ def main():
     write("v1.1-self-test.tenon", plain + [(5, 0, self_test(), None)], minor=1)
     write("v1.1-deflated-self-test.tenon", plain + [deflated(5, self_test())], minor=1)
 
+    write("v1.2-runs.tenon", [plain[0], plain[1], in_runs(3, numbers)], minor=2)
+
     bad = "rejected/"
+    kind, flags, body, length = in_runs(3, numbers)
+    write(bad + "early-runs.tenon", [plain[0], plain[1], (kind, flags, body, length)], minor=1)
+    write(bad + "runs-and-deflated.tenon", [plain[0], plain[1], (kind, 5, body, length)], minor=2)
+    write(bad + "runs-bomb.tenon", [plain[0], plain[1], (kind, flags, body, 8 * len(body) + 8)], minor=2)
+    write(bad + "runs-cut.tenon", [plain[0], plain[1], (kind, flags, body[:-1], length)], minor=2)
+    write(bad + "runs-longer.tenon", [plain[0], plain[1], (kind, flags, body + b"\0", length)], minor=2)
+    write(bad + "runs-beyond.tenon", [plain[0], plain[1], (kind, flags, b"\x10" + b"\xf0" * 63 + b"\x01\xff", 512)], minor=2)
+    write(bad + "runs-unknown.tenon", [plain[0], plain[1], (kind, flags, b"\x20" + body[1:], length)], minor=2)
     write(bad + "future-major.tenon", plain, major=2)
     write(bad + "no-digest.tenon", plain, sign=False)
     write(bad + "no-graph.tenon", [plain[0], plain[2]])
     write(bad + "unknown-kind.tenon", plain + [(77, 0, b"what", None)])
     write(bad + "must-understand.tenon", plain + [(77, 2, b"what", None)], minor=7)
-    write(bad + "unknown-flag.tenon", plain, minor=7, change=lambda head, rows: rows[2].__setitem__(1, 4))
+    write(bad + "unknown-flag.tenon", plain, minor=7, change=lambda head, rows: rows[2].__setitem__(1, 16))
     write(bad + "two-graphs.tenon", plain + [plain[1]])
     write(bad + "overlap.tenon", plain, change=lambda head, rows: rows[2].__setitem__(2, rows[1][2]))
     write(bad + "beyond-the-end.tenon", plain, change=lambda head, rows: rows[2].__setitem__(3, 1 << 40))

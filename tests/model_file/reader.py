@@ -17,7 +17,7 @@ from onnx import external_data_helper, numpy_helper
 
 MAGIC = b"\x89TNM\r\n\x1a\n"
 KINDS = {1: "manifest", 2: "graph", 3: "weights", 4: "optimizer", 5: "self-test"}
-MAJOR, MINOR = 1, 1
+MAJOR, MINOR = 1, 2
 SINCE = {5: 1}  # the minor version that a kind came with
 
 
@@ -28,6 +28,26 @@ class Broken(Exception):
 def need(condition, what):
     if not condition:
         raise Broken(what)
+
+
+def unpacked(body, length):
+    """Of a section in runs."""
+    made, at = b"", 0
+    while len(made) < length:
+        size, head = min(512, length - len(made)), body[at]
+        at += 1
+        if head == 0:
+            made, at = made + body[at : at + size], at + size
+            continue
+        need(head >> 4 == 1, "a piece's first byte")
+        halves = []
+        while len(halves) < 2 * size:
+            halves += [head & 15] * (body[at] >> 4) + [body[at] & 15]
+            at += 1
+        need(len(halves) == 2 * size, "a piece's end")
+        made += bytes(low | high << 4 for low, high in zip(halves[::2], halves[1::2]))
+    need(at == len(body), "runs")
+    return made
 
 
 def sections(data):
@@ -45,7 +65,7 @@ def sections(data):
     for i in range(count):
         row = table[64 * i : 64 * i + 64]
         kind, flags, offset, stored, length = struct.unpack("<IIQQQ", row[:32])
-        need(flags < 4, "flags")
+        need(flags < (8 if minor > 1 else 4) and flags & 5 != 5, "flags")
         need(kind not in found, "twice")
         start = (end + 63) // 64 * 64
         need(offset == start and stored >= 1 and start + stored <= len(data), "place")
@@ -58,6 +78,8 @@ def sections(data):
             stream = zlib.decompressobj()
             body = stream.decompress(body, length + 1)
             need(stream.eof and not stream.unused_data, "deflated")
+        if flags & 4:
+            body = unpacked(body, length)
         need(len(body) == length, "length of a section")
         if kind not in KINDS or minor < SINCE.get(kind, 0):
             need(minor > MINOR and not flags & 2, "kind")

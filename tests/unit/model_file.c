@@ -2,6 +2,7 @@
 #include "unit.h"
 #include <stdlib.h>
 #include <tenon/tenon.h>
+#include "base/random.h"
 #include "faults.h"
 #include "model/file.h"
 
@@ -101,6 +102,57 @@ static void a_saved_model_runs_as_the_graph_does(void **state) {
         tn_model_destroy(original);
         free(b.data);
     }
+}
+
+/* Nine of ten weights are zero, the others of 16 values. */
+static tn_graph *sparse_graph(void) {
+    tn_graph *g;
+    tn_tensor *w;
+    int x, wv, y;
+    uint64_t seed = 1;
+    assert_ok(tn_graph_create(NULL, &g));
+    assert_ok(tn_graph_input(g, "x", TN_FLOAT32, 2, (int64_t[]){1, 64}, &x));
+    assert_ok(tn_tensor_create(TN_FLOAT32, 2, (int64_t[]){64, 64}, NULL, &w));
+    for (int i = 0; i < 64 * 64; i++)
+        ((float *)tn_tensor_data(w))[i] =
+            tn_random_below(&seed, 10) ? 0 : (float)(int64_t)tn_random_below(&seed, 15) / 8 - 1;
+    assert_ok(tn_graph_constant(g, "w", w, &wv));
+    tn_tensor_destroy(w);
+    assert_ok(tn_graph_node(g, "MatMul", "product", 2, (int[]){x, wv}, 1, &y, NULL));
+    assert_ok(tn_graph_output(g, y, "y"));
+    assert_ok(tn_graph_cluster(g, &(tn_cluster_options){.struct_size = sizeof(tn_cluster_options), .bits = 4}, NULL));
+    return g;
+}
+
+static void pruned_and_shared_weights_are_stored_in_runs(void **state) {
+    (void)state;
+    if (!TN_WITH_ZLIB) skip();
+    tn_graph *g = sparse_graph();
+    uint8_t *plain = NULL;
+    size_t plain_size = 0;
+    for (int compress = 0; compress < 2; compress++) {
+        const tn_model_file_options options = {.struct_size = sizeof options, .compress = compress};
+        tn_model_file *file;
+        tn_section_info info = {.struct_size = sizeof info};
+        int major, minor;
+        const void *data;
+        size_t size;
+        assert_ok(tn_graph_save(g, path, &options));
+        assert_ok(tn_model_file_open(path, &file));
+        tn_model_file_version(file, &major, &minor);
+        assert_int_equal(minor, compress ? 2 : 0);
+        assert_ok(tn_model_file_section(file, 2, &info));
+        assert_int_equal(info.kind, TN_SECTION_WEIGHTS);
+        assert_true(info.runs == compress && !info.deflated);
+        assert_true(info.stored <= info.length / (compress ? 2 : 1));
+        assert_ok(tn_model_file_read(file, TN_SECTION_WEIGHTS, &data, &size));
+        if (!compress) memcpy(plain = malloc(size), data, plain_size = size);
+        assert_int_equal(size, plain_size);
+        assert_memory_equal(data, plain, size);
+        tn_model_file_close(file);
+    }
+    free(plain);
+    tn_graph_destroy(g);
 }
 
 static void the_same_model_gives_the_same_bytes(void **state) {
@@ -399,6 +451,7 @@ static void a_host_that_lacks_what_the_model_needs_does_not_load_it(void **state
 int main(void) {
     const struct CMUnitTest tests[] = {
         IN_FOLDER(a_saved_model_runs_as_the_graph_does),
+        IN_FOLDER(pruned_and_shared_weights_are_stored_in_runs),
         IN_FOLDER(the_same_model_gives_the_same_bytes),
         IN_FOLDER(weights_are_used_where_they_lie_in_the_file),
         IN_FOLDER(sections_are_read_by_their_kind),
