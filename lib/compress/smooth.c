@@ -132,9 +132,16 @@ static tn_status smooth_graph(const tn_qjob *job, double exponent, tn_graph **ou
     return status == TN_OK ? tn_graph_infer(*out_made) : status;
 }
 
+/* With the ranges that the calibration asked for gives, which may be another one's for each exponent. */
 static double signal_of(tn_qjob *job, tn_status *status) {
     tn_attempt a = {0};
-    if (!job->options.dynamic) tn_qjob_ranges(job);
+    if (!job->options.dynamic) {
+        const tn_quantize_options asked = job->options;
+        double sqnr = NAN;
+        *status = tn_qjob_choose(job, &sqnr);
+        job->options = asked;
+        return sqnr;
+    }
     *status = tn_attempt_make(job, job->skip, TN_KEPT_SETS, &a);
     const double sqnr = a.score.sqnr;
     tn_attempt_free(&a);

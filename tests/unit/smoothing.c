@@ -98,6 +98,22 @@ static void channels_that_stand_out_cost_less(void **state) {
     }
 }
 
+/* Exponents are judged by the ranges that the result will have. */
+static void whatever_the_calibration_nothing_is_lost(void **state) {
+    (void)state;
+    static const tn_calibration methods[] = {TN_CALIBRATE_PERCENTILE, TN_CALIBRATE_MSE, TN_CALIBRATE_BEST};
+    tn_graph *graph = network(true);
+    for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {
+        int muls, int8;
+        tn_quantize_options o = {.struct_size = sizeof o, .calibration = methods[i]};
+        double plain = signal_of(graph, &o, &muls, &int8);
+        o.smooth = true;
+        double smooth = signal_of(graph, &o, &muls, &int8);
+        if (!(smooth >= plain)) fail_msg("calibration %zu: %.1f dB, %.1f smoothed", i, plain, smooth);
+    }
+    tn_graph_destroy(graph);
+}
+
 /* Ranges are measured as it runs, but channels on samples. */
 static void dynamic_quantization_gains_as_well(void **state) {
     (void)state;
@@ -138,6 +154,7 @@ static void it_goes_with_all_else(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(channels_that_stand_out_cost_less),
+        cmocka_unit_test(whatever_the_calibration_nothing_is_lost),
         cmocka_unit_test(dynamic_quantization_gains_as_well),
         cmocka_unit_test(it_goes_with_all_else),
     };
