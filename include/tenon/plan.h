@@ -28,8 +28,8 @@
  *         - dense: 32
  *           activation: relu
  *     train:
- *       loss: cross-entropy              # mse, mae, huber, quantile, cross-entropy, focal, binary-cross-entropy, elbo; by
- *                                        # the target without it. With its options: {kind: focal, focus: 2}; all of
+ *       loss: cross-entropy              # mse, mae, huber, quantile, cross-entropy, focal, binary-cross-entropy, kl (of
+ *                                        # classes, a teacher's answers or mixtures), elbo; by the target without it. With its options: {kind: focal, focus: 2}; all of
  *                                        # tn_loss_options by their names, but class_weights: balanced, or [1, 5]
  *       epochs: 30                       # 50 without it
  *       batch: 32                        # 32 without it
@@ -148,7 +148,9 @@ typedef struct tn_plan_progress {
 /* All zero but struct_size is the default. */
 typedef struct tn_plan_options {
     size_t struct_size;
-    bool resume; /* from the checkpoint, if there is one */
+    /* From the checkpoint, if there is one. A fold whose model file is there, made by the same plan of the same data, is not
+     * trained again: of the result its rows alone are known. */
+    bool resume;
     int threads; /* as tn_session_options has it */
     const char *cpu;
     /* After each step; false stops with a checkpoint and TN_E_INTERRUPTED. */

@@ -43,7 +43,7 @@ static void target(const tn_feed *f, int part, int64_t row, void *y, int64_t i) 
     float *to = (float *)y + i * f->answer;
     if (tn_takes_labels(f->fit->loss)) {
         ((int64_t *)y)[i] = label;
-    } else if (f->fit->loss == TN_LOSS_SOFT_CROSS_ENTROPY) {
+    } else if (f->fit->loss == TN_LOSS_SOFT_CROSS_ENTROPY || f->fit->loss == TN_LOSS_KL) {
         const double share = d->taught && part == TN_PART_TRAIN ? f->fit->plan->teacher_weight : 0;
         const float *taught = share > 0 ? (const float *)d->taught->data + row * f->answer : NULL;
         for (int64_t c = 0; c < f->answer; c++)

@@ -6,9 +6,8 @@
 #include <stdio.h>
 #include "data/keys.h"
 
-/* The divergence of distributions has no word: a column is none. */
 const char *const tn_loss_words[] = {
-    "", "mse", "mae", "huber", "cross-entropy", "binary-cross-entropy", "quantile", "focal", "", "elbo", NULL};
+    "", "mse", "mae", "huber", "cross-entropy", "binary-cross-entropy", "quantile", "focal", "kl", "elbo", NULL};
 static const char *const optimizer_words[] = {"sgd", "adam", "adamw", "adagrad", "rmsprop", "lion", NULL};
 static const char *const product_words[] = {"float32", "bfloat16", NULL};
 static const char *const average_words[] = {"", "ema", "swa", NULL};

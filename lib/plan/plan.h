@@ -234,6 +234,8 @@ tn_status tn_plan_retrain(const tn_plan *plan, const tn_plan_data *data, tn_fit 
 /* Whether steps and `retrain` go together. */
 tn_status tn_plan_retrain_check(const tn_plan *plan);
 
+/* Whether the output is there, of this plan, fold and data. One that hangs on other models' files is not looked for. */
+bool tn_plan_is_made(const tn_plan *plan, const tn_plan_data *data);
 tn_status tn_plan_save(const tn_plan *plan, const tn_plan_data *data, const tn_fit *fit);
 
 #endif

@@ -91,6 +91,36 @@ static void add_outputs(tn_manifest_writer *w, tn_manifest_node *root, const tn_
     }
 }
 
+static const char *source_of(const tn_plan *plan, tn_region *region) {
+    char digest[2 * TN_SHA256_BYTES + 1];
+    tn_sha256_text(plan->digest, digest);
+    return plan->folds ? tn_region_printf(region, "plan sha256:%s, fold %d of %d", digest, plan->fold, plan->folds)
+                       : tn_region_printf(region, "plan sha256:%s", digest);
+}
+
+static bool is_of(const tn_manifest *m, const char *path, const char *expected) {
+    const char *text = tn_manifest_get(m, path);
+    return text && expected && strcmp(text, expected) == 0;
+}
+
+bool tn_plan_is_made(const tn_plan *plan, const tn_plan_data *data) {
+    tn_model *model;
+    tn_manifest *m;
+    tn_region *region;
+    bool made = false;
+    if (plan->teacher || plan->file || tn_model_load(plan->output, NULL, &model) != TN_OK) return false;
+    const char *text = tn_model_manifest(model);
+    if (text && tn_manifest_parse(text, strlen(text), &m) == TN_OK) {
+        region = tn_region_create(NULL);
+        made = region && is_of(m, "provenance/source", source_of(plan, region)) &&
+               is_of(m, "provenance/data/0/digest", data->digests[0]);
+        tn_region_destroy(region);
+        tn_manifest_destroy(m);
+    }
+    tn_model_destroy(model);
+    return made;
+}
+
 /* metrics: of training and, if there is one, of testing. */
 static tn_status manifest_of(const tn_plan *plan, const tn_plan_data *data, const tn_fit *fit, const tn_graph *graph,
                              tn_metrics *const metrics[2], tn_region *region, const char **out_text) {
@@ -117,9 +147,7 @@ static tn_status manifest_of(const tn_plan *plan, const tn_plan_data *data, cons
         add_number(&w, m, "samples", (double)data->rows[i]);
     }
     add_number(&w, provenance, "seed", (double)plan->seed);
-    char digest[2 * TN_SHA256_BYTES + 1];
-    tn_sha256_text(plan->digest, digest);
-    const char *source = tn_region_printf(region, "plan sha256:%s", digest);
+    const char *source = source_of(plan, region);
     if (!source) return TN_E_MEMORY;
     add_text(&w, provenance, "source", source);
     add_text(&w, tn_manifest_add(&w, provenance, "tools", TN_MANIFEST_MAP, NULL), "tenon", tn_version());

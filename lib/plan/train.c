@@ -8,7 +8,7 @@
 
 static bool is_of_classes(tn_loss loss) {
     return loss == TN_LOSS_CROSS_ENTROPY || loss == TN_LOSS_BINARY_CROSS_ENTROPY || loss == TN_LOSS_FOCAL ||
-           loss == TN_LOSS_SOFT_CROSS_ENTROPY;
+           loss == TN_LOSS_SOFT_CROSS_ENTROPY || loss == TN_LOSS_KL;
 }
 
 static tn_status choose_loss(const tn_plan *plan, tn_plan_data *data, tn_loss *out) {
@@ -23,8 +23,8 @@ static tn_status choose_loss(const tn_plan *plan, tn_plan_data *data, tn_loss *o
         return tn_key_fail(at, "the loss does not fit the target: %s",
                            is_of_classes(*out) ? "a target of classes has encode: ordinal"
                                                : "classes take a cross-entropy or the focal loss");
-    if (plan->teacher_node && *out != TN_LOSS_CROSS_ENTROPY)
-        return tn_key_fail(plan->teacher_node, "a teacher's answers are for the loss 'cross-entropy'");
+    if (plan->teacher_node && *out != TN_LOSS_CROSS_ENTROPY && *out != TN_LOSS_KL)
+        return tn_key_fail(plan->teacher_node, "a teacher's answers are for the loss 'cross-entropy' or 'kl'");
     if (*out == TN_LOSS_CROSS_ENTROPY && (plan->augment.mixup > 0 || plan->teacher_node))
         *out = TN_LOSS_SOFT_CROSS_ENTROPY;
     if (*out != TN_LOSS_BINARY_CROSS_ENTROPY) return TN_OK;
@@ -146,6 +146,10 @@ static tn_status check_group(const tn_fit *fit) {
 
 static tn_status train(tn_plan *plan, tn_plan_data *data, tn_fit *fit) {
     TN_TRY(tn_plan_data_read(plan, fit->options, data));
+    if (plan->folds && fit->options->resume && !fit->group && tn_plan_is_made(plan, data)) {
+        fit->resumed = true;
+        return TN_OK;
+    }
     TN_TRY(make_trainer(plan, data, fit));
     TN_TRY(tn_plan_teach(plan, fit->options, data));
     if (fit->options->resume) TN_TRY(tn_fit_load(fit));
@@ -164,14 +168,18 @@ static void tell_result(const tn_plan_data *data, const tn_fit *fit, tn_plan_res
                         .train_rows = data->rows[TN_PART_TRAIN],
                         .validation_rows = data->rows[TN_PART_VALIDATION],
                         .test_rows = data->rows[TN_PART_TEST],
-                        .epochs = fit->epochs,
-                        .best_epoch = fit->best + 1,
-                        .steps = tn_trainer_steps(fit->trainer),
-                        .parameters = parameters_of(fit->trainer),
                         .resumed = fit->resumed,
                         .stopped_early = fit->stop,
-                        .loss = fit->history[fit->best].loss,
-                        .validation = fit->history[fit->best].validation};
+                        .loss = NAN,
+                        .validation = NAN};
+    if (fit->trainer) {
+        r.epochs = fit->epochs;
+        r.best_epoch = fit->best + 1;
+        r.steps = tn_trainer_steps(fit->trainer);
+        r.parameters = parameters_of(fit->trainer);
+        r.loss = fit->history[fit->best].loss;
+        r.validation = fit->history[fit->best].validation;
+    }
     memcpy(out, &r, TN_MIN(out->struct_size, sizeof r));
 }
 

@@ -41,6 +41,44 @@ static void each_row_is_tested_once(void **state) {
     assert_int_equal(tested, ROWS);
 }
 
+static bool count_steps(void *context, const tn_plan_progress *p) {
+    (void)p;
+    ++*(int *)context;
+    return true;
+}
+
+static int steps_of(const char *text, int folds, int fold) {
+    tn_plan *plan;
+    int steps = 0;
+    const tn_plan_options o = {.struct_size = sizeof o, .resume = true, .progress = count_steps, .context = &steps};
+    tn_plan_result r = {.struct_size = sizeof r};
+    assert_ok(tn_plan_parse(text, strlen(text), root, &plan));
+    assert_ok(tn_plan_set_fold(plan, folds, fold));
+    assert_ok(tn_plan_train(plan, &o, &r));
+    assert_int_equal(r.train_rows + r.test_rows, ROWS);
+    tn_plan_destroy(plan);
+    return steps;
+}
+
+/* Behind each_row_is_tested_once, whose models are there. */
+static void folds_that_are_there_are_not_trained_again(void **state) {
+    (void)state;
+    size_t size, again;
+    if (!TN_WITH_YAML) skip();
+    char *before = tree_read(tree_at(root, "waves.fold-2.tenon"), &size);
+    assert_int_equal(steps_of(PLAN(""), FOLDS, 2), 0);
+    char *after = tree_read(tree_at(root, "waves.fold-2.tenon"), &again);
+    assert_int_equal(size, again);
+    assert_memory_equal(before, after, size);
+    free(before);
+    free(after);
+    assert_true(steps_of(PLAN(""), FOLDS + 1, 2) > 0); /* another part of the rows */
+    assert_int_equal(steps_of(PLAN(""), FOLDS + 1, 2), 0);
+    assert_true(steps_of(PLAN("") "title: other\n", FOLDS + 1, 2) > 0);
+    tree_write(tree_at(root, "waves.fold-3.tenon"), "torn", 4);
+    assert_true(steps_of(PLAN(""), FOLDS, 3) > 0);
+}
+
 static void folds_that_cannot_be_are_refused(void **state) {
     (void)state;
     tn_plan *plan;
@@ -79,6 +117,7 @@ static void means_have_students_intervals(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_row_is_tested_once),
+        cmocka_unit_test(folds_that_are_there_are_not_trained_again),
         cmocka_unit_test(folds_that_cannot_be_are_refused),
         cmocka_unit_test(means_have_students_intervals),
     };

@@ -74,6 +74,23 @@ static void what_the_teacher_says_is_learnt(void **state) {
     free(bytes);
 }
 
+/* The divergence from a distribution differs from its cross-entropy by what no weight changes. */
+static void divergences_are_learnt_as_cross_entropies_are(void **state) {
+    (void)state;
+    if (!TN_WITH_YAML) skip();
+    assert_ok(train(HEAD("divergence", "right.csv") LAYERS TRAIN ", loss: kl}\n"));
+    assert_ok(train(HEAD("entropy", "right.csv") LAYERS TRAIN ", loss: cross-entropy}\n"));
+    assert_true(metric("divergence.tenon", "accuracy") > 0.99);
+    assert_true(fabs(metric("divergence.tenon", "log_loss") - metric("entropy.tenon", "log_loss")) < 1e-3);
+    assert_ok(
+        train(HEAD("near", "right.csv") LAYERS TRAIN ", loss: kl, teacher: {file: teacher.tenon, temperature: 4}}\n"));
+    assert_ok(train(HEAD("by", "right.csv") LAYERS TRAIN ", teacher: {file: teacher.tenon, temperature: 4}}\n"));
+    assert_true(fabs(metric("near.tenon", "log_loss") - metric("by.tenon", "log_loss")) < 1e-3);
+    assert_int_equal(train("name: x\ndata: {train: right.csv}\npipeline: {features: [{column: a}], target: {column: b}}"
+                           "\n" LAYERS TRAIN ", loss: kl}\n"),
+                     TN_E_FORMAT);
+}
+
 static void teachers_that_do_not_fit_are_refused(void **state) {
     (void)state;
     if (!TN_WITH_YAML) skip();
@@ -81,7 +98,7 @@ static void teachers_that_do_not_fit_are_refused(void **state) {
     assert_non_null(strstr(tn_last_error(), "none.tenon"));
     assert_int_equal(train(HEAD("x", "right.csv") LAYERS TRAIN ", loss: focal, teacher: {file: teacher.tenon}}\n"),
                      TN_E_FORMAT);
-    assert_non_null(strstr(tn_last_error(), "for the loss 'cross-entropy'"));
+    assert_non_null(strstr(tn_last_error(), "for the loss 'cross-entropy' or 'kl'"));
     assert_ok(train("name: numbers\ndata: {train: right.csv}\npipeline: {features: [{column: a}, {column: b}], "
                     "target: {column: a}}\n" LAYERS TRAIN "}\n"));
     assert_int_equal(train(HEAD("x", "right.csv") LAYERS TRAIN ", teacher: {file: numbers.tenon}}\n"), TN_E_FORMAT);
@@ -91,6 +108,7 @@ static void teachers_that_do_not_fit_are_refused(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_the_teacher_says_is_learnt),
+        cmocka_unit_test(divergences_are_learnt_as_cross_entropies_are),
         cmocka_unit_test(teachers_that_do_not_fit_are_refused),
     };
     return cmocka_run_group_tests_name("plan_teacher", tests, setup, teardown);
