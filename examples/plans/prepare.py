@@ -3,7 +3,7 @@
 missing.
 
     prepare.py FOLDER NAME...        names: digits, cancer, wine, shuttle, anomaly, wind, forecast, italy-power, trace,
-                                     motions, mnist, fashion, speech
+                                     motions, mnist, fashion, speech, digit-strings
 
 Each name gives NAME-train.csv and NAME-test.csv (wind and forecast NAME.csv, which their plans split by time); trace NAME-train.npz and
 NAME-test.npz; fashion and speech folders of these names, with a folder of PNG or WAV files for each class. Licences are the
@@ -54,6 +54,25 @@ def split(folder, name, x, y, target, names=None, test=0.25):
 
 def digits(folder, name):
     split(folder, name, *datasets.load_digits(return_X_y=True), "digit")
+
+
+def digit_strings(folder, name):
+    """Three to five pictures side by side, no more than two columns between them; none is in both parts."""
+    x, y = datasets.load_digits(return_X_y=True)
+    parts = train_test_split(x, y, test_size=0.25, stratify=y, random_state=0)
+    for part, pictures, digits, count in (("train", parts[0], parts[2], 4000), ("test", parts[1], parts[3], 1000)):
+        random = np.random.default_rng(count)
+        rows, said = np.zeros((count, 8, 48)), []
+        for row in rows:
+            chosen, at = random.integers(len(digits), size=random.integers(3, 6)), 0
+            for i in chosen:
+                row[:, at : at + 8] = pictures[i].reshape(8, 8)
+                at += 8 + random.integers(3)
+            said.append(" ".join(str(digits[i]) for i in chosen))
+        with open(folder / f"{name}-{part}.csv", "w", encoding="ascii") as file:
+            print(",".join([f"p{i}" for i in range(8 * 48)] + ["digits"]), file=file)
+            for row, text in zip(rows.reshape(count, -1).astype(int), said):
+                print(",".join(map(str, row)) + "," + text, file=file)
 
 
 def cancer(folder, name):
@@ -184,7 +203,8 @@ def speech(folder, name):
 
 
 MAKERS = {"digits": digits, "cancer": cancer, "wine": wine, "shuttle": shuttle, "anomaly": anomaly, "wind": wind, "forecast": forecast,
-          "italy-power": italy_power, "trace": trace, "motions": motions, "mnist": mnist, "fashion": fashion, "speech": speech}
+          "italy-power": italy_power, "trace": trace, "motions": motions, "mnist": mnist, "fashion": fashion, "speech": speech,
+          "digit-strings": digit_strings}
 
 if __name__ == "__main__":
     if len(sys.argv) < 3 or any(n not in MAKERS for n in sys.argv[2:]):

@@ -22,7 +22,8 @@ extern "C" {
 typedef enum tn_task {
     TN_TASK_CLASSIFICATION = 0, /* the target is classes */
     TN_TASK_REGRESSION = 1,     /* numbers, measured in the column's own unit */
-    TN_TASK_RECONSTRUCTION = 2  /* no target: the output is compared with the input, as the pipeline makes it */
+    TN_TASK_RECONSTRUCTION = 2, /* no target: the output is compared with the input, as the pipeline makes it */
+    TN_TASK_SEQUENCES = 3       /* of labels, read off steps: of plans alone; see tn_sequences_score */
 } tn_task;
 
 /* The fitted pipeline in the model's file; TN_E_NOT_FOUND if it has none. */

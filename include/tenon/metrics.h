@@ -105,6 +105,15 @@ typedef struct tn_curve_point {
 TN_API tn_status tn_metrics_curve(tn_metrics *metrics, tn_curve curve, int class_index, size_t capacity,
                                   tn_curve_point *points, size_t *out_count);
 
+/* Sequences that are read off T steps, as TN_LOSS_CTC trains them (tenon/train.h): of scores or probabilities [N, C, T], of
+ * which class 0 is the blank, the best class of each step, without repetitions and blanks: int64 [N, T], a row filled up with
+ * -1. It is the caller's. */
+TN_API tn_status tn_sequences_read(const tn_tensor *scores, tn_tensor **out_labels);
+/* Of labels [N, T] against the truth [N, S], both filled up with -1: the part of rows that are right as a whole, and the
+ * insertions, deletions and changes that make the truth of the others, for each label of the truth. */
+TN_API tn_status tn_sequences_score(const tn_tensor *truth, const tn_tensor *labels, double *out_right,
+                                    double *out_errors);
+
 /* The mean of a figure that was measured a few times, as on the folds of a cross-validation, and the interval that has the
  * mean of many with such a probability (`part`, 0.95) by Student's distribution. Folds share rows for training, so of them it
  * is a rule of thumb. TN_E_INVALID for fewer than two. */

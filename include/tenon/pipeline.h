@@ -14,7 +14,7 @@
  *         sound: {rate: 16000, seconds: 1}
  *     target:                          # may be left out
  *       column: fault
- *       encode: ordinal                # classes as numbers; without it the target is a number and may be scaled
+ *       encode: ordinal                # classes as numbers; sequence: each word of a text is one; without it the target is a number and may be scaled
  *     split:                           # may be left out: then all rows are for training
  *       by: stratified                 # ratio, stratified, group or time
  *       test: 0.25                     # the part of the rows that is for testing
@@ -43,7 +43,8 @@
  *
  * encode: the categories are the values of the training rows, numbers by size and texts by bytes. one-hot gives a 0 or 1 for
  * each; a value that is none of them gives zeros. ordinal gives its number, and -1 to a value that is none. A missing value
- * is none of them (missing: drop may stand beside encode).
+ * is none of them (missing: drop may stand beside encode). sequence, of a target alone: texts of words with spaces between; the
+ * categories are the words, numbered from 1 on, and y is int64 [rows, words of the longest], filled up with -1.
  *
  * image: the file, as tn_picture_load gives it. sound: the mean of all channels at that rate; what is longer is cut, what is
  * shorter ends in silence. With `window` (and `hop`, half of it without), [window / 2 + 1, frames] of tn_spectrum; with

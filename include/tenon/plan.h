@@ -29,7 +29,7 @@
  *           activation: relu
  *     train:
  *       loss: cross-entropy              # mse, mae, huber, quantile, cross-entropy, focal, binary-cross-entropy, kl (of
- *                                        # classes, a teacher's answers or mixtures), elbo; by the target without it. With its options: {kind: focal, focus: 2}; all of
+ *                                        # classes, a teacher's answers or mixtures), elbo, ctc; by the target without it. With its options: {kind: focal, focus: 2}; all of
  *                                        # tn_loss_options by their names, but class_weights: balanced, or [1, 5]
  *       epochs: 30                       # 50 without it
  *       batch: 32                        # 32 without it
@@ -101,6 +101,11 @@
  *       file: press.onnx                 # .onnx or .tenon, of one input, whose batch has no fixed size
  *       until: features                  # the value that the layers and the answer begin at; without it the model's output
  *       freeze: "conv1.*, conv2.*"       # constants that stay as they are (tenon/train.h)
+ *
+ * A target of sequences (encode: sequence) has the loss ctc: the layers end in [channels, length], behind which each step of
+ * the length says a word or nothing, and the output are probabilities [N, 1 + words, length], which tn_sequences_read reads
+ * (tenon/metrics.h). Its metrics are sequence_accuracy and label_error_rate. A row must have as many steps as words, and one
+ * more between two that are the same.
  *
  * The model file's output are probabilities [N, C] (of binary-cross-entropy [N, 1], of class 1), or numbers [N, 1] in the
  * target's own unit, or what the pipeline made of the columns. Its manifest has the metrics on rows for training and for

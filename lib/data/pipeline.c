@@ -11,7 +11,7 @@
 static const char *const missing_words[] = {"", "drop", "mean", "last", "interpolate", "median", NULL};
 static const char *const outlier_words[] = {"", "clip", "missing", NULL};
 static const char *const scale_words[] = {"", "standard", "min-max", "robust", NULL};
-static const char *const encode_words[] = {"", "one-hot", "ordinal", NULL};
+static const char *const encode_words[] = {"", "one-hot", "ordinal", "sequence", NULL};
 static const char *const split_words[] = {"", "ratio", "stratified", "group", "time", NULL};
 
 /* ---- reading ---- */
@@ -170,7 +170,7 @@ static tn_status read_split(const tn_manifest_node *map, tn_pipeline *p) {
     if (needs != (p->split_column != NULL))
         return tn_pipeline_wrong(map,
                                  needs ? "a split by group or time needs 'column'" : "this split takes no 'column'");
-    if (p->split == TN_SPLIT_STRATIFIED && p->target.encode == TN_ENCODE_NONE)
+    if (p->split == TN_SPLIT_STRATIFIED && p->target.encode != TN_ENCODE_ORDINAL)
         return tn_pipeline_wrong(map, "a stratified split needs a target of classes (encode: ordinal)");
     return TN_OK;
 }
@@ -188,6 +188,7 @@ static tn_status read_root(const tn_manifest_node *root, tn_pipeline *p) {
     for (const tn_manifest_node *child = features->first; child; child = child->next) {
         tn_feature *f = &p->features[p->count++];
         TN_TRY(read_feature(p->region, child, f));
+        if (f->encode == TN_ENCODE_SEQUENCE) return tn_pipeline_wrong(child, "sequences are for the target");
         if (f->media && (files += f->media->size) > TN_MOST_MEDIA)
             return tn_pipeline_wrong(child, "more than 2^24 numbers of a row's files");
     }
@@ -199,6 +200,8 @@ static tn_status read_root(const tn_manifest_node *root, tn_pipeline *p) {
     if (split) TN_TRY(read_split(split, p));
     if (series) TN_TRY(tn_series_read(series, p));
     if (!series) return TN_OK;
+    if (p->has_target && p->target.encode == TN_ENCODE_SEQUENCE)
+        return tn_pipeline_wrong(target, "windows of a series have no target of sequences");
     if (p->split == TN_SPLIT_RATIO || p->split == TN_SPLIT_STRATIFIED)
         return tn_pipeline_wrong(split, "windows share rows: a series is split by time or group, not row by row");
     if (files) return tn_pipeline_wrong(series, "there are no series of files");
@@ -316,7 +319,7 @@ tn_status tn_pipeline_set_fold(tn_pipeline *p, int folds, int fold) {
     if (p->split == TN_SPLIT_NONE) {
         if (p->series)
             return tn_fail(TN_E_INVALID, "folds of a series need a 'split' of the pipeline, by time or group");
-        p->split = p->has_target && p->target.encode != TN_ENCODE_NONE ? TN_SPLIT_STRATIFIED : TN_SPLIT_RATIO;
+        p->split = p->has_target && p->target.encode == TN_ENCODE_ORDINAL ? TN_SPLIT_STRATIFIED : TN_SPLIT_RATIO;
     }
     p->folds = folds;
     p->fold = fold;

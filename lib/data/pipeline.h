@@ -17,7 +17,7 @@ typedef enum tn_missing {
 } tn_missing;
 typedef enum tn_outliers { TN_OUTLIERS_KEEP, TN_OUTLIERS_CLIP, TN_OUTLIERS_MISSING } tn_outliers;
 typedef enum tn_scale { TN_SCALE_NONE, TN_SCALE_STANDARD, TN_SCALE_MIN_MAX, TN_SCALE_ROBUST } tn_scale;
-typedef enum tn_encode { TN_ENCODE_NONE, TN_ENCODE_ONE_HOT, TN_ENCODE_ORDINAL } tn_encode;
+typedef enum tn_encode { TN_ENCODE_NONE, TN_ENCODE_ONE_HOT, TN_ENCODE_ORDINAL, TN_ENCODE_SEQUENCE } tn_encode;
 typedef enum tn_split { TN_SPLIT_NONE, TN_SPLIT_RATIO, TN_SPLIT_STRATIFIED, TN_SPLIT_GROUP, TN_SPLIT_TIME } tn_split;
 
 /* A column and what becomes of it. */
@@ -88,6 +88,9 @@ tn_status tn_pipeline_draw(const tn_pipeline *pipeline, const tn_table *table, t
 int tn_compare_texts(tn_string a, tn_string b);
 /* A row's category, -1 if it is none or missing. */
 int tn_feature_category(const tn_feature *f, const tn_table *table, int column, int64_t row);
+/* Of a sequence: the next word of the text, which is shortened by it, of no bytes at its end; and its category or -1. */
+tn_string tn_next_word(tn_string *rest);
+int tn_feature_word(const tn_feature *f, tn_string word);
 /* The column of the table, checked: there, and of a type that the feature takes. */
 tn_status tn_feature_column(const tn_feature *f, const tn_table *table, int *out_column);
 

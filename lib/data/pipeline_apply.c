@@ -137,11 +137,44 @@ static tn_status make_x(const job *j, tn_tensor **out_x) {
     return TN_OK;
 }
 
+static tn_string text_of(const job *j, int column, int64_t i) {
+    int32_t code = tn_table_codes(j->table, column)[j->rows[i]];
+    return code < 0 ? (tn_string){NULL, 0} : tn_table_level(j->table, column, code);
+}
+
+/* Words' numbers, from 1 on, a row filled up with -1. */
+static tn_status make_sequences(const job *j, const tn_feature *f, int column, tn_tensor **out_y) {
+    int64_t most = 1;
+    for (int64_t i = 0; i < j->count; i++) {
+        int64_t count = 0;
+        for (tn_string rest = text_of(j, column, i); tn_next_word(&rest).size; count++) continue;
+        most = TN_MAX(most, count);
+    }
+    TN_TRY(tn_tensor_create(TN_INT64, 2, (int64_t[]){j->count, most}, NULL, out_y));
+    for (int64_t i = 0; i < j->count; i++) {
+        int64_t *to = (int64_t *)tn_tensor_data(*out_y) + i * most, count = 0;
+        tn_string rest = text_of(j, column, i), word;
+        while ((word = tn_next_word(&rest)).size) {
+            const int category = tn_feature_word(f, word);
+            if (category < 0)
+                return tn_fail(
+                    TN_E_INVALID,
+                    "pipeline: the target '%.80s' of row %lld of the table has the word '%.*s', which no row "
+                    "for training has",
+                    f->column, (long long)j->rows[i] + 1, (int)TN_MIN(word.size, 40u), word.data);
+            to[count++] = category + 1;
+        }
+        while (count < most) to[count++] = -1;
+    }
+    return TN_OK;
+}
+
 static tn_status make_y(const job *j, tn_tensor **out_y) {
     const tn_feature *f = &j->p->target;
     int column;
     bool classes = f->encode != TN_ENCODE_NONE;
     TN_TRY(tn_feature_column(f, j->table, &column));
+    if (f->encode == TN_ENCODE_SEQUENCE) return make_sequences(j, f, column, out_y);
     TN_TRY(tn_tensor_create(classes ? TN_INT64 : TN_FLOAT32, 1, &j->count, NULL, out_y));
     if (!classes) return numbers_into(j, f, column, tn_tensor_data(*out_y), 1);
     int64_t *out = tn_tensor_data(*out_y);

@@ -130,12 +130,46 @@ static tn_status fit_labels(tn_region *region, tn_feature *f, const tn_table *ta
     return TN_OK;
 }
 
+tn_string tn_next_word(tn_string *rest) {
+    while (rest->size && *rest->data == ' ') rest->data++, rest->size--;
+    tn_string word = {rest->data, 0};
+    while (word.size < rest->size && word.data[word.size] != ' ') word.size++;
+    rest->data += word.size, rest->size -= word.size;
+    return word;
+}
+
+/* The words of all texts, each once. */
+static tn_status fit_words(tn_region *region, tn_feature *f, const tn_table *table, int column, const uint8_t *part) {
+    TN_TRY(fit_labels(region, f, table, column, part));
+    size_t count = 0, used = 0;
+    for (int pass = 0; pass < 2; pass++) {
+        tn_string *words = pass ? tn_region_array(region, count + 1, sizeof *words) : NULL;
+        if (pass && !words) return TN_E_MEMORY;
+        size_t at = 0;
+        for (int i = 0; i < f->category_count; i++) {
+            tn_string rest = f->labels[i], word;
+            for (; (word = tn_next_word(&rest)).size; at++)
+                if (pass) words[at] = word;
+        }
+        count = at;
+        if (!pass) continue;
+        qsort(words, count, sizeof *words, by_bytes);
+        for (size_t i = 0; i < count; i++)
+            if (!used || tn_compare_texts(words[used - 1], words[i])) words[used++] = words[i];
+        f->labels = words;
+    }
+    f->category_count = (int)TN_MIN(used, (size_t)TN_MOST_CATEGORIES + 1);
+    return TN_OK;
+}
+
 static tn_status fit_categories(tn_region *region, tn_feature *f, const tn_table *table, int column,
                                 const uint8_t *part, double *x) {
     size_t count = 0;
     const double *numbers = tn_table_numbers(table, column);
     f->texts = !numbers;
-    if (f->texts) {
+    if (f->encode == TN_ENCODE_SEQUENCE) {
+        TN_TRY(fit_words(region, f, table, column, part));
+    } else if (f->texts) {
         TN_TRY(fit_labels(region, f, table, column, part));
     } else {
         for (int64_t r = 0; r < tn_table_rows(table); r++)
@@ -156,6 +190,10 @@ tn_status tn_feature_column(const tn_feature *f, const tn_table *table, int *out
     if (f->media && !texts)
         return tn_fail(TN_E_TYPE, "pipeline: column '%.80s' is of numbers; paths of files were expected", f->column);
     if (f->media) return TN_OK;
+    if (!texts && f->encode == TN_ENCODE_SEQUENCE)
+        return tn_fail(TN_E_TYPE,
+                       "pipeline: column '%.80s' is of numbers; a sequence is a text, words with spaces between",
+                       f->column);
     if (texts && f->encode == TN_ENCODE_NONE)
         return tn_fail(TN_E_TYPE, "pipeline: column '%.80s' is text; 'encode' makes numbers of it", f->column);
     if (f->fitted && f->encode != TN_ENCODE_NONE && f->texts != texts)
@@ -189,12 +227,8 @@ tn_status tn_pipeline_fit(tn_pipeline *pipeline, const tn_table *table, const ui
     return status;
 }
 
-int tn_feature_category(const tn_feature *f, const tn_table *table, int column, int64_t row) {
+static int find_category(const tn_feature *f, tn_string text, double x) {
     int low = 0, high = f->category_count - 1;
-    int32_t code = f->texts ? tn_table_codes(table, column)[row] : 0;
-    double x = f->texts ? 0 : tn_table_numbers(table, column)[row];
-    if (code < 0 || isnan(x)) return -1;
-    tn_string text = f->texts ? tn_table_level(table, column, code) : (tn_string){NULL, 0};
     while (low <= high) {
         int middle = low + (high - low) / 2;
         int order =
@@ -206,4 +240,15 @@ int tn_feature_category(const tn_feature *f, const tn_table *table, int column, 
             low = middle + 1;
     }
     return -1;
+}
+
+int tn_feature_category(const tn_feature *f, const tn_table *table, int column, int64_t row) {
+    int32_t code = f->texts ? tn_table_codes(table, column)[row] : 0;
+    double x = f->texts ? 0 : tn_table_numbers(table, column)[row];
+    if (code < 0 || isnan(x)) return -1;
+    return find_category(f, f->texts ? tn_table_level(table, column, code) : (tn_string){NULL, 0}, x);
+}
+
+int tn_feature_word(const tn_feature *f, tn_string word) {
+    return find_category(f, word, 0);
 }

@@ -201,6 +201,8 @@ static tn_status apply(tn_evaluation *e, const tn_pipeline *p, const tn_table *t
 static tn_status evaluate(tn_evaluation *e, const tn_model *model, const tn_pipeline *p, const tn_table *table,
                           const tn_evaluate_options *o) {
     if (!tn_pipeline_fitted(p)) return tn_fail(TN_E_STATE, "the pipeline is not fitted");
+    if (p->has_target && p->target.encode == TN_ENCODE_SEQUENCE)
+        return tn_fail(TN_E_UNSUPPORTED, "the target is sequences, which tn_sequences_score measures");
     bool classes = p->has_target && p->target.encode != TN_ENCODE_NONE;
     e->task = classes ? TN_TASK_CLASSIFICATION : p->has_target ? TN_TASK_REGRESSION : TN_TASK_RECONSTRUCTION;
     if (classes) TN_TRY(name_classes(e, &p->target));

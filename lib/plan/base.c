@@ -56,13 +56,13 @@ static tn_status cut(const tn_plan *plan, const tn_plan_data *data, tn_graph *g)
     if (plan->until) {
         TN_TRY(tn_plan_layers(plan, g, value, data->outputs));
     } else {
-        if (data->task == TN_TASK_CLASSIFICATION) value = before_softmax(g, value);
+        if (data->task == TN_TASK_CLASSIFICATION || plan->sequences) value = before_softmax(g, value);
         const tn_type *type = &g->values[value].type;
-        if (type->rank != 2 || type->dims[1] != data->outputs)
+        if (type->rank != (plan->sequences ? 3 : 2) || type->dims[1] != data->outputs)
             return tn_fail(TN_E_SHAPE,
-                           "its output is not [batch, %lld], which the target needs; 'until' cuts it at a "
+                           "its output is not [batch, %lld%s], which the target needs; 'until' cuts it at a "
                            "value, behind which a new answer is put",
-                           (long long)data->outputs);
+                           (long long)data->outputs, plan->sequences ? ", length" : "");
         TN_TRY(tn_graph_output(g, value, "scores"));
     }
     TN_TRY(tn_graph_sort(g));
@@ -100,8 +100,9 @@ static tn_status scale(tn_graph *g, const char *op, double by, int *value) {
 }
 
 tn_status tn_plan_answer(const tn_plan_data *data, tn_loss loss, tn_graph *g) {
-    static const char *const names[] = {"probabilities", "prediction", "reconstruction"};
-    const tn_attribute last[] = {{.name = "axis", .kind = TN_ATTR_INT, .i = -1}, {0}};
+    static const char *const names[] = {"probabilities", "prediction", "reconstruction", "probabilities"};
+    const tn_attribute last[] = {{.name = "axis", .kind = TN_ATTR_INT, .i = data->task == TN_TASK_SEQUENCES ? 1 : -1},
+                                 {0}};
     int value = g->outputs[0];
     const tn_feature *target = &data->pipeline->target;
     const int outputs = g->output_count,
@@ -109,7 +110,7 @@ tn_status tn_plan_answer(const tn_plan_data *data, tn_loss loss, tn_graph *g) {
     g->output_count = 0;
     if (data->task == TN_TASK_CLASSIFICATION && loss == TN_LOSS_BINARY_CROSS_ENTROPY)
         TN_TRY(tn_graph_node(g, "Sigmoid", "answer", 1, &value, 1, &value, NULL));
-    else if (data->task == TN_TASK_CLASSIFICATION)
+    else if (data->task == TN_TASK_CLASSIFICATION || data->task == TN_TASK_SEQUENCES)
         TN_TRY(tn_graph_node(g, "Softmax", "answer", 1, &value, 1, &value, last));
     else if (data->task == TN_TASK_REGRESSION && (target->spread != 1 || target->centre != 0)) {
         TN_TRY(scale(g, "Mul", target->spread, &value));

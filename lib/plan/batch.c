@@ -23,7 +23,7 @@ struct tn_feed {
 };
 
 bool tn_takes_labels(tn_loss loss) {
-    return loss == TN_LOSS_CROSS_ENTROPY || loss == TN_LOSS_FOCAL;
+    return loss == TN_LOSS_CROSS_ENTROPY || loss == TN_LOSS_FOCAL || loss == TN_LOSS_CTC;
 }
 
 /* Samples have the shape that the plan gives them, or that of the model which is tuned. */
@@ -41,7 +41,11 @@ static void target(const tn_feed *f, int part, int64_t row, void *y, int64_t i) 
     const void *from = d->task == TN_TASK_RECONSTRUCTION ? d->x[part]->data : d->y[part]->data;
     const int64_t label = d->task == TN_TASK_CLASSIFICATION ? ((const int64_t *)from)[row] : 0;
     float *to = (float *)y + i * f->answer;
-    if (tn_takes_labels(f->fit->loss)) {
+    if (f->fit->loss == TN_LOSS_CTC) { /* rows of a part may be shorter than those of another */
+        const int64_t most = d->y[part]->dims[1];
+        for (int64_t k = 0; k < f->answer; k++)
+            ((int64_t *)y)[i * f->answer + k] = k < most ? ((const int64_t *)from)[row * most + k] : -1;
+    } else if (tn_takes_labels(f->fit->loss)) {
         ((int64_t *)y)[i] = label;
     } else if (f->fit->loss == TN_LOSS_SOFT_CROSS_ENTROPY || f->fit->loss == TN_LOSS_KL) {
         const double share = d->taught && part == TN_PART_TRAIN ? f->fit->plan->teacher_weight : 0;
@@ -133,6 +137,8 @@ tn_status tn_feed_open(const tn_fit *fit, tn_feed **out_feed) {
     f->fit = fit;
     f->row = d->width;
     f->answer = tn_takes_labels(fit->loss) ? 1 : d->outputs;
+    for (int i = 0; i < TN_PARTS && fit->loss == TN_LOSS_CTC; i++)
+        if (d->y[i]) f->answer = TN_MAX(f->answer, d->y[i]->dims[1]);
     if (fit->loss == TN_LOSS_BINARY_CROSS_ENTROPY && d->task == TN_TASK_CLASSIFICATION) f->answer = 1;
     f->x_bytes = rows * (size_t)f->row * sizeof(float);
     f->y_bytes = rows * (size_t)f->answer * sizeof(int64_t);

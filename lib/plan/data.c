@@ -176,10 +176,10 @@ static tn_status make_part(const tn_plan *plan, tn_plan_data *data, const tn_tab
 
 /* The validation rows are drawn as the pipeline's split draws, of classes stratified; a split by nothing is a draw. */
 static tn_status draw_validation(const tn_plan *plan, const tn_pipeline *p, const tn_table *table, uint8_t *part) {
-    tn_split by = p->split == TN_SPLIT_GROUP || p->split == TN_SPLIT_TIME ? p->split
-                  : p->series                                             ? TN_SPLIT_TIME
-                  : p->has_target && p->target.encode                     ? TN_SPLIT_STRATIFIED
-                                                                          : TN_SPLIT_RATIO;
+    tn_split by = p->split == TN_SPLIT_GROUP || p->split == TN_SPLIT_TIME  ? p->split
+                  : p->series                                              ? TN_SPLIT_TIME
+                  : p->has_target && p->target.encode == TN_ENCODE_ORDINAL ? TN_SPLIT_STRATIFIED
+                                                                           : TN_SPLIT_RATIO;
     return tn_pipeline_draw(p, table, by, plan->validation, (uint64_t)plan->seed + 1, part, TN_PART_VALIDATION);
 }
 
@@ -191,15 +191,22 @@ static tn_status fit(const tn_plan *plan, tn_plan_data *data, const tn_table *ta
     TN_TRY(tn_pipeline_split(p, table, part));
     if (plan->validation > 0) TN_TRY(draw_validation(plan, p, table, part));
     TN_TRY(tn_pipeline_fit(p, table, part));
-    bool classes = p->has_target && p->target.encode != TN_ENCODE_NONE;
+    const bool classes = p->has_target && p->target.encode == TN_ENCODE_ORDINAL,
+               sequences = p->has_target && p->target.encode == TN_ENCODE_SEQUENCE;
     if (classes && p->target.category_count < 2)
         return tn_fail(TN_E_INVALID,
                        "the target '%.80s' has one class only among the rows for training; there is "
                        "nothing to tell apart",
                        p->target.column);
     data->width = tn_pipeline_width(p);
-    data->task = classes ? TN_TASK_CLASSIFICATION : p->has_target ? TN_TASK_REGRESSION : TN_TASK_RECONSTRUCTION;
-    data->outputs = classes ? p->target.category_count : p->has_target ? 1 : data->width;
+    data->task = sequences       ? TN_TASK_SEQUENCES
+                 : classes       ? TN_TASK_CLASSIFICATION
+                 : p->has_target ? TN_TASK_REGRESSION
+                                 : TN_TASK_RECONSTRUCTION;
+    data->outputs = sequences       ? p->target.category_count + 1 /* the blank */
+                    : classes       ? p->target.category_count
+                    : p->has_target ? 1
+                                    : data->width;
     TN_TRY(make_part(plan, data, table, part, TN_PART_TRAIN));
     if (plan->validation > 0) TN_TRY(make_part(plan, data, table, part, TN_PART_VALIDATION));
     if (test) return make_part(plan, data, test, NULL, TN_PART_TEST);
@@ -261,6 +268,7 @@ tn_status tn_plan_data_read(tn_plan *plan, const tn_plan_options *options, tn_pl
         status = part ? fit(plan, out, table, test, part) : TN_E_MEMORY;
     }
     if (status == TN_OK) take_shape(plan, out->pipeline);
+    plan->sequences = out->task == TN_TASK_SEQUENCES;
     if (status == TN_OK) note_constant(out, options);
     tn_free(NULL, part, rows);
     tn_table_destroy(table);

@@ -26,7 +26,7 @@ static tn_status run(tn_fit *fit, const tn_feed *feed, const tn_batch *b, bool t
     tn_status status = tn_tensor_wrap(TN_FLOAT32, fit->input_rank, input, NULL, b->x + from * row,
                                       (size_t)(count * row) * sizeof(float), &x);
     if (status == TN_OK)
-        status = tn_tensor_wrap(labels ? TN_INT64 : TN_FLOAT32, labels ? 1 : 2, dims, NULL,
+        status = tn_tensor_wrap(labels ? TN_INT64 : TN_FLOAT32, labels && fit->loss != TN_LOSS_CTC ? 1 : 2, dims, NULL,
                                 (char *)b->y + (size_t)from * answer, (size_t)count * answer, &y);
     const tn_tensor *inputs[] = {x};
     if (status == TN_OK)
@@ -141,8 +141,9 @@ static void find_stop(tn_fit *fit) {
 
 tn_status tn_fit_run(tn_fit *fit) {
     if (fit->plan->augment.mixup > 0 && tn_takes_labels(fit->loss))
-        return tn_key_fail(fit->plan->augment_node, "mixup gives targets between classes, which the focal loss cannot "
-                                                    "take; cross-entropy can");
+        return tn_key_fail(fit->plan->augment_node,
+                           "mixup gives targets between classes, which the focal loss cannot take, nor ctc; "
+                           "cross-entropy can");
     tn_feed *feed;
     size_t bytes = (size_t)fit->data->rows[TN_PART_TRAIN] * sizeof(int64_t);
     TN_TRY(tn_feed_open(fit, &feed));

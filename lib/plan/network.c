@@ -273,8 +273,15 @@ tn_status tn_plan_layers(const tn_plan *plan, tn_graph *graph, int value, int64_
     build(&b, plan->layers, plan->layer_count, prefix);
     snprintf(b.name, sizeof b.name, "%s%sanswer", prefix, *prefix ? "." : "");
     b.layer = NULL;
-    dense(&b, outputs);
+    const int64_t one[] = {1, 1};
+    if (plan->sequences)
+        convolve(&b, outputs, 1, one, one, one, true);
+    else
+        dense(&b, outputs);
     TN_TRY(b.status);
+    if (plan->sequences && tn_build_type(&b)->rank != 3)
+        return tn_key_fail(plan->model_node, "sequences are read off [channels, length], and the layers give %d axes",
+                           tn_build_type(&b)->rank - 1);
     TN_TRY(tn_graph_output(graph, b.value, "scores"));
     if (b.means < 0) return TN_OK;
     TN_TRY(tn_graph_output(graph, b.means, "means"));

@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include "data/keys.h"
 
-const char *const tn_loss_words[] = {
-    "", "mse", "mae", "huber", "cross-entropy", "binary-cross-entropy", "quantile", "focal", "kl", "elbo", NULL};
+const char *const tn_loss_words[] = {"",         "mse",   "mae", "huber", "cross-entropy", "binary-cross-entropy",
+                                     "quantile", "focal", "kl",  "elbo",  "ctc",           NULL};
 static const char *const optimizer_words[] = {"sgd", "adam", "adamw", "adagrad", "rmsprop", "lion", NULL};
 static const char *const product_words[] = {"float32", "bfloat16", NULL};
 static const char *const average_words[] = {"", "ema", "swa", NULL};

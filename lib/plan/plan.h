@@ -78,6 +78,7 @@ struct tn_plan {
     const tn_manifest_node *compress_node, *retrain_node;
     const tn_manifest_node *loss_node, *optimizer_node, *schedule_node, *average_node, *class_weights;
     int folds, fold; /* 0: as the pipeline says */
+    bool sequences;  /* are the target, as the data say */
     /* data */
     const char *train, *test, *separator, *decimal;
     bool header;
@@ -160,7 +161,7 @@ typedef struct tn_batch {
 typedef struct tn_feed tn_feed;
 typedef struct tn_fit tn_fit;
 
-/* The target of a loss on scores [N, C]: labels int64 [N], else floats. */
+/* The target of a loss on scores [N, C]: labels int64 [N] (of sequences [N, S]), else floats. */
 bool tn_takes_labels(tn_loss loss);
 /* Batches of a fit whose trainer, steps and input are there, for one thread. Starts one of its own if the fit may. */
 tn_status tn_feed_open(const tn_fit *fit, tn_feed **out_feed);

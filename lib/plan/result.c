@@ -40,6 +40,16 @@ static void add_metrics(tn_manifest_writer *w, tn_manifest_node *list, const tn_
     }
 }
 
+static void add_figure(tn_manifest_writer *w, tn_manifest_node *list, const tn_plan *plan, const tn_plan_data *data,
+                       const char *name, double value, int part) {
+    tn_manifest_node *m = tn_manifest_add(w, list, NULL, TN_MANIFEST_MAP, NULL);
+    add_text(w, m, "name", name);
+    add_number(w, m, "value", value);
+    add_text(w, m, "data", data_name(w, plan, part == TN_PART_TEST));
+    add_text(w, m, "data_digest", data->digests[part == TN_PART_TEST && plan->test]);
+    add_number(w, m, "samples", (double)data->rows[part]);
+}
+
 static void add_losses(tn_manifest_writer *w, tn_manifest_node *extra, const tn_fit *fit) {
     tn_manifest_node *map = tn_manifest_add(w, extra, "training", TN_MANIFEST_MAP, NULL);
     add_text(w, map, "teacher", fit->data->teacher);
@@ -123,8 +133,9 @@ bool tn_plan_is_made(const tn_plan *plan, const tn_plan_data *data) {
 
 /* metrics: of training and, if there is one, of testing. */
 static tn_status manifest_of(const tn_plan *plan, const tn_plan_data *data, const tn_fit *fit, const tn_graph *graph,
-                             tn_metrics *const metrics[2], tn_region *region, const char **out_text) {
-    static const char *const tasks[] = {"classification", "regression", "reconstruction"};
+                             tn_metrics *const metrics[2], const double sequences[2][2], tn_region *region,
+                             const char **out_text) {
+    static const char *const tasks[] = {"classification", "regression", "reconstruction", "sequences"};
     tn_manifest_writer w = {.region = region};
     tn_string text;
     tn_manifest_node *root = tn_manifest_add(&w, NULL, NULL, TN_MANIFEST_MAP, NULL);
@@ -136,7 +147,12 @@ static tn_status manifest_of(const tn_plan *plan, const tn_plan_data *data, cons
     add_outputs(&w, root, data, graph);
     tn_manifest_node *list = tn_manifest_add(&w, root, "metrics", TN_MANIFEST_LIST, NULL);
     for (int i = 1; i >= 0; i--)
-        if (metrics[i]) add_metrics(&w, list, plan, data, metrics[i], i == 1);
+        if (metrics[i]) {
+            add_metrics(&w, list, plan, data, metrics[i], i == 1);
+        } else if (data->task == TN_TASK_SEQUENCES && data->rows[i]) {
+            add_figure(&w, list, plan, data, "sequence_accuracy", sequences[i][0], i);
+            add_figure(&w, list, plan, data, "label_error_rate", sequences[i][1], i);
+        }
     tn_manifest_node *provenance = tn_manifest_add(&w, root, "provenance", TN_MANIFEST_MAP, NULL);
     list = tn_manifest_add(&w, provenance, "data", TN_MANIFEST_LIST, NULL);
     for (int i = 0; i < 2; i++) {
@@ -176,6 +192,32 @@ static tn_status measure(const tn_plan_data *data, const tn_fit *fit, const tn_m
     return status;
 }
 
+/* The part of sequences that are right, and errors a label. */
+static tn_status read_sequences(const tn_plan_data *data, const tn_fit *fit, const tn_model *model, int part,
+                                double out[2]) {
+    tn_tensor *predicted, *labels = NULL;
+    TN_TRY(tn_predict(model, data->x[part], fit->options->threads, &predicted));
+    tn_status status = tn_sequences_read(predicted, &labels);
+    if (status == TN_OK) status = tn_sequences_score(data->y[part], labels, &out[0], &out[1]);
+    tn_tensor_destroy(labels);
+    tn_tensor_destroy(predicted);
+    return status;
+}
+
+static tn_status measure_all(const tn_plan_data *data, const tn_fit *fit, const tn_model *model,
+                             tn_metrics *metrics[TN_PARTS], double sequences[2][2]) {
+    if (data->task == TN_TASK_SEQUENCES) {
+        for (int i = 0; i < 2; i++)
+            if (data->rows[i]) TN_TRY(read_sequences(data, fit, model, i, sequences[i]));
+        return TN_OK;
+    }
+    TN_TRY(measure(data, fit, model, TN_PART_TRAIN, &metrics[0]));
+    if (data->x[TN_PART_TEST]) TN_TRY(measure(data, fit, model, TN_PART_TEST, &metrics[1]));
+    if (!fit->options->measured || !data->x[TN_PART_VALIDATION]) return TN_OK;
+    TN_TRY(measure(data, fit, model, TN_PART_VALIDATION, &metrics[2]));
+    return fit->options->measured(fit->options->context, metrics[2]);
+}
+
 /* Some rows, and what the model says of them. */
 static tn_status self_test_of(const tn_plan_data *data, const tn_fit *fit, const tn_model *model, tn_self_test *test) {
     const tn_tensor *from = data->x[data->x[TN_PART_TEST] ? TN_PART_TEST : TN_PART_TRAIN];
@@ -201,6 +243,7 @@ typedef struct result {
     tn_graph *graph, *copy;
     tn_model *model;
     tn_metrics *metrics[TN_PARTS];
+    double sequences[2][2]; /* of training and testing */
     tn_self_test *test;
     tn_region *region;
 } result;
@@ -219,15 +262,10 @@ static tn_status save(result *r, const tn_plan *plan, const tn_plan_data *data, 
     tn_graph *copy = r->copy;
     r->copy = NULL; /* the model takes it over */
     TN_TRY(tn_model_from_graph(copy, &options, &r->model));
-    TN_TRY(measure(data, fit, r->model, TN_PART_TRAIN, &r->metrics[0]));
-    if (data->x[TN_PART_TEST]) TN_TRY(measure(data, fit, r->model, TN_PART_TEST, &r->metrics[1]));
-    if (fit->options->measured && data->x[TN_PART_VALIDATION]) {
-        TN_TRY(measure(data, fit, r->model, TN_PART_VALIDATION, &r->metrics[2]));
-        TN_TRY(fit->options->measured(fit->options->context, r->metrics[2]));
-    }
+    TN_TRY(measure_all(data, fit, r->model, r->metrics, r->sequences));
     TN_TRY(tn_self_test_create(&r->test));
     TN_TRY(self_test_of(data, fit, r->model, r->test));
-    TN_TRY(manifest_of(plan, data, fit, r->graph, r->metrics, r->region, &text));
+    TN_TRY(manifest_of(plan, data, fit, r->graph, r->metrics, r->sequences, r->region, &text));
     const tn_model_file_options file = {.struct_size = sizeof file, .manifest = text, .self_test = r->test};
     return tn_graph_save(r->graph, plan->output, &file);
 }

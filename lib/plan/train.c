@@ -12,13 +12,16 @@ static bool is_of_classes(tn_loss loss) {
 }
 
 static tn_status choose_loss(const tn_plan *plan, tn_plan_data *data, tn_loss *out) {
-    static const tn_loss by_task[] = {TN_LOSS_CROSS_ENTROPY, TN_LOSS_MSE, TN_LOSS_MSE};
+    static const tn_loss by_task[] = {TN_LOSS_CROSS_ENTROPY, TN_LOSS_MSE, TN_LOSS_MSE, TN_LOSS_CTC};
     const bool latent = tn_has_latent(plan->layers, plan->layer_count);
     const tn_manifest_node *at = plan->loss_node ? plan->loss_node : plan->model_node;
     *out = plan->loss ? (tn_loss)(plan->loss - 1) : latent ? TN_LOSS_ELBO : by_task[data->task];
     if ((*out == TN_LOSS_ELBO) != latent || (latent && data->task != TN_TASK_RECONSTRUCTION))
         return tn_key_fail(at,
                            "a model with a 'latent' layer has the loss 'elbo', and no target; no other model has it");
+    if ((*out == TN_LOSS_CTC) != (data->task == TN_TASK_SEQUENCES))
+        return tn_key_fail(at,
+                           "a target of sequences (encode: sequence) has the loss 'ctc', and no other target has it");
     if (is_of_classes(*out) != (data->task == TN_TASK_CLASSIFICATION))
         return tn_key_fail(at, "the loss does not fit the target: %s",
                            is_of_classes(*out) ? "a target of classes has encode: ordinal"
