@@ -8,7 +8,7 @@ enum {
     TIMES = 4,           /* k over the larger of m and n, at least */
     PARTS = 16,          /* at most */
     PART_ROWS = 512,     /* of k, at least */
-    BLOCK_FLOATS = 32768 /* of A that are packed at once */
+    BLOCK_FLOATS = 65536 /* of A that are packed at once */
 };
 
 struct tn_matmul_long {

@@ -189,13 +189,22 @@ static int layer_norm(tn_graph *g, int x) {
     must(tn_graph_node(g, "LayerNormalization", NULL, 3, in, 1, &x, NULL));
     return x;
 }
+/* The queries by 1 / sqrt(width of a head), which is no parameter. */
+static int scaled(tn_graph *g, int x) {
+    tn_tensor *t = noise(0, NULL, 0);
+    int scale;
+    *(float *)tn_tensor_data(t) = 0.25f;
+    must(tn_graph_constant(g, "scale", t, &scale));
+    tn_tensor_destroy(t);
+    return mul(g, "Mul", x, scale);
+}
 static int attention(tn_graph *g, int x) {
     static const int64_t apart[] = {0, TOKENS, HEADS, WIDTH / HEADS}, joined[] = {0, TOKENS, WIDTH};
     static const int64_t heads[] = {0, 2, 1, 3}, keys[] = {0, 2, 3, 1};
-    int part[3], scale = filled(g, 1, 0.25f);
+    int part[3];
     for (int i = 0; i < 3; i++)
         part[i] = turned(g, mul(g, "Reshape", tokens(g, x, WIDTH, WIDTH), ints(g, 4, apart)), i == 1 ? keys : heads);
-    int scores = one(g, "Softmax", mul(g, "Mul", mul(g, "MatMul", part[0], part[1]), scale));
+    int scores = one(g, "Softmax", mul(g, "MatMul", scaled(g, part[0]), part[1]));
     int seen = turned(g, mul(g, "MatMul", scores, part[2]), heads);
     return tokens(g, mul(g, "Reshape", seen, ints(g, 3, joined)), WIDTH, WIDTH);
 }
