@@ -113,8 +113,8 @@
  * tenon/evaluate.h takes it and raw columns. It has a self-test of some rows. The same plan and data give the same bytes at
  * any number of threads, and so does a run that was stopped or killed and resumed.
  *
- * While it trains, OUTPUT.checkpoint (and OUTPUT.retraining.checkpoint) is written at the end of an epoch, at most each second, and when it is stopped. It goes
- * when the model file is there. A plan whose text or data changed does not resume.
+ * While it trains, OUTPUT.checkpoint (and OUTPUT.retraining.checkpoint) is written at the end of an epoch, at most each
+ * second, and when it is stopped. It goes when the model file is there. A plan whose text or data changed does not resume.
  *
  * Thread-safety: a plan may be trained by one thread at a time. A library built without libyaml answers TN_E_UNSUPPORTED. */
 #ifndef TENON_PLAN_H
