@@ -33,8 +33,6 @@ static tn_status load_model_file(tn_string contents, bool mapped, bool verify_we
     tn_file_table file;
     tn_string manifest, message, weights;
     TN_TRY(tn_file_table_read(contents, &file));
-    if (mapped && (section = tn_file_find(&file, TN_SECTION_WEIGHTS)))
-        tn_read_ahead((tn_string){contents.data + section->offset, (size_t)section->stored});
     TN_TRY(read_section(&file, TN_SECTION_MANIFEST, true, graph, &manifest));
     if (manifest.size) {
         graph->newer_manifest = file.minor > TN_FILE_MINOR;
@@ -46,6 +44,8 @@ static tn_status load_model_file(tn_string contents, bool mapped, bool verify_we
     if (!graph->digest) return TN_E_MEMORY;
     TN_TRY(read_section(&file, TN_SECTION_SELF_TEST, true, graph, &graph->self_test));
     TN_TRY(read_section(&file, TN_SECTION_GRAPH, true, graph, &message));
+    if (mapped && (section = tn_file_find(&file, TN_SECTION_WEIGHTS)))
+        tn_read_ahead((tn_string){contents.data + section->offset, (size_t)section->stored});
     TN_TRY(read_section(&file, TN_SECTION_WEIGHTS, verify_weights, graph, &weights));
     TN_TRY(keep_weights(&file, verify_weights, weights, graph));
     return tn_import_sections(message, TN_FILE_LOCATION, weights, graph);
