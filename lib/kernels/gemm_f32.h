@@ -237,21 +237,31 @@ static void gemm_f32(const tn_gemm_f32 *g) {
     }
 }
 
-/* One row: GEMV_VECS vectors at once hide the latency of the additions. */
+/* One row of A. Where B is in panels, or in the near caches, sums stay in registers while k runs: GEMV_VECS vectors at once
+ * hide the latency of the additions. A large B that lies row behind row is gone through GEMV_ROWS rows at a time instead,
+ * with the sums in y: columns of it would touch another page at each step, which neither the TLB nor the prefetchers like.
+ * Sums have the same order in both. */
 #define GEMV_VECS 8
+#define GEMV_ROWS 8
+#define GEMV_FAR_FLOATS ((size_t)1 << 17) /* half a MiB: the second level's cache */
+#define GEMV_FAR_COLUMNS 128
+
+/* What the sums of `n` columns from `column` on begin with, up to a vector. */
+ALWAYS_INLINE vf gemv_start(const tn_gemv_f32 *g, size_t column, size_t n) {
+    vf acc = vf_set(g->epilogue.row_bias ? g->epilogue.row_bias[0] : 0);
+    if (g->epilogue.column_bias) acc = vf_add(load_part(g->epilogue.column_bias + column, n), acc);
+    if (g->epilogue.residual) acc = vf_add(load_part(g->epilogue.residual + column, n), acc);
+    return acc;
+}
 
 ALWAYS_INLINE void gemv_vectors(const tn_gemv_f32 *g, size_t column, int vecs, size_t n) {
     vf acc[GEMV_VECS];
     const float *b[GEMV_VECS];
-    float bias = g->epilogue.row_bias ? g->epilogue.row_bias[0] : 0;
 #pragma GCC unroll 8
     for (int v = 0; v < vecs; v++) {
         size_t at = column + (size_t)v * VF_WIDTH;
-        size_t left = vecs > 1 ? VF_WIDTH : n;
         b[v] = g->b + at / GEMM_COLUMNS * g->b_panel + at % GEMM_COLUMNS;
-        acc[v] = vf_set(bias);
-        if (g->epilogue.column_bias) acc[v] = vf_add(load_part(g->epilogue.column_bias + at, left), acc[v]);
-        if (g->epilogue.residual) acc[v] = vf_add(load_part(g->epilogue.residual + at, left), acc[v]);
+        acc[v] = gemv_start(g, at, vecs > 1 ? VF_WIDTH : n);
     }
     for (size_t k = 0, offset = 0; k < g->k; k++, offset += g->b_stride) {
         vf s = vf_set(g->x[k]);
@@ -263,8 +273,41 @@ ALWAYS_INLINE void gemv_vectors(const tn_gemv_f32 *g, size_t column, int vecs, s
     for (int v = 0; v < vecs; v++) store_part(g->y + column + (size_t)v * VF_WIDTH, acc[v], vecs > 1 ? VF_WIDTH : n);
 }
 
+/* Adds `rows` rows of B from k on, times their elements of x, to y. */
+ALWAYS_INLINE void gemv_add_rows(const tn_gemv_f32 *g, size_t k, int rows) {
+    const float *b = g->b + k * g->b_stride;
+    vf s[GEMV_ROWS];
+#pragma GCC unroll 8
+    for (int r = 0; r < rows; r++) s[r] = vf_set(g->x[k + (size_t)r]);
+    for (size_t column = 0; column < g->n; column += VF_WIDTH) {
+        const size_t n = TN_LEAST(g->n - column, (size_t)VF_WIDTH);
+        vf acc = load_part(g->y + column, n);
+#pragma GCC unroll 8
+        for (int r = 0; r < rows; r++) {
+            const float *at = b + (size_t)r * g->b_stride + column;
+            acc = MULTIPLY_ADD(s[r], load_part(at, n), acc);
+        }
+        store_part(g->y + column, acc, n);
+    }
+}
+
+static void gemv_far(const tn_gemv_f32 *g) {
+    size_t k = 0;
+    for (size_t column = 0; column < g->n; column += VF_WIDTH) {
+        const size_t n = TN_LEAST(g->n - column, (size_t)VF_WIDTH);
+        store_part(g->y + column, gemv_start(g, column, n), n);
+    }
+    for (; k + GEMV_ROWS <= g->k; k += GEMV_ROWS) gemv_add_rows(g, k, GEMV_ROWS);
+    for (; k < g->k; k++) gemv_add_rows(g, k, 1);
+}
+
 static void gemv_f32(const tn_gemv_f32 *g) {
     size_t column = 0;
+    if (g->b_panel == GEMM_COLUMNS && g->n >= GEMV_FAR_COLUMNS && g->k * g->b_stride >= GEMV_FAR_FLOATS) {
+        gemv_far(g);
+        activate(1, g->n, g->y, 0, &g->epilogue);
+        return;
+    }
     for (; column + GEMV_VECS * VF_WIDTH <= g->n; column += GEMV_VECS * VF_WIDTH)
         gemv_vectors(g, column, GEMV_VECS, VF_WIDTH);
     if (column + 4 * VF_WIDTH <= g->n) {

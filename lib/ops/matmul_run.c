@@ -199,7 +199,7 @@ static tn_status prepare_f32(tn_prepare *call, tn_matmul *p) {
     const bool b_in_place = weights && tn_prepare_in_place(call, 1, p->b.column_stride == 1 ? m : 1);
     /* One row is bound by memory, and goes through B as it lies. */
     (m > 1 ? tn_product_plan_fast : tn_product_plan_threads)(
-        &p->product, call->kernels, b_in_place && m > 1 ? call->threads : 0, m, n, k, 1, (size_t)p->batches);
+        &p->product, call->kernels, b_in_place || m == 1 ? call->threads : 0, m, n, k, 1, (size_t)p->batches);
     if (p->product.bf16) p->product.alpha = p->alpha;
     p->a_shared = batch_count(&p->a) == 1;
     p->a_as_it_is = m == 1 && (p->a.column_stride == 1 || k == 1) && p->alpha == 1;

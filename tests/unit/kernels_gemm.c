@@ -153,6 +153,30 @@ static void epilogues_match_at_every_cpu_level(void **state) {
     release(row), release(column), release(residual);
 }
 
+static void one_row_has_the_same_bits_in_whatever_order_memory_is_read(void **state) {
+    (void)state;
+    enum { K = 403 };
+    static const size_t columns[] = {128, 320, 643, 1000};
+    float *column = random_floats(1000), *residual = random_floats(1000), row = 0.25f;
+    for (int level = 0; level < TN_CPU_LEVELS; level++) {
+        const tn_kernels *kernels = tn_kernels_at((tn_cpu_level)level);
+        for (size_t i = 0; kernels && i < TN_COUNT(columns) * 2; i++) {
+            const size_t n = columns[i / 2];
+            tn_epilogue e = {.activation = TN_ACT_TANH, .column_bias = column, .row_bias = &row};
+            e.residual = residual;
+            product_case t = {1, n, K, PACKED, i % 2 ? e : (tn_epilogue){0}, NULL, NULL};
+            t.a = random_before_the_end(MATRIX_A, K), t.b = random_before_the_end(MATRIX_B, K * n);
+            float *packed = product(&t, kernels);
+            t.source = MATRIX;
+            check(&t, kernels);
+            float *far = product(&t, kernels);
+            assert_memory_equal(packed, far, n * sizeof *far);
+            release(packed), release(far);
+        }
+    }
+    release(column), release(residual);
+}
+
 static void a_residual_may_be_the_result_itself(void **state) {
     (void)state;
     for (int level = 0; level < TN_CPU_LEVELS; level++) {
@@ -235,6 +259,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(products_match_at_every_cpu_level),
         cmocka_unit_test(epilogues_match_at_every_cpu_level),
+        cmocka_unit_test(one_row_has_the_same_bits_in_whatever_order_memory_is_read),
         cmocka_unit_test(a_residual_may_be_the_result_itself),
         cmocka_unit_test(rows_are_gathered_at_any_stride),
         cmocka_unit_test(products_in_float64_match_at_every_cpu_level),
