@@ -33,7 +33,7 @@ typedef enum tn_precision {
  * and all processes together have the weights once; but what a run uses is packed piece by piece, each time. */
 typedef enum tn_weights_place {
     /* In place where they lie in a model file (.tenon) and each is used by 96 rows or more, which costs a run some 2 to
-     * 6 %; else, and if there is a packed_folder, packed. What is multiplied with one row is read in place anyway. */
+     * 8 %; else, and if there is a packed_folder, packed. What is multiplied with one row is read in place anyway. */
     TN_WEIGHTS_AUTO = 0,
     /* Of any file, for any number of rows: a run takes some 5 to 15 % longer with 16 to 64 rows, and more where the file has
      * weights transposed. */
