@@ -126,6 +126,7 @@ static size_t run_tall(const char *path, tn_weights_place weights, bool shared, 
 /* Few rows, an ONNX file, and hosts that keep packed weights have them packed. */
 static void by_default_weights_of_model_files_are_in_place_for_many_rows(void **state) {
     (void)state;
+    if (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__) skip(); /* a file's numbers are copied, turned around */
     static float expected[128 * 90], y[128 * 90];
     const size_t bytes = (size_t)70 * 90 * sizeof(float);
     char onnx[200];
