@@ -28,16 +28,22 @@ static inline void tn_moments(const tn_kernels *kernels, tn_dtype dtype, const v
     *variance = squares / (double)n;
 }
 
-/* Likewise of `count` runs that lie `apart` elements apart, as one set (Chan, Golub, LeVeque 1979). */
+/* Joins the moments of set number `i`, from 0 on, to those of the i sets of the same size before it (Chan, Golub, LeVeque
+ * 1979). */
+static inline void tn_moments_join(double m, double v, size_t i, double *mean, double *variance) {
+    const double d = m - *mean, share = 1 / (double)(i + 1);
+    *mean += d * share;
+    *variance += (v - *variance) * share + d * d * share * (1 - share);
+}
+
+/* Likewise of `count` runs that lie `apart` elements apart, as one set. */
 static inline void tn_moments_of_runs(const tn_kernels *kernels, tn_dtype dtype, const void *x, size_t n, size_t count,
                                       size_t apart, double *mean, double *variance) {
     *mean = *variance = 0;
     for (size_t i = 0; i < count; i++) {
         double m, v;
         tn_moments(kernels, dtype, (const char *)x + i * apart * tn_norm_size(dtype), n, &m, &v);
-        double d = m - *mean, share = 1 / (double)(i + 1);
-        *mean += d * share;
-        *variance += (v - *variance) * share + d * d * share * (1 - share);
+        tn_moments_join(m, v, i, mean, variance);
     }
 }
 
@@ -58,12 +64,7 @@ static inline void tn_moments_of_channels(const tn_kernels *kernels, const float
     for (size_t i = 0; i < batch; i++) {
         float m[TN_NORM_MOST], v[TN_NORM_MOST];
         kernels->rows_moments_f32(m, v, x + i * apart, n, spatial);
-        const double share = 1 / (double)(i + 1);
-        for (size_t c = 0; c < n; c++) {
-            const double d = (double)m[c] - mean[c];
-            mean[c] += d * share;
-            variance[c] += ((double)v[c] - variance[c]) * share + d * d * share * (1 - share);
-        }
+        for (size_t c = 0; c < n; c++) tn_moments_join((double)m[c], (double)v[c], i, &mean[c], &variance[c]);
     }
 }
 

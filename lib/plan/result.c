@@ -25,29 +25,23 @@ static const char *data_name(tn_manifest_writer *w, const tn_plan *plan, bool te
     return name;
 }
 
+static void add_figure(tn_manifest_writer *w, tn_manifest_node *list, const tn_plan *plan, const tn_plan_data *data,
+                       const char *name, double value, int64_t samples, bool test) {
+    tn_manifest_node *m = tn_manifest_add(w, list, NULL, TN_MANIFEST_MAP, NULL);
+    add_text(w, m, "name", name);
+    add_number(w, m, "value", value);
+    add_text(w, m, "data", data_name(w, plan, test));
+    add_text(w, m, "data_digest", data->digests[test && plan->test]);
+    add_number(w, m, "samples", (double)samples);
+}
+
 static void add_metrics(tn_manifest_writer *w, tn_manifest_node *list, const tn_plan *plan, const tn_plan_data *data,
                         tn_metrics *metrics, bool test) {
     double value;
     const char *name;
-    for (int i = 0; (name = tn_metric_name(i)); i++) {
-        if (!tn_metrics_applies(metrics, name) || tn_metrics_value(metrics, name, &value) != TN_OK) continue;
-        tn_manifest_node *m = tn_manifest_add(w, list, NULL, TN_MANIFEST_MAP, NULL);
-        add_text(w, m, "name", name);
-        add_number(w, m, "value", value);
-        add_text(w, m, "data", data_name(w, plan, test));
-        add_text(w, m, "data_digest", data->digests[test && plan->test]);
-        add_number(w, m, "samples", (double)tn_metrics_samples(metrics));
-    }
-}
-
-static void add_figure(tn_manifest_writer *w, tn_manifest_node *list, const tn_plan *plan, const tn_plan_data *data,
-                       const char *name, double value, int part) {
-    tn_manifest_node *m = tn_manifest_add(w, list, NULL, TN_MANIFEST_MAP, NULL);
-    add_text(w, m, "name", name);
-    add_number(w, m, "value", value);
-    add_text(w, m, "data", data_name(w, plan, part == TN_PART_TEST));
-    add_text(w, m, "data_digest", data->digests[part == TN_PART_TEST && plan->test]);
-    add_number(w, m, "samples", (double)data->rows[part]);
+    for (int i = 0; (name = tn_metric_name(i)); i++)
+        if (tn_metrics_applies(metrics, name) && tn_metrics_value(metrics, name, &value) == TN_OK)
+            add_figure(w, list, plan, data, name, value, tn_metrics_samples(metrics), test);
 }
 
 static void add_losses(tn_manifest_writer *w, tn_manifest_node *extra, const tn_fit *fit) {
@@ -150,8 +144,8 @@ static tn_status manifest_of(const tn_plan *plan, const tn_plan_data *data, cons
         if (metrics[i]) {
             add_metrics(&w, list, plan, data, metrics[i], i == 1);
         } else if (data->task == TN_TASK_SEQUENCES && data->rows[i]) {
-            add_figure(&w, list, plan, data, "sequence_accuracy", sequences[i][0], i);
-            add_figure(&w, list, plan, data, "label_error_rate", sequences[i][1], i);
+            add_figure(&w, list, plan, data, "sequence_accuracy", sequences[i][0], data->rows[i], i == TN_PART_TEST);
+            add_figure(&w, list, plan, data, "label_error_rate", sequences[i][1], data->rows[i], i == TN_PART_TEST);
         }
     tn_manifest_node *provenance = tn_manifest_add(&w, root, "provenance", TN_MANIFEST_MAP, NULL);
     list = tn_manifest_add(&w, provenance, "data", TN_MANIFEST_LIST, NULL);

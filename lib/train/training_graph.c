@@ -248,12 +248,11 @@ static tn_status hold_zeros(training *t) {
     const tn_attribute to[] = {{.name = "to", .kind = TN_ATTR_INT, .i = TN_BOOL}, {0}};
     for (int i = 0; i < t->learned_count; i++) {
         const tn_type *type = &t->graph->values[t->learned[i]].type;
-        int kept, zero, in[3];
+        int kept, zero;
         if (t->grads[i] < 0 || type->rank < 2) continue;
         TN_TRY(tn_graph_scalar(t->graph, type->dtype, 0, &zero));
         TN_TRY(tn_graph_node(t->graph, "Cast", "kept", 1, &t->learned[i], 1, &kept, to));
-        memcpy(in, (int[]){kept, t->grads[i], zero}, sizeof in);
-        TN_TRY(tn_graph_node(t->graph, "Where", "kept", 3, in, 1, &t->grads[i], NULL));
+        TN_TRY(tn_graph_node(t->graph, "Where", "kept", 3, (int[]){kept, t->grads[i], zero}, 1, &t->grads[i], NULL));
     }
     return TN_OK;
 }

@@ -5,7 +5,8 @@
  *     dx = a dy + b x + c,   a = scale / deviation,   b = -a p / (M deviation^2),   c = -a s / M - b mean.
  *
  * With the bias as a fourth input, dy is the gradient of Relu on top: where what the normalisation gave was not above 0,
- * it counts as 0. Some channels are one task: their statistics, those sums and dx, image by image. (Ioffe and Szegedy, "Batch Normalization", 2015.) */
+ * it counts as 0. Some channels are one task: their statistics, those sums and dx, image by image. (Ioffe and Szegedy,
+ * "Batch Normalization", 2015.) */
 #include <math.h>
 #include "ops/data.h"
 #include "ops/norm.h"
