@@ -35,6 +35,11 @@ void *tn_alloc_zero(const tn_allocator *allocator, size_t size);
 /* For memory that is about to be written whole. Where the kernel can, its pages come all at once, in a third less time
  * than one by one as they are touched, which is most of the time of preparing a large model. */
 void *tn_alloc_touched(const tn_allocator *allocator, size_t size);
+/* Asks the system for huge pages in [pointer, pointer + size), as far as whole ones lie in it: weights and arenas are gone
+ * through from end to end, and with small pages address translation, and prefetchers that stop at a page's end, hold that
+ * up. Where there are none nothing happens. */
+#define TN_HUGE_PAGE ((size_t)2 << 20)
+void tn_ask_huge_pages(void *pointer, size_t size);
 void tn_free(const tn_allocator *allocator, void *pointer, size_t size);
 /* An allocator over another that has no more than `limit` bytes out at once. Not for use by two threads at once. */
 tn_allocator *tn_bounded_create(const tn_allocator *parent, size_t limit);

@@ -12,11 +12,25 @@
 #define BLOCK_BYTES (64u << 10)
 #define TOUCH_BYTES (32u << 10)
 
+void tn_ask_huge_pages(void *pointer, size_t size) {
+#ifdef MADV_HUGEPAGE
+    const uintptr_t start = ((uintptr_t)pointer + TN_HUGE_PAGE - 1) & ~((uintptr_t)TN_HUGE_PAGE - 1);
+    const uintptr_t end = ((uintptr_t)pointer + size) & ~((uintptr_t)TN_HUGE_PAGE - 1);
+    if (start < end) madvise((void *)start, end - start, MADV_HUGEPAGE);
+#else
+    (void)pointer, (void)size;
+#endif
+}
+
+/* What is larger than huge pages begins with one, and consists of them as far as it fills them. */
 static void *default_alloc(void *context, size_t size, size_t alignment) {
     (void)context;
     void *pointer = NULL;
     if (alignment < sizeof(void *)) alignment = sizeof(void *);
-    return posix_memalign(&pointer, alignment, size ? size : 1) == 0 ? pointer : NULL;
+    if (size >= TN_HUGE_PAGE && alignment < TN_HUGE_PAGE) alignment = TN_HUGE_PAGE;
+    if (posix_memalign(&pointer, alignment, size ? size : 1) != 0) return NULL;
+    if (size >= TN_HUGE_PAGE) tn_ask_huge_pages(pointer, size);
+    return pointer;
 }
 
 static void default_free(void *context, void *pointer, size_t size) {

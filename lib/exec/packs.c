@@ -68,6 +68,7 @@ static bool find_memory(tn_packs *packs, tn_pack *p) {
         tn_fail(TN_E_MEMORY, "out of memory: %zu bytes asked for", p->bytes);
         return false;
     }
+    tn_ask_huge_pages(pages, p->allocated);
 #ifdef MADV_POPULATE_WRITE
     madvise(pages, p->allocated, MADV_POPULATE_WRITE);
 #endif

@@ -4,7 +4,7 @@
 
 #define K_BLOCK 512
 #define A_BLOCK (256u << 10) /* floats of A that a task goes over for each panel of B */
-#define GROUP_FLOATS 4096    /* of the panels that a kernel's call takes: rows of C are written in longer pieces */
+#define GROUP_FLOATS 16384    /* of the panels that a kernel's call takes: rows of C are written in longer pieces */
 #define TASK_WORK 131072.0   /* multiplications: some microseconds */
 #define ROW_WORK 24576.0     /* the same of one row, which memory bounds */
 #define ROW_PANELS 4         /* of a row's tasks, a multiple: its kernel takes 8 vectors at once */
