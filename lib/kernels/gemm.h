@@ -47,6 +47,9 @@ typedef struct tn_gemm_f32 {
     const uint32_t *b_offset; /* [k], or NULL: row i of B lies at b + b_offset[i] instead */
     const float *ahead;       /* NULL, or k rows, ahead_stride floats apart, of n floats that are needed next */
     size_t ahead_stride;
+    /* NULL, or what is needed soon, from memory: next_floats floats while a panel of rows of A is gone through. */
+    const float *next;
+    size_t next_floats, next_panel; /* next_panel: floats from those of one panel to those of the next */
     float *c;
     size_t c_stride;
     bool first, last;     /* block of k: starts from the biases and the residual, ends with the activation */

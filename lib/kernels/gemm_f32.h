@@ -12,6 +12,7 @@
 
 #define GEMM_COLUMNS (GEMM_VECS * VF_WIDTH)
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
+#define LINE 16 /* floats of a cache line */
 
 /* Scalar code is better off with two roundings than with a fused multiplication that the machine may lack. */
 #if VF_WIDTH == 1
@@ -32,10 +33,11 @@ ALWAYS_INLINE void store_part(float *p, vf x, size_t left) {
 
 /* One tile of whole vectors: sums start from `bias`, one a row, or (NULL) from what is in c. */
 typedef struct tile_call {
-    const float *b, *bias, *ahead;
+    const float *b, *bias, *ahead, *next;
     const uint32_t *offset;
     float *c;
     size_t k, b_stride, c_stride, ahead_stride;
+    size_t rest;       /* a line of `next` is fetched where k has no bit of it */
     tn_act activation; /* of those that are made in registers, else none */
     float low, high;
 } tile_call;
@@ -45,7 +47,7 @@ enum { B_ROWS, B_ROWS_AHEAD, B_OFFSETS };
 
 ALWAYS_INLINE void tile(const tile_call *t, const float *a, int rows, int vecs, int way) {
     vf acc[GEMM_ROWS][GEMM_VECS];
-    const float *b = t->b, *bias = t->bias, *ahead = t->ahead;
+    const float *b = t->b, *bias = t->bias, *ahead = t->ahead, *next = t->next;
     size_t b_stride = t->b_stride, c_stride = t->c_stride;
     float *c = t->c;
     if (bias) {
@@ -72,6 +74,10 @@ ALWAYS_INLINE void tile(const tile_call *t, const float *a, int rows, int vecs, 
         }
         a += rows;
         if (way != B_OFFSETS) b += b_stride;
+        if (VF_WIDTH >= 8 && (k & t->rest) == 0) {
+            __builtin_prefetch(next, 0, 2);
+            next += LINE;
+        }
 #if VF_WIDTH == 1
         /* GCC 12 would make a vector of two steps' columns, and read one step more than there are. */
         if (vecs < GEMM_VECS) __asm__ volatile("" : "+r"(b));
@@ -215,25 +221,39 @@ ALWAYS_INLINE void fetch_next_tile(const tn_gemm_f32 *g, size_t row, size_t colu
     }
 }
 
+/* Has the tile fetch its part, of `parts`, of the floats at `next`: evenly while k runs, lest it waits for memory. */
+ALWAYS_INLINE void fetch_part(tile_call *t, const float *next, size_t floats, size_t part, size_t parts) {
+    const size_t lines = (floats / LINE + parts) / parts;
+    size_t step = 1;
+    while (2 * step * lines <= t->k) step *= 2;
+    t->rest = step - 1;
+    t->next = next + part * lines * LINE;
+}
+
 static void gemm_f32(const tn_gemm_f32 *g) {
     tile_call t = {.k = g->k, .b_stride = g->b_stride, .offset = g->b_offset};
     const tn_act act = g->last ? g->epilogue.activation : TN_ACT_NONE;
     t.activation = act == TN_ACT_CLIP || act == TN_ACT_HARD_SWISH ? act : TN_ACT_NONE;
     t.low = g->epilogue.alpha;
     t.high = g->epilogue.beta;
-    const float *a = g->a;
+    const float *a = g->a, *next = g->next;
+    const size_t across = (g->n + GEMM_COLUMNS - 1) / GEMM_COLUMNS;
     const bool far = g->m * g->c_stride >= FAR_FLOATS;
     for (size_t row = 0; row < g->m; row += g->rows, a += g->a_panel) {
         size_t rows = TN_LEAST(g->m - row, g->rows);
         t.b = g->b;
         t.ahead = row == 0 ? g->ahead : NULL;
         t.ahead_stride = g->ahead_stride;
+        t.next = g->a;
+        t.rest = SIZE_MAX;
         for (size_t column = 0; column < g->n; column += GEMM_COLUMNS, t.b += g->b_panel) {
             size_t n = TN_LEAST(g->n - column, (size_t)GEMM_COLUMNS);
+            if (next) fetch_part(&t, next, g->next_floats, column / GEMM_COLUMNS, across);
             if (far && row + rows < g->m) fetch_next_tile(g, row + rows, column, n);
             one_tile(g, &t, a + g->a_skip * rows, row, column, n);
             if (t.ahead) t.ahead += GEMM_COLUMNS;
         }
+        if (next) next += g->next_panel;
     }
 }
 

@@ -4,12 +4,13 @@
 
 #define K_BLOCK 512
 #define A_BLOCK (256u << 10) /* floats of A that a task goes over for each panel of B */
-#define GROUP_FLOATS 16384    /* of the panels that a kernel's call takes: rows of C are written in longer pieces */
+#define GROUP_FLOATS 16384   /* of the panels that a kernel's call takes: rows of C are written in longer pieces */
 #define TASK_WORK 131072.0   /* multiplications: some microseconds */
 #define ROW_WORK 24576.0     /* the same of one row, which memory bounds */
 #define ROW_PANELS 4         /* of a row's tasks, a multiple: its kernel takes 8 vectors at once */
 #define THREAD_TASKS 4.0     /* tasks of a thread, so that none waits long for the last */
 #define MOST_TASKS 64.0      /* where the number of threads is not told */
+#define FETCH_FLOATS 65536   /* of an operand, from which on it is fetched before it is needed */
 #define DIRECT_USES 2        /* a panel of B that is used at most so often is read where it lies */
 
 #define BF16_GROUP 32768    /* elements of bfloat16 panels that a kernel's call takes */
@@ -259,6 +260,30 @@ static void bf16_task(const tn_product *p, size_t row, size_t column, size_t n, 
     }
 }
 
+/* Where the operand that was packed beforehand goes on after this call: from memory it comes no faster than products go
+ * through it, and the hardware foresees no more than a page. */
+static void fetch_next(const tn_product *p, const tn_panels *b, size_t column, size_t n, size_t j, size_t k,
+                       tn_gemm_f32 *g) {
+    const size_t panels = divide_up(g->m, g->rows), k_next = k + p->k_block, j_next = j + g->n - column;
+    g->next = NULL;
+    if (p->m * p->k < FETCH_FLOATS && (b->make != packed_panel || p->n * p->k < FETCH_FLOATS)) return;
+    if (b->make == packed_panel) {
+        const bool down = j_next >= n;
+        if (down && k_next >= p->k) return;
+        g->next = b->b + (down ? column : column + j_next) * b->k_stride + (down ? k_next : k) * p->columns;
+        g->next_floats = g->next_panel = divide_up(g->k * g->n, panels);
+    } else if (k == 0 && j == column) {
+        g->next = g->a + g->a_skip * g->rows + g->a_panel;
+        g->next_floats = g->rows * g->k;
+        g->next_panel = g->a_panel;
+    } else if (k_next < p->k) {
+        const size_t first = k == 0, calls = TN_MAX(divide_up(n, p->group), 1 + first) - first;
+        g->next_floats = divide_up(g->rows * p->k_block, calls);
+        g->next = g->a + k_next * g->rows + ((j - column) / p->group - first) * g->next_floats;
+        g->next_panel = g->a_panel;
+    }
+}
+
 void tn_product_task(const tn_product *p, size_t task, const float *packed_a, const tn_panels *b, float *c,
                      size_t c_stride, const tn_epilogue *epilogue, float *buffer) {
     size_t row, column;
@@ -283,6 +308,7 @@ void tn_product_task(const tn_product *p, size_t task, const float *packed_a, co
             g.epilogue = epilogue_at(epilogue, row, j);
             g.a = packed_a + row * p->k;
             g.a_skip = k;
+            fetch_next(p, b, column, n, j, k, &g);
             p->kernels->gemm_f32(&g);
         }
     }

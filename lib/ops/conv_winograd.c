@@ -280,6 +280,9 @@ static void product_task(void *context, int64_t index) {
                      .rows = p->rows,
                      .a = r->w + (term * p->m + row) * p->k,
                      .a_panel = p->rows * p->k,
+                     .next = r->w + (term * p->m + row + p->rows) * p->k, /* panel after panel */
+                     .next_panel = p->rows * p->k,
+                     .next_floats = p->rows * p->k,
                      .b = r->v + TN_WINOGRAD_SLACK + term * c->v_step,
                      .b_stride = c->pitch,
                      .b_panel = p->columns,
