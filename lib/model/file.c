@@ -144,8 +144,8 @@ tn_status tn_section_verify(const tn_file_table *table, const tn_section *sectio
                    tn_section_name(section->kind));
 }
 
-tn_status tn_section_read(const tn_file_table *table, const tn_section *section, bool verify,
-                          void *(*alloc)(void *context, size_t size), void *context, tn_string *out) {
+tn_status tn_section_read(const tn_file_table *table, const tn_section *section, bool verify, tn_region *region,
+                          tn_string *out) {
     bool deflated = section->flags & TN_SECTION_DEFLATED, packed = section->flags & TN_SECTION_PACKED;
     const char *stored = table->contents.data + section->offset;
     if (verify || packed) TN_TRY(tn_section_verify(table, section));
@@ -154,7 +154,7 @@ tn_status tn_section_read(const tn_file_table *table, const tn_section *section,
     if (deflated && !TN_WITH_ZLIB)
         return tn_fail(TN_E_UNSUPPORTED, "section '%s' is deflated, and this build has no zlib (WITH_ZLIB=0)",
                        tn_section_name(section->kind));
-    char *memory = alloc(context, (size_t)section->length);
+    char *memory = tn_region_take(region, (size_t)section->length);
     if (!memory) return TN_E_MEMORY;
     *out = (tn_string){memory, (size_t)section->length};
     if ((deflated ? tn_inflate : tn_runs_read)(stored, (size_t)section->stored, memory, (size_t)section->length))
@@ -234,10 +234,6 @@ tn_status tn_model_file_section(const tn_model_file *file, int index, tn_section
     return TN_OK;
 }
 
-static void *from_region(void *region, size_t size) {
-    return tn_region_take(region, size);
-}
-
 tn_status tn_model_file_read(tn_model_file *file, uint32_t kind, const void **out_data, size_t *out_size) {
     const tn_section *section = tn_file_find(&file->table, kind);
     *out_data = NULL;
@@ -246,7 +242,7 @@ tn_status tn_model_file_read(tn_model_file *file, uint32_t kind, const void **ou
     tn_string *bytes = &file->bytes[section - file->table.sections];
     if (!bytes->data) {
         tn_string read;
-        TN_TRY(tn_section_read(&file->table, section, true, from_region, file->region, &read));
+        TN_TRY(tn_section_read(&file->table, section, true, file->region, &read));
         *bytes = read;
     }
     *out_data = bytes->data;

@@ -45,10 +45,10 @@ tn_status tn_file_table_read(tn_string contents, tn_file_table *out);
 const tn_section *tn_file_find(const tn_file_table *table, uint32_t kind); /* NULL if there is none */
 const char *tn_section_name(uint32_t kind);
 tn_status tn_section_verify(const tn_file_table *table, const tn_section *section);
-/* The section's bytes in the file, verified (or not, where that comes later); or, if it is packed, unpacked into memory
- * from `alloc`, after they were verified. */
-tn_status tn_section_read(const tn_file_table *table, const tn_section *section, bool verify,
-                          void *(*alloc)(void *context, size_t size), void *context, tn_string *out);
+/* The section's bytes in the file, verified (or not, where that comes later); or, if it is packed, unpacked into the
+ * region, after they were verified. */
+tn_status tn_section_read(const tn_file_table *table, const tn_section *section, bool verify, tn_region *region,
+                          tn_string *out);
 
 /* ---- manifests: lib/model/manifest*.c ---- */
 

@@ -6,15 +6,11 @@
 
 #define SPARE_MEMORY ((size_t)1 << 30)
 
-static void *from_region(void *region, size_t size) {
-    return tn_region_take(region, size);
-}
-
 /* A section of a model file; an absent one is empty. */
 static tn_status read_section(const tn_file_table *file, uint32_t kind, bool verify, tn_graph *graph, tn_string *out) {
     const tn_section *section = tn_file_find(file, kind);
     *out = (tn_string){"", 0};
-    return section ? tn_section_read(file, section, verify, from_region, graph->region, out) : TN_OK;
+    return section ? tn_section_read(file, section, verify, graph->region, out) : TN_OK;
 }
 
 /* For those who want to be sure of the weights later. */
