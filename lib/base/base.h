@@ -41,6 +41,8 @@ void *tn_alloc_touched(const tn_allocator *allocator, size_t size);
 #define TN_HUGE_PAGE ((size_t)2 << 20)
 void tn_ask_huge_pages(void *pointer, size_t size);
 void tn_free(const tn_allocator *allocator, void *pointer, size_t size);
+/* Whether the machine has several times so much, so that it may be filled before it is needed. */
+bool tn_memory_is_ample(size_t size);
 /* An allocator over another that has no more than `limit` bytes out at once. Not for use by two threads at once. */
 tn_allocator *tn_bounded_create(const tn_allocator *parent, size_t limit);
 void tn_bounded_destroy(const tn_allocator *bounded); /* accepts NULL */

@@ -8,6 +8,7 @@
 #ifdef __linux__
 #include <sys/mman.h>
 #endif
+#include <unistd.h>
 
 #define BLOCK_BYTES (64u << 10)
 #define TOUCH_BYTES (32u << 10)
@@ -104,6 +105,11 @@ void *tn_alloc_touched(const tn_allocator *allocator, size_t size) {
         madvise((void *)start, ((uintptr_t)pointer + size - start) & ~(page - 1), MADV_POPULATE_WRITE);
 #endif
     return pointer;
+}
+
+bool tn_memory_is_ample(size_t size) {
+    const long pages = sysconf(_SC_PHYS_PAGES);
+    return pages > 0 && size / (size_t)sysconf(_SC_PAGESIZE) < (size_t)pages / 4;
 }
 
 void *tn_alloc_zero(const tn_allocator *allocator, size_t size) {

@@ -132,11 +132,27 @@ static bool lies_in(tn_string file, const void *data) {
     return (uintptr_t)data - (uintptr_t)file.data < file.size;
 }
 
+/* Panels are made of a matrix in an order that a disk is slow in, so that it is read before, in the file's order. A single
+ * use goes through it in that order, and waits for no more than it needs. */
+static void read_whole(const tn_packs *packs, const tn_tensor *weights) {
+#ifdef MADV_POPULATE_READ /* Linux 5.14 */
+    const int advice = MADV_POPULATE_READ;
+#else
+    const int advice = MADV_WILLNEED;
+#endif
+    const uintptr_t start = (uintptr_t)weights->data, skip = start % (uintptr_t)sysconf(_SC_PAGESIZE);
+    if (lies_in(packs->file, weights->data) && tn_memory_is_ample(packs->file.size))
+        madvise((void *)(start - skip), tn_dtype_bytes(weights->dtype, tn_count(weights)) + skip, advice);
+}
+
 bool tn_prepare_in_place(const tn_prepare *call, int in, size_t uses) {
     const tn_packs *packs = call->host->packs;
     if (!packs || packs->weights == TN_WEIGHTS_PACKED) return false;
-    if (packs->weights == TN_WEIGHTS_IN_PLACE) return true;
-    return uses >= IN_PLACE_USES && !packs->share && call->host->origin && lies_in(packs->file, call->host->origin[in]);
+    const bool wanted =
+        packs->weights == TN_WEIGHTS_IN_PLACE ||
+        (uses >= IN_PLACE_USES && !packs->share && call->host->origin && lies_in(packs->file, call->host->origin[in]));
+    if (wanted && uses > 1 && call->value[in]) read_whole(packs, call->value[in]);
+    return wanted;
 }
 
 tn_status tn_prepare_pack(tn_prepare *call, int in, const char *layout, size_t bytes,

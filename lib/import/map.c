@@ -34,19 +34,19 @@ static void *address(tn_string contents) {
     return pointer;
 }
 
-/* In the file's order and at once, since products go through weights in an order of their own, which a disk is slow in, and
- * in huge pages, where the system has them for files, so that less is done for each. What would take most of the machine's
- * memory is read when it is needed. Nothing here can fail the caller: what is not read now is read later. */
-void tn_read_ahead(tn_string part) {
-    const size_t page = (size_t)sysconf(_SC_PAGESIZE), skip = (uintptr_t)part.data % page;
-    const long pages = sysconf(_SC_PHYS_PAGES);
+/* In huge pages, where the system has them for files, so that less is done for each. Nothing here can fail the caller: what
+ * is not read now is read later. */
+void tn_read_ahead(tn_string part, bool wait) {
+    const size_t skip = (uintptr_t)part.data % (size_t)sysconf(_SC_PAGESIZE);
     char *first = (char *)address(part) - skip;
-    if (!part.size || pages <= 0 || part.size / page >= (size_t)pages / 4) return;
+    if (!part.size || !tn_memory_is_ample(part.size)) return;
 #ifdef MADV_HUGEPAGE
     madvise(first, part.size + skip, MADV_HUGEPAGE);
 #endif
 #ifdef MADV_POPULATE_READ /* Linux 5.14 */
-    if (madvise(first, part.size + skip, MADV_POPULATE_READ) == 0) return;
+    if (wait && madvise(first, part.size + skip, MADV_POPULATE_READ) == 0) return;
+#else
+    (void)wait;
 #endif
     madvise(first, part.size + skip, MADV_WILLNEED);
 }

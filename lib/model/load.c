@@ -41,7 +41,7 @@ static tn_status load_model_file(tn_string contents, bool mapped, bool verify_we
     TN_TRY(read_section(&file, TN_SECTION_SELF_TEST, true, graph, &graph->self_test));
     TN_TRY(read_section(&file, TN_SECTION_GRAPH, true, graph, &message));
     if (mapped && (section = tn_file_find(&file, TN_SECTION_WEIGHTS)))
-        tn_read_ahead((tn_string){contents.data + section->offset, (size_t)section->stored});
+        tn_read_ahead((tn_string){contents.data + section->offset, (size_t)section->stored}, false);
     TN_TRY(read_section(&file, TN_SECTION_WEIGHTS, verify_weights, graph, &weights));
     TN_TRY(keep_weights(&file, verify_weights, weights, graph));
     return tn_import_sections(message, TN_FILE_LOCATION, weights, graph);
@@ -61,7 +61,7 @@ static tn_status load(const char *path, const char *folder, tn_string contents, 
         return status;
     }
     if (path) status = tn_keep_contents(graph, contents);
-    if (path && !tn_is_model_file(contents)) tn_read_ahead(contents);
+    if (path && !tn_is_model_file(contents)) tn_read_ahead(contents, true);
     if (status == TN_OK) status = tn_graph_add_custom_ops(graph, full.custom_ops, full.custom_op_count);
     if (status == TN_OK)
         status = tn_is_model_file(contents) ? load_model_file(contents, path, full.verify_weights, graph)

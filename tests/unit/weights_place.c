@@ -2,6 +2,8 @@
 #include "unit.h"
 #include <sys/stat.h>
 #include <tenon/tenon.h>
+#include <unistd.h>
+#include "base/base.h"
 #include "tree.h"
 
 static char root[64], folder[80];
@@ -152,12 +154,22 @@ static void a_place_that_is_none_is_refused(void **state) {
     assert_null(model);
 }
 
+static void what_takes_most_of_the_memory_is_not_read_before_it_is_needed(void **state) {
+    (void)state;
+    const size_t all = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
+    assert_true(tn_memory_is_ample(0));
+    assert_true(tn_memory_is_ample(all / 5));
+    assert_false(tn_memory_is_ample(all / 3));
+    assert_false(tn_memory_is_ample(SIZE_MAX));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(products_read_weights_in_place_and_answer_the_same_at_every_cpu_level, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(by_default_weights_of_model_files_are_in_place_for_many_rows, setup, teardown),
         cmocka_unit_test_setup_teardown(a_place_that_is_none_is_refused, setup, teardown),
+        cmocka_unit_test(what_takes_most_of_the_memory_is_not_read_before_it_is_needed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
