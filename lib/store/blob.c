@@ -6,8 +6,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define PIECE_BYTES (1u << 20)
-
 void tn_blob_name(const char *digest, char name[96]) {
     snprintf(name, 96, "blobs/sha256/%.64s", digest + 7);
 }
@@ -30,11 +28,11 @@ tn_status tn_blob_open(const tn_store *s, const char *digest, int *out_file, uin
 tn_status tn_blob_check(const tn_store *s, const char *digest, int file) {
     char found[TN_STORE_DIGEST], name[96];
     tn_digester *digester = NULL;
-    char *piece = tn_alloc(NULL, PIECE_BYTES);
+    char *piece = tn_alloc(NULL, TN_STORE_PIECE);
     tn_status status = piece ? tn_digester_create(&digester) : TN_E_MEMORY;
     tn_blob_name(digest, name);
     for (off_t at = 0; status == TN_OK;) {
-        ssize_t n = pread(file, piece, PIECE_BYTES, at);
+        ssize_t n = pread(file, piece, TN_STORE_PIECE, at);
         if (n < 0 && errno == EINTR) continue;
         if (n < 0) status = tn_store_io_error(s, "read", name);
         if (n <= 0) break;
@@ -42,7 +40,7 @@ tn_status tn_blob_check(const tn_store *s, const char *digest, int file) {
         at += n;
     }
     if (digester) tn_digester_end(digester, found);
-    if (piece) tn_free(NULL, piece, PIECE_BYTES);
+    if (piece) tn_free(NULL, piece, TN_STORE_PIECE);
     if (status != TN_OK || strcmp(found, digest) == 0) return status;
     return tn_fail(TN_E_FORMAT, "'%s/%s' is damaged: its bytes have the digest %s", s->path, name, found);
 }

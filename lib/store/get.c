@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#define PIECE_BYTES (1u << 20)
 #define TRIES 3 /* a version may be removed, and its file collected, between the index and the file */
 
 static tn_status open_file(tn_store *s, const char *reference, tn_store_version *v, int *out_file) {
@@ -21,10 +20,10 @@ static tn_status open_file(tn_store *s, const char *reference, tn_store_version 
 static tn_status copy(const tn_store *s, const tn_store_version *v, int file, tn_output *o) {
     char found[TN_STORE_DIGEST];
     tn_digester *digester = NULL;
-    char *piece = tn_alloc(NULL, PIECE_BYTES);
+    char *piece = tn_alloc(NULL, TN_STORE_PIECE);
     tn_status status = piece ? tn_digester_create(&digester) : TN_E_MEMORY;
     while (status == TN_OK) {
-        ssize_t n = read(file, piece, PIECE_BYTES);
+        ssize_t n = read(file, piece, TN_STORE_PIECE);
         if (n < 0 && errno == EINTR) continue;
         if (n < 0) status = tn_store_io_error(s, "read", v->file_digest);
         if (n <= 0) break;
@@ -33,7 +32,7 @@ static tn_status copy(const tn_store *s, const tn_store_version *v, int file, tn
         status = o->status;
     }
     if (digester) tn_digester_end(digester, found);
-    if (piece) tn_free(NULL, piece, PIECE_BYTES);
+    if (piece) tn_free(NULL, piece, TN_STORE_PIECE);
     if (status == TN_OK && strcmp(found, v->file_digest) != 0)
         status = tn_fail(TN_E_FORMAT,
                          "the file of '%s:%s' in the store '%s' is damaged: its bytes have the digest %s, not %s; "

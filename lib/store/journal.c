@@ -8,8 +8,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define PIECE_BYTES (1u << 20)
-
 /* The cleaner takes an unlocked file for one whose writer is gone. Between creating and locking it may be right. */
 static bool still_there(int file) {
     struct stat info;
@@ -90,17 +88,17 @@ static tn_status open_part(const tn_store *s, const char *digest, tn_staged *out
 
 /* Bytes that are there go into the digest. */
 static tn_status read_part(const tn_store *s, tn_staged *out) {
-    char *piece = tn_alloc(NULL, PIECE_BYTES);
+    char *piece = tn_alloc(NULL, TN_STORE_PIECE);
     tn_status status = piece ? TN_OK : TN_E_MEMORY;
     while (status == TN_OK) {
-        ssize_t n = pread(out->file, piece, PIECE_BYTES, (off_t)out->size);
+        ssize_t n = pread(out->file, piece, TN_STORE_PIECE, (off_t)out->size);
         if (n < 0 && errno == EINTR) continue;
         if (n < 0) status = tn_store_io_error(s, "read", out->name);
         if (n <= 0) break;
         tn_digester_add(out->digester, piece, (size_t)n);
         out->size += (uint64_t)n;
     }
-    if (piece) tn_free(NULL, piece, PIECE_BYTES);
+    if (piece) tn_free(NULL, piece, TN_STORE_PIECE);
     if (status == TN_OK && lseek(out->file, (off_t)out->size, SEEK_SET) < 0)
         status = tn_store_io_error(s, "read", out->name);
     return status;
@@ -160,17 +158,17 @@ tn_status tn_stage_bytes(const tn_store *s, const void *data, size_t size, tn_st
 
 tn_status tn_stage_file(const tn_store *s, int file, const char *what, tn_staged *out) {
     TN_TRY(tn_stage_begin(s, out));
-    char *piece = tn_alloc(NULL, PIECE_BYTES);
+    char *piece = tn_alloc(NULL, TN_STORE_PIECE);
     tn_status status = piece ? TN_OK : TN_E_MEMORY;
     for (uint64_t at = 0; status == TN_OK;) {
-        ssize_t n = pread(file, piece, PIECE_BYTES, (off_t)at);
+        ssize_t n = pread(file, piece, TN_STORE_PIECE, (off_t)at);
         if (n < 0 && errno == EINTR) continue;
         if (n < 0) status = tn_fail(TN_E_IO, "cannot read '%s': %s", what, strerror(errno));
         if (n <= 0) break;
         status = tn_stage_add(s, out, piece, (size_t)n);
         at += (uint64_t)n;
     }
-    if (piece) tn_free(NULL, piece, PIECE_BYTES);
+    if (piece) tn_free(NULL, piece, TN_STORE_PIECE);
     return tn_stage_end(s, out, status);
 }
 

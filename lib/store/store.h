@@ -20,6 +20,7 @@
 
 #define TN_STORE_JSON_BYTES (4u << 20) /* most of a manifest or a configuration */
 #define TN_STORE_INDEX_BYTES (64u << 20)
+#define TN_STORE_PIECE (64u << 10) /* of a file at a time, which the cache still holds when it is hashed and written */
 
 #define TN_OCI_INDEX "application/vnd.oci.image.index.v1+json"
 #define TN_OCI_MANIFEST "application/vnd.oci.image.manifest.v1+json"
