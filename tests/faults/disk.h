@@ -10,6 +10,7 @@
 #define TN_DISK_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 typedef struct disk_event disk_event;
 
@@ -31,8 +32,9 @@ typedef enum disk_choice {
 void disk_record(const char *root);
 void disk_stop(disk *out);
 void disk_free(disk *d);
-/* Makes the folder `path` as it may be after a cut right behind the first `count` calls. */
-void disk_replay(const disk *d, size_t count, unsigned choice, const char *path);
+/* Makes the folder `path` as it may be after a cut right behind the first `count` calls. Returns a number that is the same
+ * for the same names and bytes alone. */
+uint64_t disk_replay(const disk *d, size_t count, unsigned choice, const char *path);
 
 /* From now on the call number `at` that changes something (counted from 0), and all after it if `for_ever`, fail with
  * this errno; at < 0: none. Only below the root of disk_watch. */

@@ -2,6 +2,7 @@
 #include "unit/unit.h"
 #include "tree.h"
 #include "disk_event.h"
+#include "base/checksum.h"
 
 disk_name *disk_names_find(disk_names *names, const char *path) {
     for (size_t i = 0; i < names->count; i++)
@@ -60,13 +61,20 @@ static void apply_bytes(tree_file *file, const disk_event *e, size_t size) {
 }
 
 static disk_names names;
+static tree_file nodes[MOST_FILES]; /* what each holds, without a name */
 
-void disk_replay(const disk *d, size_t count, unsigned choice, const char *path) {
-    tree_file *nodes = calloc(MOST_FILES, sizeof *nodes);
+/* Of a name and what is there; sums of them tell trees apart, in whatever order they are made. */
+static uint64_t mark_of(const char *name, const void *data, size_t size) {
+    const uint64_t marks[] = {tn_checksum(name, strlen(name)), tn_checksum(data, size)};
+    return tn_checksum(marks, sizeof marks);
+}
+
+uint64_t disk_replay(const disk *d, size_t count, unsigned choice, const char *path) {
+    uint64_t marks = 0;
     bool *there = calloc(d->count + 1, sizeof *there);
     unsigned random = choice * 2654435761u + (unsigned)count;
     char inner[512];
-    assert_true(nodes && there);
+    assert_non_null(there);
     names.count = 0;
     mkdir(path, 0777);
     for (size_t i = 0; i < count; i++) {
@@ -86,7 +94,9 @@ void disk_replay(const disk *d, size_t count, unsigned choice, const char *path)
         switch (e->kind) {
         case LINK: disk_names_set(&names, e->path, e->node); break;
         case REMOVE: disk_names_drop(&names, e->path); break;
-        case FOLDER: mkdir(inner, 0777); break; /* not there if its parent is not */
+        case FOLDER: /* not there if its parent is not */
+            if (mkdir(inner, 0777) == 0) marks += mark_of(e->path, "/", 1);
+            break;
         case WRITE:
         case TRUNCATE: apply_bytes(&nodes[e->node], e, size); break;
         default: break;
@@ -99,9 +109,14 @@ void disk_replay(const disk *d, size_t count, unsigned choice, const char *path)
         *slash = 0;
         bool parent = access(inner, F_OK) == 0;
         *slash = '/';
-        if (parent) tree_write(inner, node->data ? node->data : "", node->size);
+        if (!parent) continue;
+        tree_write(inner, node->data ? node->data : "", node->size);
+        marks += mark_of(names.all[i].path, node->data ? node->data : "", node->size);
     }
-    for (int i = 0; i < MOST_FILES; i++) free(nodes[i].data);
-    free(nodes);
+    for (int i = 0; i < MOST_FILES; i++) {
+        free(nodes[i].data);
+        nodes[i] = (tree_file){0};
+    }
     free(there);
+    return marks;
 }
