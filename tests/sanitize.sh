@@ -1,6 +1,6 @@
 #!/bin/sh
 # The tests under sanitizers: address and undefined behaviour (unit tests, ONNX's tests, 10,000 damaged variants of the real
-# models, examples, the command), threads (what shares models and pools), and valgrind. Needs `make all` and build/venv.
+# models, examples, the command), threads (what shares models, pools and stores), and valgrind. Needs `make all` and build/venv.
 set -eu
 cd "$(dirname "$0")/.."
 jobs=$(nproc)
@@ -14,10 +14,12 @@ export UBSAN_OPTIONS=print_stacktrace=1
 run BUILD=build/asan SANITIZE="$address" unit conformance build/asan/tests/fuzz/variants
 tests/models/fetch.sh
 build/asan/tests/fuzz/variants -n 10000 -j "$jobs" \
-    $(find -L build/models -path build/models/cases -prune -o -name '*.onnx' -print | sort)
+    $(find -L build/models \( -path build/models/cases -o -path build/models/bench \) -prune -o -name '*.onnx' -print | sort)
 EXAMPLES=build/asan/examples TENON_COMMAND=build/asan/tenon tests/run-programs.sh tests/command/check.sh tests/examples.sh
 
-threads="build/tsan/tests/unit/threads build/tsan/tests/unit/session build/tsan/tests/unit/subscription
+threads="build/tsan/tests/unit/store build/tsan/tests/unit/threads build/tsan/tests/unit/session
+    build/tsan/tests/unit/subscription build/tsan/tests/unit/control build/tsan/tests/unit/processes
+    build/tsan/tests/unit/trainer_group build/tsan/tests/unit/upgrade build/tsan/tests/unit/mqtt
     build/tsan/examples/shared_model"
 run BUILD=build/tsan SANITIZE=-fsanitize=thread $threads
 tests/run-programs.sh $threads
