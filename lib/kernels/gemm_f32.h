@@ -37,13 +37,13 @@ typedef struct tile_call {
     const uint32_t *offset;
     float *c;
     size_t k, b_stride, c_stride, ahead_stride;
-    size_t rest;       /* a line of `next` is fetched where k has no bit of it */
-    tn_act activation; /* of those that are made in registers, else none */
+    size_t next_rest, ahead_rest; /* a line of `next`, a row of `ahead`, is fetched where k has no bit of these */
+    tn_act activation;            /* of those that are made in registers, else none */
     float low, high;
 } tile_call;
 
-/* Where rows of B are: one after the other; likewise while others, which no hardware foresees, are fetched; anywhere. */
-enum { B_ROWS, B_ROWS_AHEAD, B_OFFSETS };
+/* Where rows of B are: one after the other, or anywhere. */
+enum { B_ROWS, B_OFFSETS };
 
 ALWAYS_INLINE void tile(const tile_call *t, const float *a, int rows, int vecs, int way) {
     vf acc[GEMM_ROWS][GEMM_VECS];
@@ -74,19 +74,19 @@ ALWAYS_INLINE void tile(const tile_call *t, const float *a, int rows, int vecs, 
         }
         a += rows;
         if (way != B_OFFSETS) b += b_stride;
-        if (VF_WIDTH >= 8 && (k & t->rest) == 0) {
+        if (VF_WIDTH >= 8 && (k & t->next_rest) == 0) {
             __builtin_prefetch(next, 0, 2);
             next += LINE;
+        }
+        if (way == B_ROWS && (k & t->ahead_rest) == 0) {
+#pragma GCC unroll 4
+            for (int i = 0; i < GEMM_COLUMNS; i += LINE) __builtin_prefetch(ahead + i, 0, 2);
+            ahead += t->ahead_stride;
         }
 #if VF_WIDTH == 1
         /* GCC 12 would make a vector of two steps' columns, and read one step more than there are. */
         if (vecs < GEMM_VECS) __asm__ volatile("" : "+r"(b));
 #endif
-        if (way == B_ROWS_AHEAD) {
-#pragma GCC unroll 4
-            for (int i = 0; i < GEMM_COLUMNS; i += 16) __builtin_prefetch(ahead + i, 0, 2);
-            ahead += t->ahead_stride;
-        }
     }
     if (t->activation == TN_ACT_CLIP) {
         vf low = vf_set(t->low), high = vf_set(t->high);
@@ -151,12 +151,9 @@ ALWAYS_INLINE void tile(const tile_call *t, const float *a, int rows, int vecs, 
 #endif
 #define DEFINE_TILES(v, ...) TILES_OF(v, TILE, __VA_ARGS__)
 ALL_TILES(DEFINE_TILES, tile, B_ROWS)
-ALL_TILES(DEFINE_TILES, ahead_tile, B_ROWS_AHEAD)
 ALL_TILES(DEFINE_TILES, offset_tile, B_OFFSETS)
-static void (*const tiles[3][GEMM_VECS][GEMM_ROWS])(const tile_call *t, const float *a) = {
-    {ALL_TILES(ROW_OF_TILES, tile, B_ROWS)},
-    {ALL_TILES(ROW_OF_TILES, ahead_tile, B_ROWS_AHEAD)},
-    {ALL_TILES(ROW_OF_TILES, offset_tile, B_OFFSETS)}};
+static void (*const tiles[2][GEMM_VECS][GEMM_ROWS])(const tile_call *t, const float *a) = {
+    {ALL_TILES(ROW_OF_TILES, tile, B_ROWS)}, {ALL_TILES(ROW_OF_TILES, offset_tile, B_OFFSETS)}};
 
 static void gemm_f32_tile(size_t *rows, size_t *columns, size_t *lanes) {
     *rows = GEMM_ROWS;
@@ -196,7 +193,7 @@ static void one_tile(const tn_gemm_f32 *g, tile_call *t, const float *a, size_t 
     t->c_stride = whole ? g->c_stride : GEMM_COLUMNS;
     t->bias = !plain ? NULL : e->row_bias ? e->row_bias + row : zeros;
     if (!plain && !(whole && !g->first)) start_rows(g, row, rows, column, n, t->c, t->c_stride);
-    tiles[t->offset ? B_OFFSETS : t->ahead ? B_ROWS_AHEAD : B_ROWS][vecs - 1][rows - 1](t, a);
+    tiles[t->offset ? B_OFFSETS : B_ROWS][vecs - 1][rows - 1](t, a);
     if (g->last && e->activation != t->activation) activate(rows, vecs * VF_WIDTH, t->c, t->c_stride, e);
     for (size_t r = 0; r < rows && !whole; r++)
         for (size_t j = 0; j < n; j += VF_WIDTH)
@@ -221,39 +218,50 @@ ALWAYS_INLINE void fetch_next_tile(const tn_gemm_f32 *g, size_t row, size_t colu
     }
 }
 
-/* Has the tile fetch its part, of `parts`, of the floats at `next`: evenly while k runs, lest it waits for memory. */
-ALWAYS_INLINE void fetch_part(tile_call *t, const float *next, size_t floats, size_t part, size_t parts) {
-    const size_t lines = (floats / LINE + parts) / parts;
+#define NEVER SIZE_MAX
+
+/* So that `count` things are fetched while k runs, evenly, lest the tile waits for memory: at least so many, in fact. */
+ALWAYS_INLINE size_t spread(size_t k, size_t count) {
     size_t step = 1;
-    while (2 * step * lines <= t->k) step *= 2;
-    t->rest = step - 1;
-    t->next = next + part * lines * LINE;
+    while (2 * step * count <= k) step *= 2;
+    return step - 1;
+}
+
+/* Of what the call fetches, the part of a tile, of `parts` across and in panel `panel` of A, of `panels`. */
+static void fetch_part(const tn_gemm_f32 *g, tile_call *t, size_t part, size_t parts, size_t panel, size_t panels) {
+    t->next_rest = t->ahead_rest = NEVER;
+    t->next = t->ahead = g->a;
+    if (g->next) {
+        const size_t lines = (g->next_floats / LINE + parts) / parts;
+        t->next_rest = spread(g->k, lines);
+        t->next = g->next + panel * g->next_panel + part * lines * LINE;
+    }
+    if (g->ahead) {
+        const size_t rows = (g->k + panels - 1) / panels, rest = spread(g->k, rows), row = panel * (g->k / (rest + 1));
+        if (row >= g->k) return;
+        t->ahead_rest = rest;
+        t->ahead = g->ahead + row * g->ahead_stride + part * GEMM_COLUMNS;
+    }
 }
 
 static void gemm_f32(const tn_gemm_f32 *g) {
-    tile_call t = {.k = g->k, .b_stride = g->b_stride, .offset = g->b_offset};
+    tile_call t = {.k = g->k, .b_stride = g->b_stride, .offset = g->b_offset, .ahead_stride = g->ahead_stride};
     const tn_act act = g->last ? g->epilogue.activation : TN_ACT_NONE;
     t.activation = act == TN_ACT_CLIP || act == TN_ACT_HARD_SWISH ? act : TN_ACT_NONE;
     t.low = g->epilogue.alpha;
     t.high = g->epilogue.beta;
-    const float *a = g->a, *next = g->next;
-    const size_t across = (g->n + GEMM_COLUMNS - 1) / GEMM_COLUMNS;
+    const float *a = g->a;
+    const size_t across = (g->n + GEMM_COLUMNS - 1) / GEMM_COLUMNS, panels = (g->m + g->rows - 1) / g->rows;
     const bool far = g->m * g->c_stride >= FAR_FLOATS;
     for (size_t row = 0; row < g->m; row += g->rows, a += g->a_panel) {
         size_t rows = TN_LEAST(g->m - row, g->rows);
         t.b = g->b;
-        t.ahead = row == 0 ? g->ahead : NULL;
-        t.ahead_stride = g->ahead_stride;
-        t.next = g->a;
-        t.rest = SIZE_MAX;
         for (size_t column = 0; column < g->n; column += GEMM_COLUMNS, t.b += g->b_panel) {
             size_t n = TN_LEAST(g->n - column, (size_t)GEMM_COLUMNS);
-            if (next) fetch_part(&t, next, g->next_floats, column / GEMM_COLUMNS, across);
+            fetch_part(g, &t, column / GEMM_COLUMNS, across, row / g->rows, panels);
             if (far && row + rows < g->m) fetch_next_tile(g, row + rows, column, n);
             one_tile(g, &t, a + g->a_skip * rows, row, column, n);
-            if (t.ahead) t.ahead += GEMM_COLUMNS;
         }
-        if (next) next += g->next_panel;
     }
 }
 
