@@ -6,6 +6,10 @@
  * cost no more than they must. Bias and residual are what the sums start from; clipping and hard swish happen in registers; other
  * activations run over the tile's rows while they are in the nearest cache.
  *
+ * Where vectors are wide, products are done before memory has brought what they need. So who calls says what is needed
+ * next (`next`, packed, and `ahead`, rows of a matrix), and tiles fetch some of that now and then while k runs: one line
+ * in so many steps, since a burst would fill the few places for lines that are on their way, and the tile would wait.
+ *
  * Include after vec_<level>.h, with GEMM_ROWS, GEMM_VECS and GEMM_OVERLAY defined. */
 #include "kernels/kernels.h"
 #include "kernels/activate.h"
@@ -13,6 +17,7 @@
 #define GEMM_COLUMNS (GEMM_VECS * VF_WIDTH)
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 #define LINE 16 /* floats of a cache line */
+#define FETCHES (VF_WIDTH >= 8)
 
 /* Scalar code is better off with two roundings than with a fused multiplication that the machine may lack. */
 #if VF_WIDTH == 1
@@ -74,11 +79,11 @@ ALWAYS_INLINE void tile(const tile_call *t, const float *a, int rows, int vecs, 
         }
         a += rows;
         if (way != B_OFFSETS) b += b_stride;
-        if (VF_WIDTH >= 8 && (k & t->next_rest) == 0) {
+        if (FETCHES && (k & t->next_rest) == 0) {
             __builtin_prefetch(next, 0, 2);
             next += LINE;
         }
-        if (way == B_ROWS && (k & t->ahead_rest) == 0) {
+        if (FETCHES && way == B_ROWS && (k & t->ahead_rest) == 0) {
 #pragma GCC unroll 4
             for (int i = 0; i < GEMM_COLUMNS; i += LINE) __builtin_prefetch(ahead + i, 0, 2);
             ahead += t->ahead_stride;
@@ -237,7 +242,7 @@ static void fetch_part(const tn_gemm_f32 *g, tile_call *t, size_t part, size_t p
         t->next = g->next + panel * g->next_panel + part * lines * LINE;
     }
     if (g->ahead) {
-        const size_t rows = (g->k + panels - 1) / panels, rest = spread(g->k, rows), row = panel * (g->k / (rest + 1));
+        const size_t rows = g->k / panels + 1, rest = spread(g->k, rows), row = panel * (g->k / (rest + 1));
         if (row >= g->k) return;
         t->ahead_rest = rest;
         t->ahead = g->ahead + row * g->ahead_stride + part * GEMM_COLUMNS;
