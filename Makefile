@@ -77,8 +77,9 @@ SOURCES := $(filter-out $(OTHER_KERNELS) $(LEFT_OUT),$(sort $(wildcard lib/*/*.c
 GENERATED := $(BUILD)/gen/ops.c $(BUILD)/gen/gradients.c $(BUILD)/gen/kernels.c $(BUILD)/gen/sources.c
 OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o) $(GENERATED:.c=.o)
 TESTS := $(sort $(wildcard tests/unit/*.c))
-# The longest goes first, since they run side by side.
-TEST_PROGRAMS := $(BUILD)/tests/faults/store $(TESTS:%.c=$(BUILD)/%)
+# The longest go first, since they run side by side: here, under sanitizers, or under qemu.
+LONGEST := tests/faults/store $(addprefix tests/unit/,packs plan store trainer_mixed plan_sequences conv_pair)
+TEST_PROGRAMS := $(addprefix $(BUILD)/,$(LONGEST) $(filter-out $(LONGEST),$(TESTS:%.c=%)))
 CONFORMANCE := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/conformance/*.c))
 FUZZERS := $(filter-out $(BUILD)/tests/fuzz/variants,$(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/*.c)))
 EXAMPLES := $(patsubst examples/%.c,$(BUILD)/examples/%,$(wildcard examples/*.c))
