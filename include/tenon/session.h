@@ -47,8 +47,8 @@ TN_API tn_status tn_session_set_input_sequence(tn_session *session, int index, t
 /* For inputs that are optionals: nothing is in it. */
 TN_API tn_status tn_session_set_input_none(tn_session *session, int index);
 
-/* Prepares for the inputs as they are set now; tn_session_run does it by itself, but then the first run is the slow
- * one. */
+/* Prepares for the inputs as they are set now, and waits until weights that are used where a file has them are in memory;
+ * tn_session_run does it by itself, but then the first run is the slow one. */
 TN_API tn_status tn_session_prepare(tn_session *session);
 TN_API tn_status tn_session_run(tn_session *session);
 /* Makes a run on another thread stop at the next node, or the next turn of a loop, with TN_E_INTERRUPTED; between runs it

@@ -31,6 +31,7 @@ struct tn_prepare_host {
     const bool *immutable; /* of each input: its contents are the model's own, so that packs may keep them */
     const void **origin; /* of each input: where its contents lie in the model, which names their packs; may be NULL */
     bool *packed;        /* of each input: tn_prepare_pack was called for it; may be NULL */
+    bool ready;          /* weights that runs will read in place are brought from the disk now */
 };
 
 struct tn_run_host {

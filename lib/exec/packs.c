@@ -133,7 +133,7 @@ static bool lies_in(tn_string file, const void *data) {
 }
 
 /* Panels are made of a matrix in an order that a disk is slow in, so that it is read before, in the file's order. A single
- * use goes through it in that order, and waits for no more than it needs. */
+ * use goes through it in that order, and waits for no more than it needs, unless the host wants all to be there first. */
 static void read_whole(const tn_packs *packs, const tn_tensor *weights) {
 #ifdef MADV_POPULATE_READ /* Linux 5.14 */
     const int advice = MADV_POPULATE_READ;
@@ -151,7 +151,7 @@ bool tn_prepare_in_place(const tn_prepare *call, int in, size_t uses) {
     const bool wanted =
         packs->weights == TN_WEIGHTS_IN_PLACE ||
         (uses >= IN_PLACE_USES && !packs->share && call->host->origin && lies_in(packs->file, call->host->origin[in]));
-    if (wanted && uses > 1 && call->value[in]) read_whole(packs, call->value[in]);
+    if ((uses == 1 ? call->host->ready : wanted) && call->value[in]) read_whole(packs, call->value[in]);
     return wanted;
 }
 

@@ -252,7 +252,7 @@ static tn_status prepare_static(tn_exec *exec, tn_plan *plan, tn_step *step) {
     if (!origin || !packed) return TN_E_MEMORY;
     for (int i = 0; i < node->formal_in; i++) origin[i] = step->contents[i] ? step->contents[i]->data : NULL;
     tn_status status = tn_shadows_make(exec, plan, step, &shadows);
-    struct tn_prepare_host host = {plan->region, exec->packs, step->immutable, origin, packed};
+    struct tn_prepare_host host = {plan->region, exec->packs, step->immutable, origin, packed, exec->ready};
     tn_prepare call = prepare_call(exec, step, &host);
     if (status == TN_OK) status = node->op->prepare(&call);
     step->state = call.state;

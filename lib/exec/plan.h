@@ -27,6 +27,7 @@ typedef struct tn_exec {
     size_t inferred, evaluated;
     void *spare; /* memory for aligned copies of weights while plans are made; see tn_exec_drop_spare */
     size_t spare_bytes;
+    bool ready; /* while a session is prepared before its first run: see tn_prepare_host */
     bool profile;
     uint64_t run_start;                                /* in nanoseconds */
     void (*watch)(void *context, const tn_node *node); /* after each step of the plan of `watched`, if it is not NULL */

@@ -253,7 +253,7 @@ static tn_status make_plan(tn_session *s, prepared *p) {
     return TN_OK;
 }
 
-tn_status tn_session_prepare(tn_session *s) {
+static tn_status prepare(tn_session *s) {
     const tn_graph *graph = s->model->graph;
     for (int i = 0; i < graph->input_count; i++)
         if (!s->inputs[i].set)
@@ -285,6 +285,13 @@ tn_status tn_session_prepare(tn_session *s) {
     s->current = slot;
     tn_packs_publish(s->model->packs);
     return TN_OK;
+}
+
+tn_status tn_session_prepare(tn_session *s) {
+    s->exec.ready = true;
+    const tn_status status = prepare(s);
+    s->exec.ready = false;
+    return status;
 }
 
 static void see_outputs(tn_session *s) {
@@ -355,7 +362,7 @@ void tn_session_seed(tn_session *s, uint64_t seed) {
 
 tn_status tn_session_run(tn_session *s) {
     const tn_graph *graph = s->model->graph;
-    TN_TRY(tn_session_prepare(s));
+    TN_TRY(prepare(s));
     tn_plan *plan = s->current->plan;
     tn_region_reset(s->exec.host.strings);
     for (int i = 0; i < graph->input_count; i++) {
