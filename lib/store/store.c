@@ -141,8 +141,8 @@ void tn_store_close(tn_store *s) {
 
 tn_status tn_store_find(tn_store *s, const char *reference, tn_store_version *out_version) {
     const tn_store_version *found;
-    TN_TRY(tn_index_read(s));
     if (strchr(reference, '@')) return tn_channel_find(s, reference, out_version);
+    TN_TRY(tn_index_read(s));
     tn_status status = tn_reference_find(reference, s->all, s->count, &found);
     if (status != TN_OK) return tn_fail_context(status, "store '%s'", s->path);
     /* Who names a digest gets what has that digest, to the last byte. */

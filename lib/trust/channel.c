@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#define TRIES 3
+
 bool tn_channel_is_one(const char *path, const json_t *target) {
     return strchr(path, '/') && json_object_get(json_object_get(target, "custom"), "counter");
 }
@@ -116,12 +118,17 @@ tn_status tn_channel_find(tn_store *s, const char *reference, tn_store_version *
     size_t length = strcspn(reference, "@");
     tn_store_channel_info wanted, c;
     TN_TRY(set_names(&wanted, reference, length, reference + length + 1));
-    TN_TRY(tn_store_channel(s, wanted.name, wanted.channel, &c));
-    bool there = false;
-    for (int i = 0; i < s->count; i++) there |= strcmp(s->all[i].digest, c.digest) == 0;
-    if (!there)
-        return tn_fail(TN_E_NOT_FOUND, "%s@%s is at version %s with counter %lld, which is not in the store: %s",
-                       c.name, c.channel, c.version[0] ? c.version : "(untold)", (long long)c.counter, c.digest);
-    tn_status status = check_version(s, &c, out_version);
+    /* The index after the channel: a version is in the store before a channel leads to it. It may be removed between the
+     * two, if the channel has moved on meanwhile; so both are read again. */
+    tn_status status = TN_E_NOT_FOUND;
+    for (int tries = 0; tries < TRIES && status == TN_E_NOT_FOUND; tries++) {
+        TN_TRY(tn_store_channel(s, wanted.name, wanted.channel, &c));
+        TN_TRY(tn_index_read(s));
+        bool there = false;
+        for (int i = 0; i < s->count; i++) there |= strcmp(s->all[i].digest, c.digest) == 0;
+        status = there ? check_version(s, &c, out_version)
+                       : tn_fail(TN_E_NOT_FOUND, "it is at version %s with counter %lld, which is not in the store: %s",
+                                 c.version[0] ? c.version : "(untold)", (long long)c.counter, c.digest);
+    }
     return status == TN_OK ? TN_OK : tn_fail_context(status, "the channel %s@%s", c.name, c.channel);
 }
