@@ -78,7 +78,7 @@ run(2, plan("two", 120, 1000))
 compare("2 processes", losses("one"), losses("two"))
 
 # A process of three is killed; one goes on.
-epochs = 3000
+epochs = 20000
 run(0, plan("whole", epochs, 100))
 path = plan("killed", epochs, 100)
 together = subprocess.Popen(tenon(3, path, "--quiet"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
