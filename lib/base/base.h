@@ -43,6 +43,9 @@ void tn_ask_huge_pages(void *pointer, size_t size);
 void tn_free(const tn_allocator *allocator, void *pointer, size_t size);
 /* Whether the machine has several times so much, so that it may be filled before it is needed. */
 bool tn_memory_is_ample(size_t size);
+/* Has the system read that part of a mapped file, in its order, from now on; where it can, `wait` is until it has been
+ * read. What would take most of the machine's memory is read when it is needed. */
+void tn_read_ahead(tn_string part, bool wait);
 /* An allocator over another that has no more than `limit` bytes out at once. Not for use by two threads at once. */
 tn_allocator *tn_bounded_create(const tn_allocator *parent, size_t limit);
 void tn_bounded_destroy(const tn_allocator *bounded); /* accepts NULL */

@@ -30,7 +30,7 @@ static void *default_alloc(void *context, size_t size, size_t alignment) {
     if (alignment < sizeof(void *)) alignment = sizeof(void *);
     if (size >= TN_HUGE_PAGE && alignment < TN_HUGE_PAGE) alignment = TN_HUGE_PAGE;
     if (posix_memalign(&pointer, alignment, size ? size : 1) != 0) return NULL;
-    if (size >= TN_HUGE_PAGE) tn_ask_huge_pages(pointer, size);
+    tn_ask_huge_pages(pointer, size);
     return pointer;
 }
 
@@ -110,6 +110,23 @@ void *tn_alloc_touched(const tn_allocator *allocator, size_t size) {
 bool tn_memory_is_ample(size_t size) {
     const long pages = sysconf(_SC_PHYS_PAGES);
     return pages > 0 && size / (size_t)sysconf(_SC_PAGESIZE) < (size_t)pages / 4;
+}
+
+/* In huge pages, where the system has them for files, so that less is done for each. Nothing here can fail the caller: what
+ * is not read now is read later. */
+void tn_read_ahead(tn_string part, bool wait) {
+    const size_t skip = (uintptr_t)part.data % (size_t)sysconf(_SC_PAGESIZE);
+    void *first = (void *)((uintptr_t)part.data - skip);
+    if (!part.size || !tn_memory_is_ample(part.size)) return;
+#ifdef MADV_HUGEPAGE
+    madvise(first, part.size + skip, MADV_HUGEPAGE);
+#endif
+#ifdef MADV_POPULATE_READ /* Linux 5.14 */
+    if (wait && madvise(first, part.size + skip, MADV_POPULATE_READ) == 0) return;
+#else
+    (void)wait;
+#endif
+    madvise(first, part.size + skip, MADV_WILLNEED);
 }
 
 void *tn_alloc_zero(const tn_allocator *allocator, size_t size) {

@@ -135,14 +135,8 @@ static bool lies_in(tn_string file, const void *data) {
 /* Panels are made of a matrix in an order that a disk is slow in, so that it is read before, in the file's order. A single
  * use goes through it in that order, and waits for no more than it needs, unless the host wants all to be there first. */
 static void read_whole(const tn_packs *packs, const tn_tensor *weights) {
-#ifdef MADV_POPULATE_READ /* Linux 5.14 */
-    const int advice = MADV_POPULATE_READ;
-#else
-    const int advice = MADV_WILLNEED;
-#endif
-    const uintptr_t start = (uintptr_t)weights->data, skip = start % (uintptr_t)sysconf(_SC_PAGESIZE);
     if (lies_in(packs->file, weights->data) && tn_memory_is_ample(packs->file.size))
-        madvise((void *)(start - skip), tn_dtype_bytes(weights->dtype, tn_count(weights)) + skip, advice);
+        tn_read_ahead((tn_string){weights->data, tn_dtype_bytes(weights->dtype, tn_count(weights))}, true);
 }
 
 bool tn_prepare_in_place(const tn_prepare *call, int in, size_t uses) {

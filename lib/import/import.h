@@ -11,9 +11,6 @@ tn_status tn_import_onnx(const void *data, size_t size, const char *folder, tn_g
 tn_status tn_import_sections(tn_string message, const char *location, tn_string weights, tn_graph *graph);
 /* Maps a whole file to read. An empty file is no failure: contents->size is 0. */
 tn_status tn_map_file(const char *path, tn_string *contents);
-/* Has the system read that part of a mapped file, in its order, from now on; where it can, `wait` is until it has been
- * read. What would take most of the machine's memory is read when it is needed. */
-void tn_read_ahead(tn_string part, bool wait);
 /* Ends the mapping now, or when the graph goes. */
 void tn_unmap_contents(tn_string contents);
 tn_status tn_keep_contents(tn_graph *graph, tn_string contents);

@@ -34,23 +34,6 @@ static void *address(tn_string contents) {
     return pointer;
 }
 
-/* In huge pages, where the system has them for files, so that less is done for each. Nothing here can fail the caller: what
- * is not read now is read later. */
-void tn_read_ahead(tn_string part, bool wait) {
-    const size_t skip = (uintptr_t)part.data % (size_t)sysconf(_SC_PAGESIZE);
-    char *first = (char *)address(part) - skip;
-    if (!part.size || !tn_memory_is_ample(part.size)) return;
-#ifdef MADV_HUGEPAGE
-    madvise(first, part.size + skip, MADV_HUGEPAGE);
-#endif
-#ifdef MADV_POPULATE_READ /* Linux 5.14 */
-    if (wait && madvise(first, part.size + skip, MADV_POPULATE_READ) == 0) return;
-#else
-    (void)wait;
-#endif
-    madvise(first, part.size + skip, MADV_WILLNEED);
-}
-
 static void unmap(void *pointer, size_t size) {
     if (size) munmap(pointer, size);
 }

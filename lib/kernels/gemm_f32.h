@@ -263,7 +263,7 @@ static void gemm_f32(const tn_gemm_f32 *g) {
         t.b = g->b;
         for (size_t column = 0; column < g->n; column += GEMM_COLUMNS, t.b += g->b_panel) {
             size_t n = TN_LEAST(g->n - column, (size_t)GEMM_COLUMNS);
-            fetch_part(g, &t, column / GEMM_COLUMNS, across, row / g->rows, panels);
+            if (FETCHES) fetch_part(g, &t, column / GEMM_COLUMNS, across, row / g->rows, panels);
             if (far && row + rows < g->m) fetch_next_tile(g, row + rows, column, n);
             one_tile(g, &t, a + g->a_skip * rows, row, column, n);
         }

@@ -266,7 +266,7 @@ static void fetch_next(const tn_product *p, const tn_panels *b, size_t column, s
                        tn_gemm_f32 *g) {
     const size_t panels = divide_up(g->m, g->rows), k_next = k + p->k_block, j_next = j + g->n - column;
     g->next = NULL;
-    if (p->m * p->k < FETCH_FLOATS && (b->make != packed_panel || p->n * p->k < FETCH_FLOATS)) return;
+    if ((b->make == packed_panel ? p->n : p->m) * p->k < FETCH_FLOATS) return;
     if (b->make == packed_panel) {
         const bool down = j_next >= n;
         if (down && k_next >= p->k) return;
