@@ -1,8 +1,10 @@
 /* index.json: which versions there are (OCI image-spec, image-index.md). An entry is a manifest's descriptor; what lists
  * and searches need of the manifest stands in the entry's annotations, so that no other file is read for it. */
 #include "store/delta.h"
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 /* The reference that skopeo and its kin know an entry by. */
@@ -92,6 +94,7 @@ tn_status tn_index_read(tn_store *s) {
     forget_list(s);
     json_decref(s->index);
     s->index = NULL;
+    s->known = (struct stat){0};
     TN_TRY(tn_store_read(s, "index.json", TN_STORE_INDEX_BYTES, &text, &size));
     tn_status status = tn_json_parse("it", text, size, &index);
     tn_store_free_text(text, size);
@@ -103,6 +106,29 @@ tn_status tn_index_read(tn_store *s) {
         return tn_fail_context(status, "'%s/index.json' is damaged (tn_store_repair makes it anew)", s->path);
     s->index = index;
     return tn_index_list(s);
+}
+
+static bool is_same_file(const struct stat *a, const struct stat *b) {
+    return a->st_ino == b->st_ino && a->st_dev == b->st_dev && a->st_size == b->st_size &&
+           a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec &&
+           a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
+}
+
+/* Two writes within one tick of the file system's clock leave the same times; so what was written just now is not yet
+ * known by its times (git's index has the same rule, "racily clean"). */
+static bool is_settled(const struct stat *info) {
+    time_t now = time(NULL);
+    return now - info->st_mtim.tv_sec >= 2 && now - info->st_ctim.tv_sec >= 2;
+}
+
+tn_status tn_index_refresh(tn_store *s) {
+    struct stat info;
+    bool found = fstatat(s->folder, "index.json", &info, AT_SYMLINK_NOFOLLOW) == 0;
+    if (found && s->all && is_same_file(&info, &s->known)) return TN_OK;
+    bool settled = found && is_settled(&info); /* as it was before the reading */
+    TN_TRY(tn_index_read(s));
+    if (settled) s->known = info;
+    return TN_OK;
 }
 
 json_t *tn_index_entry(const tn_store_version *v, uint64_t manifest_size) {

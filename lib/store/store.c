@@ -142,7 +142,7 @@ void tn_store_close(tn_store *s) {
 tn_status tn_store_find(tn_store *s, const char *reference, tn_store_version *out_version) {
     const tn_store_version *found;
     if (strchr(reference, '@')) return tn_channel_find(s, reference, out_version);
-    TN_TRY(tn_index_read(s));
+    TN_TRY(tn_index_refresh(s));
     tn_status status = tn_reference_find(reference, s->all, s->count, &found);
     if (status != TN_OK) return tn_fail_context(status, "store '%s'", s->path);
     /* Who names a digest gets what has that digest, to the last byte. */
@@ -152,7 +152,7 @@ tn_status tn_store_find(tn_store *s, const char *reference, tn_store_version *ou
 }
 
 tn_status tn_store_at(tn_store *s, int index, tn_store_version *out_version) {
-    if (index == 0 || !s->all) TN_TRY(tn_index_read(s));
+    if (index == 0 || !s->all) TN_TRY(tn_index_refresh(s));
     if (index < 0 || index >= s->count)
         return tn_fail(TN_E_NOT_FOUND, "the store '%s' has %d versions", s->path, s->count);
     *out_version = s->all[index];

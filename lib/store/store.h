@@ -13,6 +13,7 @@
 #define TN_STORE_STORE_H
 
 #include <jansson.h>
+#include <sys/stat.h>
 #include <tenon/store.h>
 #include "base/semver.h"
 #include "base/base.h"
@@ -40,6 +41,7 @@ struct tn_store {
     json_t *index;         /* as last read or written; NULL before */
     tn_store_version *all; /* its versions in order of name, then of version */
     int count;
+    struct stat known;           /* of the file that index and all are of; zeros while they may differ from it */
     char now[32];                /* by tn_trust_set_time; "": the system's clock */
     tn_audit_mark audited, told; /* by tn_store_audit, and into history */
     json_t *history;             /* digests of manifests by "name:version", as the log told last; NULL before */
@@ -168,8 +170,9 @@ tn_status tn_reference_find(const char *reference, const tn_store_version *all, 
                             const tn_store_version **out_found);
 int tn_store_order(const void *a, const void *b); /* of two tn_store_version */
 
-/* index.c */
+/* index.c. A change reads the index; who only looks refreshes it, which costs one call of the system while it stays. */
 tn_status tn_index_read(tn_store *s);
+tn_status tn_index_refresh(tn_store *s);
 /* Makes s->all of s->index. */
 tn_status tn_index_list(tn_store *s);
 json_t *tn_index_new(void);

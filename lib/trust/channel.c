@@ -123,7 +123,7 @@ tn_status tn_channel_find(tn_store *s, const char *reference, tn_store_version *
     tn_status status = TN_E_NOT_FOUND;
     for (int tries = 0; tries < TRIES && status == TN_E_NOT_FOUND; tries++) {
         TN_TRY(tn_store_channel(s, wanted.name, wanted.channel, &c));
-        TN_TRY(tn_index_read(s));
+        TN_TRY(tn_index_refresh(s));
         bool there = false;
         for (int i = 0; i < s->count; i++) there |= strcmp(s->all[i].digest, c.digest) == 0;
         status = there ? check_version(s, &c, out_version)
