@@ -122,6 +122,28 @@ static void references_name_the_newest_that_fits(void **state) {
     tn_store_close(s);
 }
 
+/* A handle that knows the index from an earlier look sees what another handle did meanwhile. */
+static void what_another_does_is_seen_after_a_rest(void **state) {
+    (void)state;
+    tn_store *s = make_store("a"), *other;
+    tn_store_version v;
+    put(s, "press", "1.0.0", "one");
+    sleep(3); /* the index is known by its times only once these are old */
+    assert_ok(tn_store_find(s, "press", &v));
+    assert_ok(tn_store_find(s, "press", &v));
+    assert_string_equal(v.version, "1.0.0");
+    assert_ok(tn_store_open(at("a"), &other));
+    put(other, "press", "1.1.0", "two");
+    assert_ok(tn_store_find(s, "press", &v));
+    assert_string_equal(v.version, "1.1.0");
+    sleep(3);
+    assert_ok(tn_store_find(s, "press", &v));
+    assert_int_equal(unlink(at("a/index.json")), 0);
+    assert_int_not_equal(tn_store_find(s, "press", &v), TN_OK);
+    tn_store_close(other);
+    tn_store_close(s);
+}
+
 static void bad_names_versions_and_references_are_refused(void **state) {
     (void)state;
     static const char *const names[] = {"",     "Press",   "../press", "press/", "/press",
@@ -401,6 +423,7 @@ int main(void) {
         TEST(a_file_comes_back_as_it_was),
         TEST(the_same_again_changes_nothing_and_another_file_is_refused),
         TEST(references_name_the_newest_that_fits),
+        TEST(what_another_does_is_seen_after_a_rest),
         TEST(bad_names_versions_and_references_are_refused),
         TEST(one_file_in_two_versions_is_stored_once_and_collected_with_the_last),
         TEST(the_parent_is_named_by_its_digest),
