@@ -55,7 +55,7 @@ static bool name_it(tn_ensemble *e, const char *path) {
 static bool from_words(const settings *s, tn_ensemble **out) {
     tn_ensemble_kind kind;
     tn_csv_options csv = {.struct_size = sizeof csv};
-    const tn_ensemble_fit_options fit = {.struct_size = sizeof fit, .max_drop = s->max_drop};
+    const tn_ensemble_fit_options fit = {.struct_size = sizeof fit, .max_drop = s->max_drop, .folds = (int)s->folds};
     const char *path = s->operands.items[0];
     tn_rows rows;
     *out = NULL;

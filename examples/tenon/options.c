@@ -20,8 +20,11 @@ typedef struct row {
 #define AT(field) offsetof(settings, field)
 static const row rows[] = {
     {"--resume", NULL, FLAG, AT(resume), TRAIN, "go on from the checkpoint of a run that was stopped", 0},
-    {"--folds", "N", COUNT, AT(folds), TRAIN,
-     "cross-validation: a model for each of so many parts of the rows, tested on it; means and intervals", 0},
+    {"--folds", "N", COUNT, AT(folds), TRAIN | ENSEMBLE,
+     "train: cross-validation: a model for each of so many parts of the rows, tested on it; means and intervals. "
+     "ensemble: "
+     "those models, beside the members, answer for the rows of --fit that they have not seen",
+     0},
     {"--mpi", NULL, FLAG, AT(mpi), TRAIN, "with the other processes that mpirun started (tenon/mpi.h)", 0},
     {"--method", "NAME", TEXT, AT(method), ENSEMBLE, "average (default), vote, stack or cascade", 0},
     {"--weights", "W,W,..", TEXT, AT(weights), ENSEMBLE, "of average and vote, one a member", 0},

@@ -17,7 +17,7 @@
  *   vote       the weighted share of the members whose greatest probability a class has: hard voting; of equal shares the
  *              first class is the greatest. Of [N, 1] a member votes for class 1 from 1/2 on
  *   stack      a linear model of all answers side by side, with softmax behind it where the target is classes (Wolpert,
- *              "Stacked Generalization", 1992); it must be fitted
+ *              "Stacked Generalization", 1992); it must be fitted, on held-out rows or on out-of-fold answers
  *   cascade    the first member answers; rows whose greatest probability is below its threshold go to the next, and those
  *              alone: the others cost nothing more. Batches may mix both
  *
@@ -75,6 +75,7 @@ typedef struct tn_ensemble_fit_options {
     double decay;
     double max_drop; /* of a cascade: by how much its accuracy may be below the last member's */
     int steps;       /* of a stack: of Adam, with all rows at each; 0: 2000 */
+    int folds;       /* of tn_ensemble_run; see below */
 } tn_ensemble_fit_options;
 
 typedef struct tn_ensemble_fit_result {
@@ -95,6 +96,12 @@ typedef struct tn_ensemble_fit_result {
  * rows on. The same rows give the same bits. options and out_result may be NULL. */
 TN_API tn_status tn_ensemble_fit(tn_ensemble *ensemble, const tn_tensor *x, const tn_tensor *target,
                                  const tn_ensemble_fit_options *options, tn_ensemble_fit_result *out_result);
+
+/* The same with the members' answers as they are: [N, all their columns] float32, side by side in the order of the members,
+ * probabilities also of members with logits. So answers may come from models that stand in for the members, as those of a
+ * cross-validation. */
+TN_API tn_status tn_ensemble_fit_answers(tn_ensemble *ensemble, const tn_tensor *answers, const tn_tensor *target,
+                                         const tn_ensemble_fit_options *options, tn_ensemble_fit_result *out_result);
 
 TN_API int tn_ensemble_count(const tn_ensemble *ensemble);
 /* Of member `index`: its name, the ensemble's; weight as a part of all weights; threshold. Any of them may be NULL. */
@@ -122,7 +129,14 @@ TN_API tn_status tn_ensemble_graph(tn_ensemble *ensemble, tn_graph **out_graph);
  *       decay: 1
  *       max_drop: 0
  *       steps: 2000
+ *       folds: 5                         # data are the rows that the members were trained on: see below
  *     output: cancer.tenon               # beside this file; NAME.tenon without it; or an .onnx
+ *
+ * folds: no rows need to be held out. Each member was trained on all rows of `data` by a plan without split, and once more for
+ * each fold of a cross-validation (`tenon train PLAN --folds 5`, tn_plan_set_fold), which left MEMBER.fold-K.tenon beside it.
+ * For each row answers that member's model that has not seen it, and on these answers the ensemble is fitted and measured: what
+ * scikit-learn's StackingClassifier and StackingRegressor do with cv=5. The members go into the ensemble. Models of another
+ * number of folds, of other data, or of folds that the members do not share are refused.
  *
  * What is not above is refused with its line. The members are not looked at before tn_ensemble_run or the first call that needs
  * them. A library built without libyaml answers TN_E_UNSUPPORTED. */

@@ -1,7 +1,7 @@
 /* Ensembles inside the library. See tenon/ensemble.h.
  *
- *     YAML -> tn_ensemble (file.c) -> members (members.c) -> fitted (fit.c, stack.c) -> one graph (compile.c, cascade.c)
- *          -> its manifest (describe.c) */
+ *     YAML -> tn_ensemble (file.c) -> members (members.c) -> fitted (fit.c, stack.c, folds.c) and measured (measure.c)
+ *          -> one graph (compile.c, cascade.c) -> its manifest (describe.c) */
 #ifndef TN_ENSEMBLE_H
 #define TN_ENSEMBLE_H
 
@@ -44,7 +44,7 @@ struct tn_ensemble {
     const char *data, *separator, *decimal;
     bool no_header;
     int rows;
-    int64_t steps;
+    int64_t steps, folds;
     tn_ensemble_fit_options fit;
     /* of a stack: [features, outputs] and [outputs], once it is fitted */
     tn_tensor *matrix, *bias;
@@ -90,6 +90,38 @@ tn_status tn_compile_constant(tn_compile *c, tn_graph *graph, tn_dtype dtype, in
 /* ---- cascade.c ---- */
 
 tn_status tn_compile_cascade(tn_compile *c, int *out);
+
+/* ---- measure.c ---- */
+
+/* What is fitted on: answers [rows, columns], those of member m from first[m] on; the target as classes or as numbers. */
+typedef struct tn_fitting {
+    tn_ensemble *e;
+    const tn_tensor *answers, *target;
+    tn_tensor *made; /* the answers, if they are not the caller's */
+    int64_t rows, columns;
+    int64_t first[TN_MOST_MEMBERS];
+    const int64_t *labels; /* NULL: numbers */
+    const float *numbers;
+    int64_t outputs; /* classes, or numbers a row */
+    tn_region *region;
+} tn_fitting;
+
+const float *tn_fitting_answer(const tn_fitting *f, int member, int64_t row);
+/* A member's class, and the probability that a cascade asks for. */
+int64_t tn_fitting_greatest(const tn_fitting *f, int member, int64_t row);
+float tn_fitting_confidence(const tn_fitting *f, int member, int64_t row);
+tn_status tn_fitting_measure(const tn_fitting *f, tn_ensemble_fit_result *out);
+
+/* ---- run.c ---- */
+
+/* The rows to fit on as the pipeline of a member's file makes them ready, and the target in its own unit. */
+tn_status tn_ensemble_rows(tn_ensemble *e, int threads, tn_evaluation **out);
+
+/* ---- folds.c ---- */
+
+/* Fits on what the members' models of folds answer for the rows that those have not seen. all: tn_ensemble_rows. */
+tn_status tn_folds_fit(tn_ensemble *e, const tn_evaluation *all, const tn_ensemble_fit_options *options,
+                       tn_ensemble_fit_result *out);
 
 /* ---- stack.c ---- */
 

@@ -51,6 +51,7 @@ static const tn_key fit_keys[] = {
     {"decay", TN_KEY_NUMBER, offsetof(tn_ensemble, fit.decay), 1e-9, 1e9, NULL},
     {"max_drop", TN_KEY_NUMBER, offsetof(tn_ensemble, fit.max_drop), 0, 1, NULL},
     {"steps", TN_KEY_WHOLE, offsetof(tn_ensemble, steps), 1, 1e6, NULL},
+    {"folds", TN_KEY_WHOLE, offsetof(tn_ensemble, folds), 2, 1000, NULL},
     {0},
 };
 
@@ -82,6 +83,8 @@ static tn_status read_fit(tn_ensemble *e, const tn_manifest_node *node) {
     if (e->separator && strlen(e->separator) != 1) return tn_key_fail(node, "'separator' is one character");
     if (e->decimal && strlen(e->decimal) != 1) return tn_key_fail(node, "'decimal' is one character");
     e->fit.steps = (int)e->steps;
+    e->fit.folds = (int)e->folds;
+    if (e->folds && e->rows) return tn_key_fail(node, "with 'folds' it is fitted on all rows; 'rows' has no place");
     return tn_keys_place(&e->data, e->folder, e->region);
 }
 
@@ -109,7 +112,7 @@ static tn_status read_root(tn_ensemble *e, const tn_manifest_node *root) {
     TN_TRY(read_members(e, t.members));
     TN_TRY(read_fit(e, t.fit));
     if (e->kind == TN_ENSEMBLE_STACK && !e->data)
-        return tn_key_fail(root, "a stack needs 'fit': rows that its members were not trained on");
+        return tn_key_fail(root, "a stack needs 'fit': rows that its members were not trained on, or folds");
     e->output = t.output ? t.output : tn_region_printf(e->region, "%s.tenon", e->about[TN_ABOUT_NAME]);
     return e->output ? tn_keys_place(&e->output, e->folder, e->region) : TN_E_MEMORY;
 }
@@ -157,6 +160,8 @@ tn_status tn_ensemble_set_output(tn_ensemble *e, const char *path) {
 tn_status tn_ensemble_set_data(tn_ensemble *e, const char *path, const tn_csv_options *csv, tn_rows rows,
                                const tn_ensemble_fit_options *options) {
     if (options) memcpy(&e->fit, options, TN_MIN(options->struct_size, sizeof e->fit));
+    if (e->fit.folds && (e->fit.folds < 2 || e->fit.folds > 1000 || rows != TN_ROWS_ALL))
+        return tn_fail(TN_E_INVALID, "folds are 2 to 1000, of all rows");
     e->data = tn_region_strdup(e->region, path);
     e->separator = csv && csv->separator ? tn_region_strndup(e->region, &csv->separator, 1) : NULL;
     e->decimal = csv && csv->decimal ? tn_region_strndup(e->region, &csv->decimal, 1) : NULL;

@@ -5,8 +5,7 @@
 
 #define SELF_TEST_ROWS 8
 
-/* The rows as the pipeline of a member's file makes them ready, and the target in its own unit. */
-static tn_status read_rows(tn_ensemble *e, int threads, tn_evaluation **out) {
+tn_status tn_ensemble_rows(tn_ensemble *e, int threads, tn_evaluation **out) {
     const tn_csv_options csv = {.struct_size = sizeof csv,
                                 .separator = e->separator ? e->separator[0] : 0,
                                 .decimal = e->decimal ? e->decimal[0] : 0,
@@ -44,9 +43,9 @@ static tn_status fit(tn_ensemble *e, int threads, tn_ensemble_fit_result *out, t
     tn_evaluation *rows;
     o.struct_size = sizeof o;
     o.threads = threads;
-    TN_TRY(read_rows(e, threads, &rows));
+    TN_TRY(tn_ensemble_rows(e, threads, &rows));
     const tn_tensor *x = tn_evaluation_inputs(rows), *y = tn_evaluation_truth(rows);
-    tn_status status = tn_ensemble_fit(e, x, y, &o, out);
+    tn_status status = o.folds ? tn_folds_fit(e, rows, &o, out) : tn_ensemble_fit(e, x, y, &o, out);
     if (status == TN_OK) {
         int64_t dims[2] = {TN_MIN(x->dims[0], SELF_TEST_ROWS), x->rank > 1 ? x->dims[1] : 1};
         status = tn_tensor_create(TN_FLOAT32, 2, dims, NULL, out_rows);

@@ -4,29 +4,17 @@
 #include <math.h>
 #include <stdio.h>
 #include <unistd.h>
+#include "data/digest.h"
 #include "data/media.h"
 #include "data/table.h"
 #include "data/keys.h"
 #include "plan/plan.h"
 
-static tn_status hash_file(const char *path, tn_sha256 *hash) {
-    char buffer[16384];
-    ssize_t n;
-    int file = open(path, O_RDONLY | O_CLOEXEC);
-    if (file < 0) return tn_fail(TN_E_IO, "cannot open '%s': %s", path, strerror(errno));
-    while ((n = read(file, buffer, sizeof buffer)) > 0 || (n < 0 && errno == EINTR))
-        if (n > 0) tn_sha256_update(hash, buffer, (size_t)n);
-    tn_status status = n < 0 ? tn_fail(TN_E_IO, "cannot read '%s': %s", path, strerror(errno)) : TN_OK;
-    close(file);
-    return status;
-}
-
 /* Of what the table came from, and of the files that it names: each path with a zero behind it, and its bytes. */
 static tn_status digest_of(const char *path, const tn_pipeline *p, const tn_table *table, char *text) {
-    uint8_t digest[TN_SHA256_BYTES];
     tn_sha256 hash;
     tn_sha256_init(&hash);
-    if (!tn_is_folder(path)) TN_TRY(hash_file(path, &hash));
+    if (!tn_is_folder(path)) TN_TRY(tn_data_hash(path, &hash));
     for (int i = 0; i < p->count; i++) {
         int column = p->features[i].media ? tn_table_find(table, p->features[i].column) : -1;
         const int32_t *codes = tn_table_codes(table, column);
@@ -37,12 +25,10 @@ static tn_status digest_of(const char *path, const tn_pipeline *p, const tn_tabl
             tn_string name = tn_table_level(table, column, codes[r]);
             tn_sha256_update(&hash, name.data, name.size);
             tn_sha256_update(&hash, "", 1);
-            TN_TRY(hash_file(file, &hash));
+            TN_TRY(tn_data_hash(file, &hash));
         }
     }
-    tn_sha256_final(&hash, digest);
-    memcpy(text, "sha256:", 7);
-    tn_sha256_text(digest, text + 7);
+    tn_data_digest_text(&hash, text);
     return TN_OK;
 }
 

@@ -326,6 +326,46 @@ static void a_stack_learns_what_its_members_do_not_say(void **state) {
     free_rows(&r);
 }
 
+/* In the order of the members, as fit itself asks them. */
+static void answers_that_are_given_are_as_good_as_rows(void **state) {
+    (void)state;
+    rows r = make_rows(200, 3);
+    const tn_ensemble_fit_options o = {.struct_size = sizeof o, .steps = 200};
+    for (int kind = TN_ENSEMBLE_AVERAGE; kind <= TN_ENSEMBLE_CASCADE; kind++) {
+        int count = kind == TN_ENSEMBLE_CASCADE ? 2 : 3;
+        tn_ensemble_fit_result one = {.struct_size = sizeof one}, two = one;
+        tn_ensemble *e = ensemble((tn_ensemble_kind)kind, count, NULL, 0, -1);
+        tn_tensor *answers;
+        assert_ok(tn_tensor_create(TN_FLOAT32, 2, (int64_t[]){200, count * CLASSES}, NULL, &answers));
+        for (int m = 0; m < count; m++) {
+            tn_graph *g = member((uint64_t)m + 1, -1, CLASSES, true, 2);
+            float *y = run(g, tn_tensor_const_data(r.x), 200);
+            for (int i = 0; i < 200; i++)
+                memcpy((float *)tn_tensor_data(answers) + (i * count + m) * CLASSES, y + i * CLASSES,
+                       CLASSES * sizeof *y);
+            free(y);
+        }
+        assert_ok(tn_ensemble_fit(e, r.x, r.labels, &o, &one));
+        assert_ok(tn_ensemble_fit_answers(e, answers, r.labels, &o, &two));
+        assert_memory_equal(&one, &two, sizeof one);
+        /* The figures are those of the graph that comes of it. */
+        float *y = run(compiled(e), tn_tensor_const_data(r.x), 200);
+        int right = 0;
+        for (int i = 0; i < 200; i++) {
+            const float *p = y + i * CLASSES;
+            int64_t best = p[1] > p[0] ? 1 : 0;
+            if (p[2] > p[best]) best = 2;
+            right += best == ((const int64_t *)tn_tensor_const_data(r.labels))[i];
+        }
+        assert_true(fabs(right / 200.0 - two.accuracy) < 1e-9);
+        free(y);
+        assert_int_equal(tn_ensemble_fit_answers(e, r.x, r.labels, &o, NULL), TN_E_SHAPE);
+        tn_tensor_destroy(answers);
+        tn_ensemble_destroy(e);
+    }
+    free_rows(&r);
+}
+
 static void a_cascades_threshold_keeps_to_the_drop_that_is_allowed(void **state) {
     (void)state;
     rows r = make_rows(600, 2);
@@ -458,6 +498,80 @@ static void an_ensemble_of_files_is_a_file(void **state) {
     tn_ensemble_destroy(e);
 }
 
+/* ---- folds ---- */
+
+static void write_table(const char *name, uint64_t seed) {
+    FILE *f = fopen(tree_at(root, name), "w");
+    fputs("a,b,kind\n", f);
+    for (int i = 0; i < 90; i++) {
+        double a = tn_random_uniform(&seed), b = tn_random_uniform(&seed);
+        fprintf(f, "%.6f,%.6f,%s\n", a, b, a * b > 0.2 ? "good" : "bad");
+    }
+    fclose(f);
+}
+
+static void train_plan(const char *name, int folds, int fold) {
+    char yaml[400];
+    tn_plan *plan;
+    int size = snprintf(yaml, sizeof yaml,
+                        "name: %s\ndata: {train: all.csv}\n"
+                        "pipeline:\n  features: [{column: a, scale: standard}, {column: b, scale: standard}]\n"
+                        "  target: {column: kind, encode: ordinal}\n"
+                        "model: {layers: [{dense: %d, activation: relu}]}\ntrain: {epochs: 5, seed: 3}\n",
+                        name, name[0] == 'p' ? 3 : 8);
+    assert_ok(tn_plan_parse(yaml, (size_t)size, root, &plan));
+    if (fold) assert_ok(tn_plan_set_fold(plan, folds, fold));
+    assert_ok(tn_plan_train(plan, NULL, NULL));
+    tn_plan_destroy(plan);
+}
+
+static tn_status run_folds(const char *data, int folds, tn_ensemble_fit_result *result) {
+    char yaml[300];
+    tn_ensemble *e;
+    int size = snprintf(yaml, sizeof yaml,
+                        "name: both\nmethod: stack\nmembers: [{file: p.tenon}, {file: q.tenon}]\n"
+                        "fit: {data: %s, folds: %d, steps: 300}\n",
+                        data, folds);
+    assert_ok(tn_ensemble_parse(yaml, (size_t)size, root, &e));
+    tn_status status = tn_ensemble_run(e, 1, result);
+    tn_ensemble_destroy(e);
+    return status;
+}
+
+static void a_stack_is_fitted_on_answers_of_models_that_have_not_seen_the_row(void **state) {
+    (void)state;
+    if (!TN_WITH_YAML) skip();
+    tn_ensemble_fit_result result = {.struct_size = sizeof result};
+    tn_model *model;
+    write_table("all.csv", 5);
+    write_table("other.csv", 6);
+    for (int i = 0; i < 2; i++)
+        for (int fold = 0; fold <= 3; fold++) train_plan(i ? "q" : "p", 3, fold);
+    assert_ok(run_folds("all.csv", 3, &result));
+    assert_int_equal(result.rows, 90);
+    assert_true(result.accuracy > 0.6 && result.loss > 0);
+    assert_ok(tn_model_load(tree_at(root, "both.tenon"), NULL, &model));
+    tn_model_destroy(model);
+    static const struct {
+        const char *data, *sentence;
+        int folds;
+    } wrong[] = {{"all.csv", "of fold 1 of 3, not 1 of 2", 2},
+                 {"all.csv", "of fold 1 of 3, not 1 of 4", 4},
+                 {"other.csv", "trained on other data", 3}};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        assert_int_not_equal(run_folds(wrong[i].data, wrong[i].folds, NULL), TN_OK);
+        if (!strstr(tn_last_error(), wrong[i].sentence))
+            fail_msg("'%s' is not in '%s'", wrong[i].sentence, tn_last_error());
+    }
+    /* A member that is itself of a fold has not seen all rows. */
+    assert_int_equal(rename(tree_at(root, "q.fold-1.tenon"), tree_at(root, "q.tenon")), 0);
+    assert_int_equal(run_folds("all.csv", 3, NULL), TN_E_INVALID);
+    assert_non_null(strstr(tn_last_error(), "trained on a part of the rows"));
+    train_plan("q", 0, 0);
+    assert_int_equal(run_folds("all.csv", 3, NULL), TN_E_IO);
+    assert_non_null(strstr(tn_last_error(), "tenon train PLAN --folds"));
+}
+
 static void what_is_wrong_in_yaml_is_named(void **state) {
     (void)state;
     if (!TN_WITH_YAML) skip();
@@ -474,6 +588,9 @@ static void what_is_wrong_in_yaml_is_named(void **state) {
         {"name: a\nmethod: vote\nmembers: [{file: a, colour: red}]\n", "no key 'colour'"},
         {"name: a\nmethod: stack\nmembers: [{file: a}]\n", "a stack needs 'fit'"},
         {"name: a\nmethod: vote\nmembers: [{file: a}]\nfit: {rows: all}\n", "'data' is missing"},
+        {"name: a\nmethod: vote\nmembers: [{file: a}]\nfit: {data: b, folds: 3, rows: testing}\n",
+         "'rows' has no place"},
+        {"name: a\nmethod: vote\nmembers: [{file: a}]\nfit: {data: b, folds: 1}\n", "'folds' is"},
         {"name: a\nversion: one\nmethod: vote\nmembers: [{file: a}]\n", "name or version"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -495,9 +612,11 @@ int main(void) {
         cmocka_unit_test(equal_weights_are_there_once),
         cmocka_unit_test(weights_go_to_who_is_right),
         cmocka_unit_test(a_stack_learns_what_its_members_do_not_say),
+        cmocka_unit_test(answers_that_are_given_are_as_good_as_rows),
         cmocka_unit_test(a_cascades_threshold_keeps_to_the_drop_that_is_allowed),
         cmocka_unit_test(members_that_do_not_fit_are_refused),
         cmocka_unit_test(an_ensemble_of_files_is_a_file),
+        cmocka_unit_test(a_stack_is_fitted_on_answers_of_models_that_have_not_seen_the_row),
         cmocka_unit_test(what_is_wrong_in_yaml_is_named),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -39,6 +39,7 @@ class FitOptions(ctypes.Structure):
         ("decay", c_double),
         ("max_drop", c_double),
         ("steps", c_int),
+        ("folds", c_int),
     ]
 
 
@@ -60,6 +61,10 @@ declare(
         "tn_ensemble_add_file": (None, (c_void_p, c_char_p, POINTER(MemberStruct))),
         "tn_ensemble_set": (None, (c_void_p, c_char_p, c_char_p)),
         "tn_ensemble_fit": (None, (c_void_p, c_void_p, c_void_p, POINTER(FitOptions), POINTER(FitResult))),
+        "tn_ensemble_fit_answers": (
+            None,
+            (c_void_p, c_void_p, c_void_p, POINTER(FitOptions), POINTER(FitResult)),
+        ),
         "tn_ensemble_count": (c_int, (c_void_p,)),
         "tn_ensemble_member_at": (
             None,
@@ -131,13 +136,32 @@ class Ensemble:
 
         target: integers are classes, floats are numbers.
         """
+        return self._fit(lib.tn_ensemble_fit, x, target, decay, max_drop, steps, threads)
+
+    def fit_answers(
+        self,
+        answers: Sequence[Any],
+        target: Any,
+        *,
+        decay: float = 1.0,
+        max_drop: float = 0.0,
+        steps: int = 2000,
+        threads: int = 1,
+    ) -> Dict[str, Any]:
+        """As `fit`, with what each member answers (probabilities also where it has logits), for each row one that has not
+        seen it, as of a cross-validation."""
+        columns = [np.asarray(one, np.float32) for one in answers]
+        x = np.concatenate([one.reshape(len(one), -1) for one in columns], axis=1)
+        return self._fit(lib.tn_ensemble_fit_answers, x, target, decay, max_drop, steps, threads)
+
+    def _fit(self, function: Any, x: Any, target: Any, decay: float, max_drop: float, steps: int, threads: int) -> Dict[str, Any]:
         x, target = np.asarray(x, np.float32), np.asarray(target)
         target = target.astype(np.float32 if target.dtype.kind == "f" else np.int64)
-        options = FitOptions(ctypes.sizeof(FitOptions), threads, decay, max_drop, steps)
+        options = FitOptions(ctypes.sizeof(FitOptions), threads, decay, max_drop, steps, 0)
         result = FitResult(ctypes.sizeof(FitResult))
         tensors = [wrap(array, 0) for array in (x, target)]
         pointers = [tensor.pointer for tensor in tensors]
-        lib.tn_ensemble_fit(self._handle.pointer, *pointers, byref(options), byref(result))
+        function(self._handle.pointer, *pointers, byref(options), byref(result))
         return _figures(result)
 
     @property

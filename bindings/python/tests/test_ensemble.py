@@ -56,6 +56,15 @@ class Ensembles(unittest.TestCase):
         unsure = self.p[0].max(1) < e.members[0].threshold
         self.assertAlmostEqual(unsure.mean(), said["passed_on"], delta=0.01)
 
+    def test_a_stack_of_given_answers(self):
+        labels = self.p[1].argmax(1)
+        e = tenon.ensemble.Ensemble("stack", self.files, logits=[False, True])
+        rows, given = e.fit(self.x, labels), e.fit_answers(self.p, labels)
+        self.assertEqual(given["rows"], 300)
+        self.assertAlmostEqual(given["loss"], rows["loss"], places=4)
+        with self.assertRaises(tenon.ShapeError):
+            e.fit_answers(self.p[:1], labels)
+
     def test_what_makes_no_sense_is_refused(self):
         with self.assertRaises(tenon.InvalidArgument):
             tenon.ensemble.Ensemble("guess", self.files)
