@@ -100,10 +100,9 @@ static tn_status stage_manifest(const tn_store *s, parcel *p) {
 /* Whether this very version is still one, and has no delta of this base yet. */
 static tn_status is_wanted(const tn_store *s, const parcel *p, bool *out_wanted) {
     tn_store_delta other;
-    bool there = false;
+    const tn_store_version *found;
     *out_wanted = true;
-    for (int i = 0; i < s->count; i++) there |= strcmp(s->all[i].digest, p->version.digest) == 0;
-    if (!there)
+    if (tn_reference_find(p->version.digest, s->all, s->count, &found) != TN_OK)
         return tn_fail(TN_E_NOT_FOUND, "'%s:%s' is no version of the store '%s' any more", p->version.name,
                        p->version.version, s->path);
     for (int i = 0; tn_delta_at(s->index, p->version.file_digest, i, &other) == TN_OK; i++)

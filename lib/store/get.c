@@ -5,12 +5,10 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#define TRIES 3 /* a version may be removed, and its file collected, between the index and the file */
-
 static tn_status open_file(tn_store *s, const char *reference, tn_store_version *v, int *out_file) {
     tn_status status = TN_E_NOT_FOUND;
     uint64_t size;
-    for (int i = 0; i < TRIES && status == TN_E_NOT_FOUND; i++) {
+    for (int i = 0; i < TN_STORE_TRIES && status == TN_E_NOT_FOUND; i++) {
         TN_TRY(tn_store_find(s, reference, v));
         status = tn_blob_open(s, v->file_digest, out_file, &size);
     }

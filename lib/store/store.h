@@ -23,6 +23,8 @@
 #define TN_STORE_INDEX_BYTES (64u << 20)
 #define TN_STORE_PIECE (64u << 10) /* of a file at a time, which the cache still holds when it is hashed and written */
 
+#define TN_STORE_TRIES 3 /* a version may be removed, and its file collected, between one read and the next */
+
 #define TN_OCI_INDEX "application/vnd.oci.image.index.v1+json"
 #define TN_OCI_MANIFEST "application/vnd.oci.image.manifest.v1+json"
 #define TN_MODEL_MANIFEST "application/vnd.cncf.model.manifest.v1+json"

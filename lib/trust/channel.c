@@ -4,8 +4,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define TRIES 3
-
 bool tn_channel_is_one(const char *path, const json_t *target) {
     return strchr(path, '/') && json_object_get(json_object_get(target, "custom"), "counter");
 }
@@ -121,14 +119,14 @@ tn_status tn_channel_find(tn_store *s, const char *reference, tn_store_version *
     /* The index after the channel: a version is in the store before a channel leads to it. It may be removed between the
      * two, if the channel has moved on meanwhile; so both are read again. */
     tn_status status = TN_E_NOT_FOUND;
-    for (int tries = 0; tries < TRIES && status == TN_E_NOT_FOUND; tries++) {
+    for (int tries = 0; tries < TN_STORE_TRIES && status == TN_E_NOT_FOUND; tries++) {
         TN_TRY(tn_store_channel(s, wanted.name, wanted.channel, &c));
         TN_TRY(tn_index_refresh(s));
-        bool there = false;
-        for (int i = 0; i < s->count; i++) there |= strcmp(s->all[i].digest, c.digest) == 0;
-        status = there ? check_version(s, &c, out_version)
-                       : tn_fail(TN_E_NOT_FOUND, "it is at version %s with counter %lld, which is not in the store: %s",
-                                 c.version[0] ? c.version : "(untold)", (long long)c.counter, c.digest);
+        const tn_store_version *found;
+        status = tn_reference_find(c.digest, s->all, s->count, &found) == TN_OK
+                     ? check_version(s, &c, out_version)
+                     : tn_fail(TN_E_NOT_FOUND, "it is at version %s with counter %lld, which is not in the store: %s",
+                               c.version[0] ? c.version : "(untold)", (long long)c.counter, c.digest);
     }
     return status == TN_OK ? TN_OK : tn_fail_context(status, "the channel %s@%s", c.name, c.channel);
 }
