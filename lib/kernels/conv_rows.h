@@ -1,9 +1,8 @@
 /* The depthwise convolution kernels, once for all instruction sets; see depthwise.h. Include after vec_<level>.h, with
  * CONV_OVERLAY defined.
  *
- * Usual kernels (3x3 and 5x5, 1 or 2 apart) take several output rows at once: a vector of the input is loaded once and
- * serves all rows whose window it is in; weights stay in registers. Where a vector reaches over an end of the row, only
- * what is inside is loaded. Other kernels take several vectors of one row of a padded copy. */
+ * Usual kernels (3x3 and 5x5, with steps of 1 or 2) take several output rows at once: a vector of the input is loaded once and
+ * serves all rows whose window it is in; rows of padding are passed over. Other kernels take several vectors of one row. */
 #include "kernels/kernels.h"
 #include "kernels/activate.h"
 
@@ -14,6 +13,118 @@
 #define MULTIPLY_ADD(a, b, c) vf_fma(a, b, c)
 #endif
 #define MOST_ROWS 4
+#define MOST_VECS 2
+
+/* What the vectors of some rows share. */
+typedef struct square {
+    const float *x[(MOST_ROWS - 1) * 2 + 5]; /* NULL: a row of padding */
+    vf w[5 * 5], bias, low, high;            /* low, high: what sums are cut to */
+    float *y;
+    size_t y_stride, odd; /* odd: where a row's odd columns begin, for steps of 2 */
+} square;
+
+/* `vecs` vectors of each of `rows` rows of the output; left: lanes of the last that are wanted. */
+ALWAYS_INLINE void square_vectors(const square *s, size_t column, int kernel, int stride_y, int stride_x, int rows,
+                                  int vecs, size_t left) {
+    vf acc[MOST_ROWS][MOST_VECS];
+#pragma GCC unroll 4
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 2
+        for (int c = 0; c < vecs; c++) acc[r][c] = s->bias;
+#pragma GCC unroll 11
+    for (int i = 0; i < (rows - 1) * stride_y + kernel; i++) {
+        if (!s->x[i]) continue;
+#pragma GCC unroll 5
+        for (int j = 0; j < kernel; j++) {
+            const float *x =
+                s->x[i] + column + (stride_x == 1 ? (size_t)j : (size_t)(j % 2) * s->odd + (size_t)(j / 2));
+            vf v[MOST_VECS];
+#pragma GCC unroll 2
+            for (int c = 0; c < vecs; c++) v[c] = vf_load(x + c * VF_WIDTH);
+#pragma GCC unroll 4
+            for (int r = 0; r < rows; r++) {
+                int k = i - r * stride_y;
+                if (k < 0 || k >= kernel) continue;
+#pragma GCC unroll 2
+                for (int c = 0; c < vecs; c++) acc[r][c] = MULTIPLY_ADD(v[c], s->w[k * kernel + j], acc[r][c]);
+            }
+        }
+    }
+#pragma GCC unroll 4
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 2
+        for (int c = 0; c < vecs; c++) {
+            float *y = s->y + (size_t)r * s->y_stride + column + c * VF_WIDTH;
+            vf sum = vf_min(s->high, vf_max(s->low, acc[r][c]));
+            if (left < VF_WIDTH)
+                vf_store_n(y, sum, left);
+            else
+                vf_store(y, sum);
+        }
+}
+
+/* `rows` rows of the output from row `row` on; all but d and row are constants. The last vector of a row overlaps the one
+ * before it, if there is one. Sums of 25 terms each wait for the one before: 5x5 takes two vectors side by side. */
+ALWAYS_INLINE void square_rows(const tn_depthwise_f32 *d, size_t row, int kernel, int stride_y, int stride_x,
+                               int rows) {
+    const size_t width = d->width;
+    const bool clip = d->epilogue.activation == TN_ACT_CLIP && !d->epilogue.residual;
+    square s = {.bias = vf_set(d->bias),
+                .low = vf_set(clip ? d->epilogue.alpha : -INFINITY),
+                .high = vf_set(clip ? d->epilogue.beta : INFINITY),
+                .y = d->y + row * d->y_stride,
+                .y_stride = d->y_stride,
+                .odd = d->offset[1]};
+#pragma GCC unroll 25
+    for (int i = 0; i < kernel * kernel; i++) s.w[i] = vf_set(d->weights[i]);
+#pragma GCC unroll 11
+    for (int i = 0; i < (rows - 1) * stride_y + kernel; i++) s.x[i] = d->x_rows[row * (size_t)stride_y + (size_t)i];
+    if (width < VF_WIDTH) {
+        square_vectors(&s, 0, kernel, stride_y, stride_x, rows, 1, width);
+        return;
+    }
+    size_t column = 0;
+    if (kernel == 5)
+        for (; column + 2 * VF_WIDTH <= width; column += 2 * VF_WIDTH)
+            square_vectors(&s, column, kernel, stride_y, stride_x, rows, 2, VF_WIDTH);
+    for (; column + VF_WIDTH <= width; column += VF_WIDTH)
+        square_vectors(&s, column, kernel, stride_y, stride_x, rows, 1, VF_WIDTH);
+    if (column < width) square_vectors(&s, width - VF_WIDTH, kernel, stride_y, stride_x, rows, 1, VF_WIDTH);
+}
+
+#define SQUARE(kernel, stride_y, stride_x)                                                                             \
+    static void square_##kernel##_##stride_y##_##stride_x(const tn_depthwise_f32 *d) {                                 \
+        size_t row = 0;                                                                                                \
+        for (; row + 4 <= d->rows; row += 4) square_rows(d, row, kernel, stride_y, stride_x, 4);                       \
+        for (; row + 2 <= d->rows; row += 2) square_rows(d, row, kernel, stride_y, stride_x, 2);                       \
+        if (row < d->rows) square_rows(d, row, kernel, stride_y, stride_x, 1);                                         \
+    }
+SQUARE(3, 1, 1)
+SQUARE(3, 2, 1)
+SQUARE(3, 2, 2)
+SQUARE(5, 1, 1)
+SQUARE(5, 2, 1)
+SQUARE(5, 2, 2)
+
+static void add_residual(const tn_depthwise_f32 *d) {
+    const tn_epilogue *e = &d->epilogue;
+    for (size_t row = 0; row < d->rows; row++) {
+        float *y = d->y + row * d->y_stride;
+        const float *z = e->residual + row * e->residual_stride;
+        size_t i = 0, left = d->width % VF_WIDTH;
+        for (; i + VF_WIDTH <= d->width; i += VF_WIDTH) vf_store(y + i, vf_add(vf_load(y + i), vf_load(z + i)));
+        if (left) vf_store_n(y + i, vf_add(vf_load_n(y + i, left), vf_load_n(z + i, left)), left);
+    }
+}
+
+static void depthwise_square_f32(const tn_depthwise_f32 *d) {
+    static void (*const kernels[2][3])(const tn_depthwise_f32 *) = {{square_3_1_1, square_3_2_1, square_3_2_2},
+                                                                    {square_5_1_1, square_5_2_1, square_5_2_2}};
+    kernels[d->kernel_h == 5][d->stride_y - 1 + d->stride_x - 1](d);
+    if (d->epilogue.residual) add_residual(d);
+    if (d->epilogue.residual || d->epilogue.activation != TN_ACT_CLIP)
+        activate(d->rows, d->width, d->y, d->y_stride, &d->epilogue);
+}
 
 /* A vector's sums are done: the residual, the activation, and to the output. */
 ALWAYS_INLINE void finish(const tn_depthwise_f32 *d, size_t row, size_t column, vf x) {
@@ -34,87 +145,6 @@ ALWAYS_INLINE void finish(const tn_depthwise_f32 *d, size_t row, size_t column, 
         vf_store(y, x);
     else
         vf_store_n(y, x, left);
-}
-
-/* Lanes of a vector at column `at` of a row that lie within its width. */
-ALWAYS_INLINE vf inside(const float *row, ptrdiff_t at, ptrdiff_t width) {
-    ptrdiff_t from = at < 0 ? -at : 0, to = width - at;
-    if (from > VF_WIDTH) from = VF_WIDTH;
-    if (to > VF_WIDTH) to = VF_WIDTH;
-    return vf_load_part(row + at, (size_t)from, (size_t)(to > from ? to : from));
-}
-
-/* What the kernel's taps of one row meet, the first of them at column `at`. edge: that may be padding. */
-ALWAYS_INLINE void row_taps(const float *row, ptrdiff_t at, ptrdiff_t width, int kernel, int stride, bool edge, vf *v) {
-#pragma GCC unroll 5
-    for (int j = 0; j < kernel; j++) {
-        if (stride == 1) {
-            v[j] = edge ? inside(row, at + j, width) : vf_load(row + at + j);
-        } else if (j % 2 == 0) {
-            vf low = edge ? inside(row, at + j, width) : vf_load(row + at + j);
-            vf high = edge ? inside(row, at + j + VF_WIDTH, width) : vf_load(row + at + j + VF_WIDTH);
-            v[j] = vf_even(low, high);
-            if (j + 1 < kernel) v[j + 1] = vf_odd(low, high);
-        }
-    }
-}
-
-/* A vector of each of `rows` rows of the output. */
-ALWAYS_INLINE void square_vectors(const tn_depthwise_f32 *d, size_t row, size_t column, int kernel, int stride,
-                                  int rows, bool edge, const vf *w) {
-    vf acc[MOST_ROWS];
-    const float *const *x = d->x_rows + row * (size_t)stride;
-    ptrdiff_t at = (ptrdiff_t)column * stride - (ptrdiff_t)d->pad;
-#pragma GCC unroll 4
-    for (int r = 0; r < rows; r++) acc[r] = vf_set(d->bias);
-#pragma GCC unroll 11
-    for (int i = 0; i < (rows - 1) * stride + kernel; i++) {
-        vf v[5];
-        row_taps(x[i], at, (ptrdiff_t)d->x_width, kernel, stride, edge, v);
-#pragma GCC unroll 5
-        for (int j = 0; j < kernel; j++) {
-#pragma GCC unroll 4
-            for (int r = 0; r < rows; r++) {
-                int k = i - r * stride;
-                if (k >= 0 && k < kernel) acc[r] = MULTIPLY_ADD(v[j], w[k * kernel + j], acc[r]);
-            }
-        }
-    }
-#pragma GCC unroll 4
-    for (int r = 0; r < rows; r++) finish(d, row + (size_t)r, column, acc[r]);
-}
-
-/* `rows` rows of the output from row `row` on. All but d and row are constants. */
-ALWAYS_INLINE void square_rows(const tn_depthwise_f32 *d, size_t row, int kernel, int stride, int rows) {
-    vf w[5 * 5];
-#pragma GCC unroll 25
-    for (int i = 0; i < kernel * kernel; i++) w[i] = vf_set(d->weights[i]);
-    for (size_t column = 0; column < d->width; column += VF_WIDTH) {
-        size_t at = column * (size_t)stride, reach = (size_t)(kernel - 1 + VF_WIDTH * stride);
-        if (at >= d->pad && at - d->pad + reach <= d->x_width)
-            square_vectors(d, row, column, kernel, stride, rows, false, w);
-        else
-            square_vectors(d, row, column, kernel, stride, rows, true, w);
-    }
-}
-
-#define SQUARE(kernel, stride)                                                                                         \
-    static void square_##kernel##_##stride(const tn_depthwise_f32 *d) {                                                \
-        size_t row = 0;                                                                                                \
-        for (; row + 4 <= d->rows; row += 4) square_rows(d, row, kernel, stride, 4);                                   \
-        for (; row + 2 <= d->rows; row += 2) square_rows(d, row, kernel, stride, 2);                                   \
-        if (row < d->rows) square_rows(d, row, kernel, stride, 1);                                                     \
-    }
-SQUARE(3, 1)
-SQUARE(3, 2)
-SQUARE(5, 1)
-SQUARE(5, 2)
-
-static void depthwise_square_f32(const tn_depthwise_f32 *d) {
-    if (d->kernel_h == 3)
-        (d->stride_y == 1 ? square_3_1 : square_3_2)(d);
-    else
-        (d->stride_y == 1 ? square_5_1 : square_5_2)(d);
 }
 
 /* `vecs` vectors of a row with any kernel. */

@@ -1,12 +1,12 @@
 /* Parameters of the depthwise convolution kernels: one channel, float32.
  *
- * depthwise_square_f32 is for kernels of 3x3 and 5x5, 1 or 2 elements apart both ways, and reads rows where they lie:
- * x_rows tells where each that the outputs see begins, a row of zeros where that is padding.
+ * The input is a padded copy of the channel's rows: padding is there as zeros, and where the stride along a row is s > 1, a
+ * row holds its columns 0, s, 2s..., then 1, s + 1... and so on. So every tap of the kernel is a run of consecutive floats:
+ * tap (i, j) of output (y, x) lies at row y * stride_y + i * dilation_y, at offset[j] + x. Rows are readable up to the
+ * width rounded up to 16. An output's terms are added row by row of the kernel.
  *
- * For depthwise_f32 the input is a padded copy of the channel's rows: padding is there as zeros, and where the stride along a row is
- * s > 1, a row holds its columns 0, s, 2s..., then 1, s + 1... and so on. So every tap of the kernel is a run of
- * consecutive floats: tap (i, j) of output (y, x) lies at row y * stride_y + i * dilation_y, at offset[j] + x. Rows are
- * readable up to the width rounded up to 16. An output's terms are added row by row of the kernel. */
+ * depthwise_square_f32 is for kernels of 3x3 and 5x5 with steps of 1 or 2, stride_x at most stride_y; rows of padding are not
+ * read. */
 #ifndef TN_DEPTHWISE_H
 #define TN_DEPTHWISE_H
 
@@ -16,7 +16,7 @@
 
 typedef struct tn_depthwise_f32 {
     size_t rows, width; /* of the output */
-    size_t kernel_h, kernel_w, stride_y, dilation_y;
+    size_t kernel_h, kernel_w, stride_y, stride_x, dilation_y;
     const size_t *offset; /* [kernel_w] */
     const float *x;
     size_t x_stride;
@@ -25,9 +25,8 @@ typedef struct tn_depthwise_f32 {
     float *y;
     size_t y_stride;
     tn_epilogue epilogue; /* its residual and activation */
-    /* depthwise_square_f32, instead of dilation_y to x_stride: */
-    const float *const *x_rows; /* [(rows - 1) * stride_y + kernel_h], of x_width floats */
-    size_t x_width, pad;        /* pad: columns before them */
+    const float *const
+        *x_rows; /* of depthwise_square_f32: [(rows - 1) * stride_y + kernel_h]; NULL: a row of padding */
 } tn_depthwise_f32;
 
 /* The same where planes are small: lanes are 16 channels, elements of a plane lie one after the other. What a tap of a

@@ -23,9 +23,6 @@ static inline __m256i vec_first(size_t n) {
 static inline vf vf_load(const float *p) { return _mm256_loadu_ps(p); }
 static inline void vf_store(float *p, vf a) { _mm256_storeu_ps(p, a); }
 static inline vf vf_load_n(const float *p, size_t n) { return _mm256_maskload_ps(p, vec_first(n)); }
-static inline vf vf_load_part(const float *p, size_t from, size_t to) {
-    return _mm256_maskload_ps(p, _mm256_andnot_si256(vec_first(from), vec_first(to)));
-}
 /* In halves: stores with a mask are slow on AMD's cores. */
 static inline void vf_store_n(float *p, vf a, size_t n) {
     __m128 part = _mm256_castps256_ps128(a);

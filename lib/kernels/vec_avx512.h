@@ -20,9 +20,6 @@ static inline __mmask16 vec_first(size_t n) { return (__mmask16)((1u << n) - 1);
 static inline vf vf_load(const float *p) { return _mm512_loadu_ps(p); }
 static inline void vf_store(float *p, vf a) { _mm512_storeu_ps(p, a); }
 static inline vf vf_load_n(const float *p, size_t n) { return _mm512_maskz_loadu_ps(vec_first(n), p); }
-static inline vf vf_load_part(const float *p, size_t from, size_t to) {
-    return _mm512_maskz_loadu_ps((__mmask16)(vec_first(to) & ~vec_first(from)), p);
-}
 static inline void vf_store_n(float *p, vf a, size_t n) { _mm512_mask_storeu_ps(p, vec_first(n), a); }
 static inline vf vf_load_even(const float *p) {
     const __m512i even = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);

@@ -22,11 +22,6 @@ static inline vf vf_load_n(const float *p, size_t n) {
     memcpy(lanes, p, n * sizeof *p);
     return vld1q_f32(lanes);
 }
-static inline vf vf_load_part(const float *p, size_t from, size_t to) {
-    float lanes[4] = {0};
-    for (size_t i = from; i < to; i++) lanes[i] = p[i];
-    return vld1q_f32(lanes);
-}
 static inline void vf_store_n(float *p, vf a, size_t n) {
     float lanes[4];
     vst1q_f32(lanes, a);

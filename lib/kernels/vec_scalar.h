@@ -36,8 +36,6 @@ typedef int vm;
 static inline vf vf_load(const float *p) { return *p; }
 static inline void vf_store(float *p, vf a) { *p = a; }
 static inline vf vf_load_n(const float *p, size_t n) { return n ? *p : 0; }
-/* Lanes [from, to), zeros elsewhere: nothing else is read. */
-static inline vf vf_load_part(const float *p, size_t from, size_t to) { return from < to ? *p : 0; }
 static inline void vf_store_n(float *p, vf a, size_t n) {
     if (n) *p = a;
 }

@@ -1,12 +1,11 @@
 /* Depthwise convolution around the kernels of kernels/depthwise.h.
  *
- * A task takes a band of output rows of some channels. Usual kernels read the image where it lies, and a row of zeros
- * above and below it. For others, each channel's rows are copied into a padded buffer that fits the first cache; the
- * padding is written once a task, since all its channels have it at the same places. */
+ * A task takes a band of output rows of some channels. Each channel's rows are copied into a padded buffer that fits the
+ * first cache; the padding is written once a task, since all its channels have it at the same places. */
 #include "ops/conv.h"
 #include "ops/scratch.h"
 
-#define BUFFER_FLOATS 8192 /* of a band's padded rows: 32 KiB */
+#define BUFFER_FLOATS 4096 /* of a band's padded rows: 16 KiB, which leaves room for the output */
 #define SQUARE_ROWS 32     /* of the output in a band of a usual kernel: a table of its rows is on the stack */
 #define TASK_WORK 65536    /* multiplications of a task, at least */
 #define MOST_TASKS 64
@@ -18,7 +17,7 @@ struct tn_conv_depthwise {
     bool square;             /* for depthwise_square_f32 */
     size_t *offset;          /* [kernel_w] */
     size_t phase, row, rows; /* floats of each of a row's stride_w parts, of a row; rows that a band reads */
-    size_t buffer;           /* floats: of copied rows, or of a row of zeros */
+    size_t buffer;           /* floats of the copied rows */
     int64_t band_rows, bands, task_outputs, output_tasks;
 };
 
@@ -53,16 +52,16 @@ tn_status tn_conv_depthwise_prepare(tn_prepare *call, const tn_conv_shape *s, in
     if (d->out_h == 1) d->stride_h = 1;
     d->offset = tn_prepare_alloc(call, d->kernel_w * sizeof *d->offset);
     if (!d->offset) return TN_E_MEMORY;
+    d->square = d->kernel_h == d->kernel_w && (d->kernel_h == 3 || d->kernel_h == 5) && d->stride_w <= d->stride_h &&
+                d->stride_h <= 2 && d->dilation_h == 1 && dilation_w == 1;
     size_t width = ((size_t)d->out_w + TN_DEPTHWISE_ROUND - 1) / TN_DEPTHWISE_ROUND * TN_DEPTHWISE_ROUND;
     d->phase = width + (d->kernel_w - 1) * dilation_w / d->stride_w + 1;
     d->row = (d->phase * d->stride_w + TN_DEPTHWISE_ROUND - 1) / TN_DEPTHWISE_ROUND * TN_DEPTHWISE_ROUND;
     for (size_t j = 0; j < d->kernel_w; j++)
         d->offset[j] = j * dilation_w % d->stride_w * d->phase + j * dilation_w / d->stride_w;
-
-    d->square = d->kernel_h == d->kernel_w && (d->kernel_h == 3 || d->kernel_h == 5) && d->stride_h == d->stride_w &&
-                d->stride_h <= 2 && d->dilation_h == 1 && dilation_w == 1;
     size_t reach = (d->kernel_h - 1) * d->dilation_h + 1, fit = BUFFER_FLOATS / d->row;
-    d->band_rows = d->square ? SQUARE_ROWS : fit > reach ? (int64_t)((fit - reach) / d->stride_h) / 4 * 4 : 4;
+    d->band_rows = fit > reach ? (int64_t)((fit - reach) / d->stride_h) / 4 * 4 : 4;
+    if (d->square) d->band_rows = TN_MIN(d->band_rows, SQUARE_ROWS);
     d->band_rows = TN_MIN(TN_MIN(TN_MAX(d->band_rows, 4), most_rows), d->out_h);
     d->bands = (d->out_h + d->band_rows - 1) / d->band_rows;
     d->rows = (size_t)(d->band_rows - 1) * d->stride_h + reach;
@@ -71,10 +70,8 @@ tn_status tn_conv_depthwise_prepare(tn_prepare *call, const tn_conv_shape *s, in
     int64_t spread = d->outputs * d->batch * d->bands / MOST_TASKS;
     d->task_outputs = TN_MAX(TN_MIN(TN_MAX(per_task, spread), d->outputs), 1);
     d->output_tasks = (d->outputs + d->task_outputs - 1) / d->task_outputs;
-    d->buffer = (size_t)d->in_w;
     size_t floats;
-    if ((!d->square && !tn_mul_size(d->rows, d->row, &d->buffer)) ||
-        !tn_mul_size(d->buffer, (size_t)call->threads, &floats) ||
+    if (!tn_mul_size(d->rows, d->row, &d->buffer) || !tn_mul_size(d->buffer, (size_t)call->threads, &floats) ||
         !tn_scratch_add(&call->scratch, floats, sizeof(float)))
         return tn_fail(TN_E_SHAPE, "rows of %lld elements with a kernel that reaches over %zu rows are too large",
                        (long long)d->in_w, reach);
@@ -122,6 +119,7 @@ static void multiply_band(const tn_conv_band *c, const float *x, bool copied, co
                           .kernel_h = d->kernel_h,
                           .kernel_w = d->kernel_w,
                           .stride_y = d->stride_h,
+                          .stride_x = d->stride_w,
                           .dilation_y = d->dilation_h,
                           .offset = d->offset,
                           .x = c->buffer,
@@ -131,19 +129,17 @@ static void multiply_band(const tn_conv_band *c, const float *x, bool copied, co
                           .y = y + row * d->out_w,
                           .y_stride = (size_t)d->out_w,
                           .epilogue = *c->epilogue,
-                          .x_rows = x_rows,
-                          .x_width = (size_t)d->in_w,
-                          .pad = (size_t)d->pad_w};
+                          .x_rows = x_rows};
     if (k.epilogue.residual) k.epilogue.residual += row * d->out_w;
     k.epilogue.residual_stride = (size_t)d->out_w;
     int64_t first = TN_MAX(top, 0), end = TN_MIN(top + (int64_t)d->rows, d->in_h);
+    if (!copied) copy_band(d, c->kernels, x, first, end, top, c->buffer);
     if (!d->square) {
-        if (!copied) copy_band(d, c->kernels, x, first, end, top, c->buffer);
         c->kernels->depthwise_f32(&k);
         return;
     }
     for (int64_t i = 0; i < (rows - 1) * (int64_t)d->stride_h + (int64_t)d->kernel_h; i++)
-        x_rows[i] = top + i >= 0 && top + i < end ? x + (top + i - first) * d->in_w : c->buffer;
+        x_rows[i] = top + i >= 0 && top + i < end ? c->buffer + (size_t)i * d->row : NULL;
     c->kernels->depthwise_square_f32(&k);
 }
 
