@@ -88,7 +88,7 @@ static void print_text(const evaluation *e) {
 
 static void print_json(const evaluation *e) {
     json out = json_open(stdout), *j = &out;
-    static const char *const tasks[] = {"classification", "regression", "reconstruction"};
+    static const char *const tasks[] = {"classification", "regression", "reconstruction", "sequences"};
     emit_object(j, NULL);
     emit_text(j, "model", e->settings->operands.items[0]);
     emit_text(j, "digest", tn_model_digest(e->model));

@@ -197,10 +197,16 @@ bool measure_hardship(evaluation *e) {
     j.width = tn_tensor_dims(j.x)[1];
     j.means = tool_alloc(2 * (size_t)j.width, sizeof *j.means);
     j.deviations = j.means + j.width;
-    e->metric = tn_evaluation_task(e->result) == TN_TASK_CLASSIFICATION ? "accuracy" : "r2";
+    static const char *const metrics[] = {"accuracy", "r2", "r2", "sequence_accuracy"};
+    const tn_task task = tn_evaluation_task(e->result);
+    tn_status status = TN_OK;
+    e->metric = metrics[task];
     find_moments(&j);
-    tn_status status = tn_graph_load(s->operands.items[0], NULL, &graph);
-    if (status == TN_OK && tn_probe_create(graph, (int)s->threads, &j.probe) != TN_OK) {
+    if (task == TN_TASK_SEQUENCES)
+        complain("note: attacks and attributions are of classes and numbers, not of sequences");
+    else
+        status = tn_graph_load(s->operands.items[0], NULL, &graph);
+    if (status == TN_OK && task != TN_TASK_SEQUENCES && tn_probe_create(graph, (int)s->threads, &j.probe) != TN_OK) {
         progress(s, NULL);
         complain("note: without gradients there are no attacks and attributions: %s", tn_last_error());
     }

@@ -341,7 +341,7 @@ bool report_write(const evaluation *e, const char *path) {
     write_figures(e, f);
     if (tn_evaluation_task(e->result) == TN_TASK_CLASSIFICATION)
         write_classes(e, f);
-    else
+    else if (tn_evaluation_task(e->result) != TN_TASK_SEQUENCES)
         write_numbers(e, f);
     write_hardship(e, f);
     write_security(e, f);

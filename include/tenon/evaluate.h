@@ -23,7 +23,7 @@ typedef enum tn_task {
     TN_TASK_CLASSIFICATION = 0, /* the target is classes */
     TN_TASK_REGRESSION = 1,     /* numbers, measured in the column's own unit */
     TN_TASK_RECONSTRUCTION = 2, /* no target: the output is compared with the input, as the pipeline makes it */
-    TN_TASK_SEQUENCES = 3       /* of labels, read off steps: of plans alone; see tn_sequences_score */
+    TN_TASK_SEQUENCES = 3       /* of labels, read off steps (tn_sequences_read) */
 } tn_task;
 
 /* The fitted pipeline in the model's file; TN_E_NOT_FOUND if it has none. */
@@ -57,7 +57,8 @@ TN_API tn_status tn_evaluate(const tn_model *model, const tn_table *table, const
 TN_API void tn_evaluation_destroy(tn_evaluation *evaluation); /* accepts NULL */
 
 /* All are the evaluation's. Of N rows: what went into the model [N, width]; the truth, classes int64 [N] or numbers
- * float32 [N] or [N, width]; and what the model said, likewise, of classes the scores float32 [N, C] or [N, 1]. */
+ * float32 [N] or [N, width]; and what the model said, likewise, of classes the scores float32 [N, C] or [N, 1],
+ * of sequences int64 [N, S], filled up with -1, and the scores float32 [N, C, T]. */
 TN_API tn_task tn_evaluation_task(const tn_evaluation *evaluation);
 TN_API tn_metrics *tn_evaluation_metrics(const tn_evaluation *evaluation);
 TN_API const tn_tensor *tn_evaluation_inputs(const tn_evaluation *evaluation);

@@ -12,7 +12,8 @@
  *   two classes, the score of class 1            [N] integers or bool    [N] or [N, 1] floats
  *   C classes, a score of each                   [N] integers or bool    [N, C] floats
  *   numbers (regression)                         [N] or [N, D] floats    the same shape, floats
- * Classes are numbered from 0. With scores, the predicted class is the one of the highest (the first of equals); with the
+ *   sequences of labels (from 1 on)              [N, S] int64            [N, T] int64, or scores [N, C, T] floats
+ * Sequences are filled up with -1; scores are read as tn_sequences_read does. Classes are numbered from 0. With scores, the predicted class is the one of the highest (the first of equals); with the
  * score of class 1 alone it is 1 from `threshold` on. Numbers are computed in float64.
  *
  * Name                          Needs           What it is
@@ -33,6 +34,9 @@
  *                                               others 2017)
  *   mae, mse, rmse, mape, r2    numbers         mean over outputs where there are D of them; mape divides by |truth|, at
  *                                               least 2.2e-16; r2 of a constant truth is 1 if all is right, else 0
+ *   sequence_accuracy           sequences       part of the rows that are right as a whole
+ *   label_error_rate            sequences       insertions, deletions and changes that make the truth of what was read
+ *                                               (Levenshtein's distance), for each label of the truth
  * The values are scikit-learn's, but for ties in top_K (there the last of equals comes first). What is not defined (roc_auc
  * where one class alone is true, r2 of one sample) fails with a sentence.
  *
@@ -63,7 +67,7 @@ TN_API tn_status tn_metrics_create(const tn_tensor *truth, const tn_tensor *pred
 TN_API void tn_metrics_destroy(tn_metrics *metrics); /* accepts NULL */
 
 TN_API int64_t tn_metrics_samples(const tn_metrics *metrics);
-TN_API int tn_metrics_classes(const tn_metrics *metrics); /* 0: numbers */
+TN_API int tn_metrics_classes(const tn_metrics *metrics); /* 0: numbers or sequences */
 
 /* The names above, in that order; NULL past the last. top_K stands there as top_1 and top_5. */
 TN_API const char *tn_metric_name(int index);
@@ -109,8 +113,7 @@ TN_API tn_status tn_metrics_curve(tn_metrics *metrics, tn_curve curve, int class
  * which class 0 is the blank, the best class of each step, without repetitions and blanks: int64 [N, T], a row filled up with
  * -1. It is the caller's. */
 TN_API tn_status tn_sequences_read(const tn_tensor *scores, tn_tensor **out_labels);
-/* Of labels [N, T] against the truth [N, S], both filled up with -1: the part of rows that are right as a whole, and the
- * insertions, deletions and changes that make the truth of the others, for each label of the truth. */
+/* Of labels [N, T] against the truth [N, S], both int64 and filled up with -1: sequence_accuracy and label_error_rate. */
 TN_API tn_status tn_sequences_score(const tn_tensor *truth, const tn_tensor *labels, double *out_right,
                                     double *out_errors);
 

@@ -15,8 +15,8 @@
 extern "C" {
 #endif
 
-/* The loss of each row of an evaluation, as many as it has: -ln p of the true class (p at least 1e-12), or the mean squared
- * error of its numbers. */
+/* The loss of each row of an evaluation, as many as it has: -ln p of the true class (p at least 1e-12), the mean squared
+ * error of its numbers, or of sequences the edits for each label. */
 TN_API tn_status tn_evaluation_losses(const tn_evaluation *evaluation, double *losses);
 
 /* How well who sees a row's loss can tell whether the model was trained on the row, by a threshold (Yeom et al., "Privacy Risk

@@ -154,8 +154,13 @@ static tn_status fit_words(tn_region *region, tn_feature *f, const tn_table *tab
         count = at;
         if (!pass) continue;
         qsort(words, count, sizeof *words, by_bytes);
-        for (size_t i = 0; i < count; i++)
-            if (!used || tn_compare_texts(words[used - 1], words[i])) words[used++] = words[i];
+        for (size_t i = 0; i < count; i++) {
+            if (used && !tn_compare_texts(words[used - 1], words[i])) continue;
+            /* Of its own: a label ends in a zero, and this one amid a text. */
+            const char *copy = tn_region_strndup(region, words[i].data, words[i].size);
+            if (!copy) return TN_E_MEMORY;
+            words[used++] = (tn_string){copy, words[i].size};
+        }
         f->labels = words;
     }
     f->category_count = (int)TN_MIN(used, (size_t)TN_MOST_CATEGORIES + 1);

@@ -139,7 +139,8 @@ tn_status tn_metrics_of(tn_task task, const tn_tensor *x, const tn_tensor *y, co
     const tn_metrics_options options = {
         .struct_size = sizeof options, .classes = task == TN_TASK_CLASSIFICATION ? classes : 0, .logits = logits};
     tn_tensor *flat;
-    if (task == TN_TASK_CLASSIFICATION) return tn_metrics_create(y, predicted, &options, out);
+    if (task == TN_TASK_CLASSIFICATION || task == TN_TASK_SEQUENCES)
+        return tn_metrics_create(y, predicted, &options, out);
     const tn_tensor *truth = task == TN_TASK_REGRESSION ? y : x;
     /* [N, 1] as [N], and whatever shape a reconstruction has as the rows have it. */
     if (tn_count(predicted) != tn_count(truth))
@@ -201,10 +202,12 @@ static tn_status apply(tn_evaluation *e, const tn_pipeline *p, const tn_table *t
 static tn_status evaluate(tn_evaluation *e, const tn_model *model, const tn_pipeline *p, const tn_table *table,
                           const tn_evaluate_options *o) {
     if (!tn_pipeline_fitted(p)) return tn_fail(TN_E_STATE, "the pipeline is not fitted");
-    if (p->has_target && p->target.encode == TN_ENCODE_SEQUENCE)
-        return tn_fail(TN_E_UNSUPPORTED, "the target is sequences, which tn_sequences_score measures");
-    bool classes = p->has_target && p->target.encode != TN_ENCODE_NONE;
-    e->task = classes ? TN_TASK_CLASSIFICATION : p->has_target ? TN_TASK_REGRESSION : TN_TASK_RECONSTRUCTION;
+    bool sequences = p->has_target && p->target.encode == TN_ENCODE_SEQUENCE;
+    bool classes = p->has_target && !sequences && p->target.encode != TN_ENCODE_NONE;
+    e->task = sequences       ? TN_TASK_SEQUENCES
+              : classes       ? TN_TASK_CLASSIFICATION
+              : p->has_target ? TN_TASK_REGRESSION
+                              : TN_TASK_RECONSTRUCTION;
     if (classes) TN_TRY(name_classes(e, &p->target));
     TN_TRY(name_features(e, p));
     e->threads = o->threads;

@@ -2,6 +2,7 @@
 #include <math.h>
 #include <tenon/risk.h>
 #include "eval/evaluation.h"
+#include "eval/metrics.h"
 
 #define LEAST_PROBABILITY 1e-12
 
@@ -31,6 +32,10 @@ tn_status tn_evaluation_losses(const tn_evaluation *e, double *losses) {
             bool known = label >= 0 && label < (width == 1 ? 2 : width);
             double p = known ? probability(e, found + r * width, width, label) : 0;
             losses[r] = -log(fmax(p, LEAST_PROBABILITY));
+            continue;
+        }
+        if (e->task == TN_TASK_SEQUENCES) {
+            losses[r] = e->metrics->edits[r] / fmax(e->metrics->lengths[r], 1);
             continue;
         }
         losses[r] = 0;

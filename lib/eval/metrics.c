@@ -2,7 +2,7 @@
 #include "eval/metrics.h"
 #include <stdlib.h>
 
-typedef enum needs { CLASSES, TWO_CLASSES, SCORES, TWO_SCORES, PROBABILITIES, NUMBERS } needs;
+typedef enum needs { CLASSES, TWO_CLASSES, SCORES, TWO_SCORES, PROBABILITIES, NUMBERS, SEQUENCES } needs;
 
 static const struct {
     const char *name;
@@ -41,6 +41,8 @@ static const struct {
     {"rmse", NUMBERS, tn_metric_error, TN_RMSE, true},
     {"mape", NUMBERS, tn_metric_error, TN_MAPE, true},
     {"r2", NUMBERS, tn_metric_r2, 0, false},
+    {"sequence_accuracy", SEQUENCES, tn_metric_sequence, TN_SEQUENCE_RIGHT, false},
+    {"label_error_rate", SEQUENCES, tn_metric_sequence, TN_SEQUENCE_ERRORS, true},
 };
 
 const char *tn_metric_name(int index) {
@@ -54,9 +56,10 @@ bool tn_metric_falls(const char *name) {
 }
 
 static tn_status check_needs(const tn_metrics *m, needs wanted, const char *name) {
-    if ((wanted == NUMBERS) != (m->classes == 0))
-        return tn_fail(TN_E_INVALID, "metric %s is of %s, but the truth is %s", name,
-                       wanted == NUMBERS ? "numbers" : "classes", m->classes ? "classes" : "numbers");
+    static const char *const kinds[] = {"classes", "numbers", "sequences"};
+    int kind = wanted == NUMBERS ? 1 : wanted == SEQUENCES ? 2 : 0, given = m->edits ? 2 : m->classes ? 0 : 1;
+    if (kind != given)
+        return tn_fail(TN_E_INVALID, "metric %s is of %s, but the truth is %s", name, kinds[kind], kinds[given]);
     if ((wanted == TWO_CLASSES || wanted == TWO_SCORES) && m->classes != 2)
         return tn_fail(TN_E_INVALID,
                        "metric %s is of two classes, and there are %d: %s_macro or %s_weighted is of more", name,

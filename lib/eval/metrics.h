@@ -16,7 +16,7 @@ typedef struct tn_ranked {
 struct tn_metrics {
     tn_region *region;
     int64_t n;
-    int classes; /* 0: numbers */
+    int classes; /* 0: numbers or sequences */
     int columns; /* of the scores; 0: there are none. 1: of class 1 */
     int outputs; /* numbers a sample */
     int bins;
@@ -24,11 +24,12 @@ struct tn_metrics {
     double epsilon;     /* of the scores' type */
     int64_t improbable; /* the first row whose scores are no probabilities; -1 */
     int32_t *truth, *predicted;
-    double *scores;         /* [n, columns] */
-    double *wanted, *given; /* [n, outputs] */
-    tn_ranked *ranked;      /* scratch [n] */
-    double *counts;         /* scratch [3, classes]: right, predicted, true */
-    double *sums;           /* scratch [3, bins] */
+    double *scores;          /* [n, columns] */
+    double *wanted, *given;  /* [n, outputs] */
+    double *edits, *lengths; /* [n], of sequences: what the truth takes, and its labels; else NULL */
+    tn_ranked *ranked;       /* scratch [n] */
+    double *counts;          /* scratch [3, classes]: right, predicted, true */
+    double *sums;            /* scratch [3, bins] */
 };
 
 typedef struct tn_sample {
@@ -44,14 +45,18 @@ static inline int64_t tn_sample_row(const tn_sample *s, int64_t i) {
 typedef tn_status tn_metric_function(const tn_sample *s, int variant, double *out_value);
 typedef enum tn_average { TN_BINARY, TN_MICRO, TN_MACRO, TN_WEIGHTED } tn_average;
 enum { TN_PRECISION = 0, TN_RECALL = 4, TN_F1 = 8 }; /* plus an average */
+enum { TN_SEQUENCE_RIGHT, TN_SEQUENCE_ERRORS };
 typedef enum tn_error_kind { TN_MAE, TN_MSE, TN_RMSE, TN_MAPE } tn_error_kind;
 
 tn_metric_function tn_metric_accuracy, tn_metric_balanced, tn_metric_label, tn_metric_top, tn_metric_roc,
     tn_metric_average_precision, tn_metric_log_loss, tn_metric_brier, tn_metric_calibration, tn_metric_error,
-    tn_metric_r2;
+    tn_metric_r2, tn_metric_sequence;
 
 /* The name's function and variant; fails if there is no such name, or it is not of what was given. */
 tn_status tn_metric_find(const tn_metrics *m, const char *name, tn_metric_function **out_function, int *out_variant);
+
+/* Of labels [n, T] against the truth [n, S]: edits and labels of each row. */
+tn_status tn_sequences_compare(const tn_tensor *truth, const tn_tensor *labels, double *edits, double *lengths);
 
 /* p(class) of a row, and what ranks the row for the class. */
 static inline double tn_metric_probability(const tn_metrics *m, int64_t row, int class_index) {

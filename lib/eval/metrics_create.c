@@ -93,6 +93,24 @@ static tn_status read_scores(tn_metrics *m, const tn_tensor *t, const tn_metrics
 
 /* ---- the two tensors ---- */
 
+static bool is_sequences(const tn_tensor *truth, const tn_tensor *predicted) {
+    return truth->dtype == TN_INT64 && truth->rank == 2 &&
+           (predicted->dtype == TN_INT64 || (tn_dtype_is_float(predicted->dtype) && predicted->rank == 3));
+}
+
+/* Labels [N, T], or scores [N, C, T] that they are read off. */
+static tn_status fill_sequences(tn_metrics *m, const tn_tensor *truth, const tn_tensor *predicted) {
+    tn_tensor *read = NULL;
+    m->n = truth->dims[0];
+    m->edits = tn_region_array(m->region, (size_t)TN_MAX(m->n, 1), sizeof *m->edits);
+    m->lengths = tn_region_array(m->region, (size_t)TN_MAX(m->n, 1), sizeof *m->lengths);
+    if (!m->edits || !m->lengths) return TN_E_MEMORY;
+    if (tn_dtype_is_float(predicted->dtype)) TN_TRY(tn_sequences_read(predicted, &read));
+    tn_status status = tn_sequences_compare(truth, read ? read : predicted, m->edits, m->lengths);
+    tn_tensor_destroy(read);
+    return status;
+}
+
 static tn_status check_shapes(const tn_tensor *truth, const tn_tensor *predicted) {
     char a[80], b[80];
     bool classes = is_classes(truth), scores = classes && tn_dtype_is_float(predicted->dtype);
@@ -126,6 +144,7 @@ static tn_status check_shapes(const tn_tensor *truth, const tn_tensor *predicted
 static tn_status fill(tn_metrics *m, const tn_tensor *truth, const tn_tensor *predicted,
                       const tn_metrics_options *options) {
     int highest = 1;
+    if (is_sequences(truth, predicted)) return fill_sequences(m, truth, predicted);
     m->n = truth->dims[0];
     if (!is_classes(truth)) {
         m->outputs = truth->rank == 2 ? (int)truth->dims[1] : 1;
@@ -154,7 +173,7 @@ tn_status tn_metrics_create(const tn_tensor *truth, const tn_tensor *predicted, 
     if (given.bins < 0 || given.bins > 100000)
         return tn_fail(TN_E_INVALID, "metrics: %d bins; there are from 1 to 100000", given.bins);
     if (!isfinite(given.threshold)) return tn_fail(TN_E_INVALID, "metrics: a threshold of %g", given.threshold);
-    TN_TRY(check_shapes(truth, predicted));
+    if (!is_sequences(truth, predicted)) TN_TRY(check_shapes(truth, predicted));
     tn_region *region = tn_region_create(NULL);
     tn_metrics *m = region ? tn_region_alloc(region, sizeof *m) : NULL;
     tn_status status = m ? TN_OK : TN_E_MEMORY;

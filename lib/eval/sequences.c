@@ -2,7 +2,7 @@
  * the best label of each step, without repetitions and blanks (section 3.2, best path decoding). */
 #include "base/element.h"
 #include "base/tensor.h"
-#include <tenon/metrics.h>
+#include "eval/metrics.h"
 
 tn_status tn_sequences_read(const tn_tensor *scores, tn_tensor **out_labels) {
     *out_labels = NULL;
@@ -51,26 +51,46 @@ static int64_t distance(const int64_t *a, int64_t m, const int64_t *b, int64_t n
     return row[n];
 }
 
-tn_status tn_sequences_score(const tn_tensor *truth, const tn_tensor *labels, double *out_right, double *out_errors) {
-    *out_right = *out_errors = 0;
+tn_status tn_sequences_compare(const tn_tensor *truth, const tn_tensor *labels, double *edits, double *lengths) {
     if (truth->rank != 2 || labels->rank != 2 || truth->dtype != TN_INT64 || labels->dtype != TN_INT64 ||
         truth->dims[0] != labels->dims[0] || truth->dims[0] < 1 || !tn_tensor_is_dense(truth) ||
         !tn_tensor_is_dense(labels))
         return tn_fail(TN_E_SHAPE, "sequences are dense int64 [N, S] and [N, T], of as many rows, 1 at least");
-    const int64_t rows = truth->dims[0], room = labels->dims[1] + 1;
-    int64_t right = 0, errors = 0, all = 0, *scratch = tn_alloc(NULL, (size_t)room * sizeof *scratch);
+    const int64_t room = labels->dims[1] + 1;
+    int64_t *scratch = tn_alloc(NULL, (size_t)room * sizeof *scratch);
     if (!scratch) return TN_E_MEMORY;
-    for (int64_t r = 0; r < rows; r++) {
+    for (int64_t r = 0; r < truth->dims[0]; r++) {
         const int64_t *a = (const int64_t *)truth->data + r * truth->dims[1],
                       *b = (const int64_t *)labels->data + r * labels->dims[1];
         const int64_t m = length_of(a, truth->dims[1]), n = length_of(b, labels->dims[1]);
-        const int64_t wrong = distance(a, m, b, n, scratch);
-        right += wrong == 0;
-        errors += wrong;
-        all += m;
+        edits[r] = (double)distance(a, m, b, n, scratch);
+        lengths[r] = (double)m;
     }
     tn_free(NULL, scratch, (size_t)room * sizeof *scratch);
-    *out_right = (double)right / (double)rows;
-    *out_errors = (double)errors / (double)TN_MAX(all, 1);
+    return TN_OK;
+}
+
+tn_status tn_sequences_score(const tn_tensor *truth, const tn_tensor *labels, double *out_right, double *out_errors) {
+    tn_metrics *m;
+    *out_right = *out_errors = 0;
+    if (truth->dtype != TN_INT64 || truth->rank != 2 || labels->dtype != TN_INT64)
+        return tn_fail(TN_E_SHAPE, "sequences are int64 [N, S], and their labels int64 [N, T]");
+    TN_TRY(tn_metrics_create(truth, labels, NULL, &m));
+    tn_status status = tn_metrics_value(m, "sequence_accuracy", out_right);
+    if (status == TN_OK) status = tn_metrics_value(m, "label_error_rate", out_errors);
+    tn_metrics_destroy(m);
+    return status;
+}
+
+tn_status tn_metric_sequence(const tn_sample *s, int variant, double *out_value) {
+    const tn_metrics *m = s->m;
+    double right = 0, edits = 0, labels = 0;
+    for (int64_t i = 0; i < m->n; i++) {
+        const int64_t row = tn_sample_row(s, i);
+        right += m->edits[row] == 0;
+        edits += m->edits[row];
+        labels += m->lengths[row];
+    }
+    *out_value = variant == TN_SEQUENCE_RIGHT ? right / (double)m->n : edits / (labels > 1 ? labels : 1);
     return TN_OK;
 }

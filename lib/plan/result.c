@@ -25,23 +25,19 @@ static const char *data_name(tn_manifest_writer *w, const tn_plan *plan, bool te
     return name;
 }
 
-static void add_figure(tn_manifest_writer *w, tn_manifest_node *list, const tn_plan *plan, const tn_plan_data *data,
-                       const char *name, double value, int64_t samples, bool test) {
-    tn_manifest_node *m = tn_manifest_add(w, list, NULL, TN_MANIFEST_MAP, NULL);
-    add_text(w, m, "name", name);
-    add_number(w, m, "value", value);
-    add_text(w, m, "data", data_name(w, plan, test));
-    add_text(w, m, "data_digest", data->digests[test && plan->test]);
-    add_number(w, m, "samples", (double)samples);
-}
-
 static void add_metrics(tn_manifest_writer *w, tn_manifest_node *list, const tn_plan *plan, const tn_plan_data *data,
                         tn_metrics *metrics, bool test) {
     double value;
     const char *name;
-    for (int i = 0; (name = tn_metric_name(i)); i++)
-        if (tn_metrics_applies(metrics, name) && tn_metrics_value(metrics, name, &value) == TN_OK)
-            add_figure(w, list, plan, data, name, value, tn_metrics_samples(metrics), test);
+    for (int i = 0; (name = tn_metric_name(i)); i++) {
+        if (!tn_metrics_applies(metrics, name) || tn_metrics_value(metrics, name, &value) != TN_OK) continue;
+        tn_manifest_node *m = tn_manifest_add(w, list, NULL, TN_MANIFEST_MAP, NULL);
+        add_text(w, m, "name", name);
+        add_number(w, m, "value", value);
+        add_text(w, m, "data", data_name(w, plan, test));
+        add_text(w, m, "data_digest", data->digests[test && plan->test]);
+        add_number(w, m, "samples", (double)tn_metrics_samples(metrics));
+    }
 }
 
 static void add_losses(tn_manifest_writer *w, tn_manifest_node *extra, const tn_fit *fit) {
@@ -127,8 +123,7 @@ bool tn_plan_is_made(const tn_plan *plan, const tn_plan_data *data) {
 
 /* metrics: of training and, if there is one, of testing. */
 static tn_status manifest_of(const tn_plan *plan, const tn_plan_data *data, const tn_fit *fit, const tn_graph *graph,
-                             tn_metrics *const metrics[2], const double sequences[2][2], tn_region *region,
-                             const char **out_text) {
+                             tn_metrics *const metrics[2], tn_region *region, const char **out_text) {
     static const char *const tasks[] = {"classification", "regression", "reconstruction", "sequences"};
     tn_manifest_writer w = {.region = region};
     tn_string text;
@@ -141,12 +136,7 @@ static tn_status manifest_of(const tn_plan *plan, const tn_plan_data *data, cons
     add_outputs(&w, root, data, graph);
     tn_manifest_node *list = tn_manifest_add(&w, root, "metrics", TN_MANIFEST_LIST, NULL);
     for (int i = 1; i >= 0; i--)
-        if (metrics[i]) {
-            add_metrics(&w, list, plan, data, metrics[i], i == 1);
-        } else if (data->task == TN_TASK_SEQUENCES && data->rows[i]) {
-            add_figure(&w, list, plan, data, "sequence_accuracy", sequences[i][0], data->rows[i], i == TN_PART_TEST);
-            add_figure(&w, list, plan, data, "label_error_rate", sequences[i][1], data->rows[i], i == TN_PART_TEST);
-        }
+        if (metrics[i]) add_metrics(&w, list, plan, data, metrics[i], i == 1);
     tn_manifest_node *provenance = tn_manifest_add(&w, root, "provenance", TN_MANIFEST_MAP, NULL);
     list = tn_manifest_add(&w, provenance, "data", TN_MANIFEST_LIST, NULL);
     for (int i = 0; i < 2; i++) {
@@ -186,25 +176,8 @@ static tn_status measure(const tn_plan_data *data, const tn_fit *fit, const tn_m
     return status;
 }
 
-/* The part of sequences that are right, and errors a label. */
-static tn_status read_sequences(const tn_plan_data *data, const tn_fit *fit, const tn_model *model, int part,
-                                double out[2]) {
-    tn_tensor *predicted, *labels = NULL;
-    TN_TRY(tn_predict(model, data->x[part], fit->options->threads, &predicted));
-    tn_status status = tn_sequences_read(predicted, &labels);
-    if (status == TN_OK) status = tn_sequences_score(data->y[part], labels, &out[0], &out[1]);
-    tn_tensor_destroy(labels);
-    tn_tensor_destroy(predicted);
-    return status;
-}
-
 static tn_status measure_all(const tn_plan_data *data, const tn_fit *fit, const tn_model *model,
-                             tn_metrics *metrics[TN_PARTS], double sequences[2][2]) {
-    if (data->task == TN_TASK_SEQUENCES) {
-        for (int i = 0; i < 2; i++)
-            if (data->rows[i]) TN_TRY(read_sequences(data, fit, model, i, sequences[i]));
-        return TN_OK;
-    }
+                             tn_metrics *metrics[TN_PARTS]) {
     TN_TRY(measure(data, fit, model, TN_PART_TRAIN, &metrics[0]));
     if (data->x[TN_PART_TEST]) TN_TRY(measure(data, fit, model, TN_PART_TEST, &metrics[1]));
     if (!fit->options->measured || !data->x[TN_PART_VALIDATION]) return TN_OK;
@@ -237,7 +210,6 @@ typedef struct result {
     tn_graph *graph, *copy;
     tn_model *model;
     tn_metrics *metrics[TN_PARTS];
-    double sequences[2][2]; /* of training and testing */
     tn_self_test *test;
     tn_region *region;
 } result;
@@ -256,10 +228,10 @@ static tn_status save(result *r, const tn_plan *plan, const tn_plan_data *data, 
     tn_graph *copy = r->copy;
     r->copy = NULL; /* the model takes it over */
     TN_TRY(tn_model_from_graph(copy, &options, &r->model));
-    TN_TRY(measure_all(data, fit, r->model, r->metrics, r->sequences));
+    TN_TRY(measure_all(data, fit, r->model, r->metrics));
     TN_TRY(tn_self_test_create(&r->test));
     TN_TRY(self_test_of(data, fit, r->model, r->test));
-    TN_TRY(manifest_of(plan, data, fit, r->graph, r->metrics, r->sequences, r->region, &text));
+    TN_TRY(manifest_of(plan, data, fit, r->graph, r->metrics, r->region, &text));
     const tn_model_file_options file = {.struct_size = sizeof file, .manifest = text, .self_test = r->test};
     return tn_graph_save(r->graph, plan->output, &file);
 }

@@ -95,9 +95,33 @@ static void words_are_read_off_steps(void **state) {
     assert_true(right > 0.97 && errors < 0.01);
     tn_tensor *all[] = {x, y, predicted, labels};
     for (int i = 0; i < 4; i++) tn_tensor_destroy(all[i]);
+    const char *written;
+    assert_ok(tn_pipeline_write(p, &written));
+    for (int i = 0; i < 3; i++) {
+        const char *at = strstr(strstr(written, "categories"), words[i]);
+        assert_non_null(at);
+        assert_true(strchr(",]\n\"'", at[strlen(words[i])]) != NULL); /* the word, and nothing that stood behind it */
+    }
     tn_pipeline_destroy(p);
     tn_evaluation *e;
-    assert_int_equal(tn_evaluate(model, table, NULL, &e), TN_E_UNSUPPORTED);
+    double again, low, high, losses[ROWS];
+    assert_ok(tn_evaluate(model, table, NULL, &e));
+    assert_int_equal(tn_evaluation_task(e), TN_TASK_SEQUENCES);
+    tn_metrics *measured = tn_evaluation_metrics(e);
+    assert_int_equal(tn_metrics_samples(measured), ROWS);
+    assert_int_equal(tn_metrics_classes(measured), 0);
+    assert_ok(tn_metrics_value(measured, "sequence_accuracy", &again));
+    assert_true(again == right);
+    assert_ok(tn_metrics_interval(measured, "sequence_accuracy", NULL, &low, &high));
+    assert_true(low <= right && right <= high && low > 0.9);
+    assert_ok(tn_metrics_value(measured, "label_error_rate", &again));
+    assert_true(again == errors);
+    assert_int_equal(tn_metrics_value(measured, "accuracy", &again), TN_E_INVALID);
+    assert_non_null(strstr(tn_last_error(), "the truth is sequences"));
+    assert_ok(tn_evaluation_losses(e, losses));
+    for (int i = 0; i < ROWS; i++) again += losses[i];
+    assert_true(again >= errors && again < 0.05 * ROWS);
+    tn_evaluation_destroy(e);
     tn_table_destroy(table);
     tn_model_destroy(model);
 }

@@ -251,6 +251,8 @@ _FUNCTIONS = {
     "tn_pipeline_apply": (_STATUS, (_HANDLE, _HANDLE, c_void_p, c_int, _OUT, _OUT)),
     "tn_pipeline_write": (_STATUS, (_HANDLE, POINTER(c_char_p))),
     "tn_metrics_create": (_STATUS, (_HANDLE, _HANDLE, POINTER(MetricsOptions), _OUT)),
+    "tn_sequences_read": (_STATUS, (_HANDLE, _OUT)),
+    "tn_sequences_score": (_STATUS, (_HANDLE, _HANDLE, POINTER(c_double), POINTER(c_double))),
     "tn_metrics_destroy": (type(None), (_HANDLE,)),
     "tn_metrics_samples": (c_int64, (_HANDLE,)),
     "tn_metrics_classes": (c_int, (_HANDLE,)),

@@ -4,7 +4,8 @@
     m["f1_macro"], m.interval("f1_macro", seed=1), m.confusion()
     tenon.metrics.compute(labels, probabilities)  # all that apply and are defined, as a dictionary
 
-Integers and bools are classes, floats are scores of classes (where the truth is classes) or numbers.
+Integers and bools are classes, floats are scores of classes (where the truth is classes) or numbers. A truth int64 [N, S] is
+sequences of labels, filled up with -1, beside labels [N, T] or scores [N, C, T].
 """
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ from typing import Any, Dict, Iterable, Optional, Tuple
 import numpy as np
 
 from ._library import BootstrapOptions, CurvePoint, Error, InvalidArgument, MetricsOptions, create, lib
-from ._tensor import wrap
+from ._tensor import view, wrap
 
 _CURVES = {"roc": 0, "precision_recall": 1, "calibration": 2}
 
@@ -106,3 +107,19 @@ def compute(truth: Any, predicted: Any, metrics: Optional[Iterable[str]] = None,
         except Error:
             pass
     return values
+
+
+def read_sequences(scores: Any) -> np.ndarray:
+    """The labels that scores or probabilities [N, C, T] say: the best class of each step, without repetitions and the blank
+    (class 0), int64 [N, T], filled up with -1."""
+    tensor = wrap(np.asarray(scores), 0)
+    labels = create(lib.tn_sequences_read, lib.tn_tensor_destroy, tensor.pointer)
+    return np.array(view(labels.pointer, labels))
+
+
+def score_sequences(truth: Any, labels: Any) -> Tuple[float, float]:
+    """Of labels [N, T] against the truth [N, S], both filled up with -1: the part of rows that are right, errors a label."""
+    right, errors = c_double(), c_double()
+    tensors = [wrap(np.asarray(value, np.int64), 0) for value in (truth, labels)]
+    lib.tn_sequences_score(*(tensor.pointer for tensor in tensors), byref(right), byref(errors))
+    return right.value, errors.value

@@ -235,6 +235,50 @@ class Reference(unittest.TestCase):
         self.assertGreater(found["accuracy"], 0.9)
 
 
+class Sequences(unittest.TestCase):
+    """Beside what is said of them, written out: the best path, and Levenshtein's distance."""
+
+    def setUp(self):
+        random = np.random.default_rng(5)
+        self.scores = random.random((40, 4, 9)).astype(np.float32)
+        self.truth = np.full((40, 6), -1, np.int64)
+        for row in self.truth:
+            row[: random.integers(0, 7)] = random.integers(1, 4)
+        self.read = []
+        for path in self.scores.argmax(1):
+            kept = [int(c) for i, c in enumerate(path) if c and (i == 0 or path[i - 1] != c)]
+            self.read.append(kept)
+
+    @staticmethod
+    def distance(a, b):
+        row = list(range(len(b) + 1))
+        for i, x in enumerate(a, 1):
+            corner, row[0] = row[0], i
+            for k, y in enumerate(b, 1):
+                corner, row[k] = row[k], min(corner + (x != y), row[k] + 1, row[k - 1] + 1)
+        return row[-1]
+
+    def test_labels_are_read_off_steps(self):
+        labels = tenon.metrics.read_sequences(self.scores)
+        self.assertEqual(labels.shape, (40, 9))
+        for row, kept in zip(labels, self.read):
+            np.testing.assert_array_equal(row, kept + [-1] * (9 - len(kept)))
+
+    def test_figures_are_those_of_the_edits(self):
+        edits = [self.distance([x for x in row if x >= 0], kept) for row, kept in zip(self.truth.tolist(), self.read)]
+        right, errors = np.mean(np.equal(edits, 0)), sum(edits) / (self.truth >= 0).sum()
+        labels = tenon.metrics.read_sequences(self.scores)
+        np.testing.assert_allclose(tenon.metrics.score_sequences(self.truth, labels), (right, errors), rtol=1e-12)
+        for predicted in (labels, self.scores):
+            made = compute(self.truth, predicted)
+            self.assertEqual(set(made), {"sequence_accuracy", "label_error_rate"})
+            np.testing.assert_allclose(list(made.values()), (right, errors), rtol=1e-12)
+        low, high = Metrics(self.truth, labels).interval("label_error_rate", seed=1)
+        self.assertTrue(low < errors < high)
+        with self.assertRaises(tenon.InvalidArgument):
+            Metrics(self.truth, labels)["accuracy"]
+
+
 class Refusals(unittest.TestCase):
     def refused(self, words, *arguments, **options):
         with self.assertRaises(tenon.Error) as caught:
@@ -278,7 +322,7 @@ class Refusals(unittest.TestCase):
     def test_all_that_apply_are_found(self):
         self.assertEqual(len(names()), len(set(names())))
         found = compute([0, 1, 0], [0.1, 0.7, 0.4])
-        self.assertEqual(set(names()) - set(found), {"mae", "mse", "rmse", "mape", "r2"})
+        self.assertEqual(set(names()) - set(found), {"mae", "mse", "rmse", "mape", "r2", "sequence_accuracy", "label_error_rate"})
         self.assertTrue(Metrics([1.0, 2.0], [1.0, 2.0]).applies("r2"))
         self.assertFalse(Metrics([1.0, 2.0], [1.0, 2.0]).applies("f1"))
 
