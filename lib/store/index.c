@@ -121,9 +121,12 @@ static bool is_settled(const struct stat *info) {
     return now - info->st_mtim.tv_sec >= 2 && now - info->st_ctim.tv_sec >= 2;
 }
 
+/* The file is opened to be looked at: network file systems may tell times of some seconds ago to who does not. */
 tn_status tn_index_refresh(tn_store *s) {
     struct stat info;
-    bool found = fstatat(s->folder, "index.json", &info, AT_SYMLINK_NOFOLLOW) == 0;
+    int file = openat(s->folder, "index.json", O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
+    bool found = file >= 0 && fstat(file, &info) == 0;
+    if (file >= 0) close(file);
     if (found && s->all && is_same_file(&info, &s->known)) return TN_OK;
     bool settled = found && is_settled(&info); /* as it was before the reading */
     TN_TRY(tn_index_read(s));

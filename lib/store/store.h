@@ -172,7 +172,7 @@ tn_status tn_reference_find(const char *reference, const tn_store_version *all, 
                             const tn_store_version **out_found);
 int tn_store_order(const void *a, const void *b); /* of two tn_store_version */
 
-/* index.c. A change reads the index; who only looks refreshes it, which costs one call of the system while it stays. */
+/* index.c. A change reads the index; who only looks refreshes it, which costs next to nothing while it stays. */
 tn_status tn_index_read(tn_store *s);
 tn_status tn_index_refresh(tn_store *s);
 /* Makes s->all of s->index. */
