@@ -202,13 +202,14 @@ bool measure_hardship(evaluation *e) {
     tn_status status = TN_OK;
     e->metric = metrics[task];
     find_moments(&j);
-    if (task == TN_TASK_SEQUENCES)
+    if (task == TN_TASK_SEQUENCES) {
         complain("note: attacks and attributions are of classes and numbers, not of sequences");
-    else
+    } else {
         status = tn_graph_load(s->operands.items[0], NULL, &graph);
-    if (status == TN_OK && task != TN_TASK_SEQUENCES && tn_probe_create(graph, (int)s->threads, &j.probe) != TN_OK) {
-        progress(s, NULL);
-        complain("note: without gradients there are no attacks and attributions: %s", tn_last_error());
+        if (status == TN_OK && tn_probe_create(graph, (int)s->threads, &j.probe) != TN_OK) {
+            progress(s, NULL);
+            complain("note: without gradients there are no attacks and attributions: %s", tn_last_error());
+        }
     }
     if (status == TN_OK && s->robustness) status = measure_troubles(&j);
     if (status == TN_OK && s->importance) status = measure_weights(&j);

@@ -22,8 +22,7 @@ static const row rows[] = {
     {"--resume", NULL, FLAG, AT(resume), TRAIN, "go on from the checkpoint of a run that was stopped", 0},
     {"--folds", "N", COUNT, AT(folds), TRAIN | ENSEMBLE,
      "train: cross-validation: a model for each of so many parts of the rows, tested on it; means and intervals. "
-     "ensemble: "
-     "those models, beside the members, answer for the rows of --fit that they have not seen",
+     "ensemble: those models, beside the members, answer for the rows of --fit that they have not seen",
      0},
     {"--mpi", NULL, FLAG, AT(mpi), TRAIN, "with the other processes that mpirun started (tenon/mpi.h)", 0},
     {"--method", "NAME", TEXT, AT(method), ENSEMBLE, "average (default), vote, stack or cascade", 0},

@@ -13,8 +13,9 @@
  *   C classes, a score of each                   [N] integers or bool    [N, C] floats
  *   numbers (regression)                         [N] or [N, D] floats    the same shape, floats
  *   sequences of labels (from 1 on)              [N, S] int64            [N, T] int64, or scores [N, C, T] floats
- * Sequences are filled up with -1; scores are read as tn_sequences_read does. Classes are numbered from 0. With scores, the predicted class is the one of the highest (the first of equals); with the
- * score of class 1 alone it is 1 from `threshold` on. Numbers are computed in float64.
+ * Sequences are filled up with -1; scores are read as tn_sequences_read does. Classes are numbered from 0. With scores, the
+ * predicted class is the one of the highest (the first of equals); with the score of class 1 alone it is 1 from `threshold`
+ * on. Numbers are computed in float64.
  *
  * Name                          Needs           What it is
  *   accuracy                    classes         part that is right

@@ -10,7 +10,8 @@ typedef struct gathered {
     float *answers;
     uint8_t *target;
     int64_t rows, columns;
-    size_t row_bytes; /* of the target */
+    size_t row_bytes;            /* of the target */
+    char digest[TN_DIGEST_TEXT]; /* of the data's file; "" before one asks */
     tn_region *region;
 } gathered;
 
@@ -50,15 +51,13 @@ static tn_status check_member(const tn_member *m) {
     return !split ? TN_OK
                   : tn_fail(TN_E_INVALID,
                             "member '%s' was trained on a part of the rows; with 'folds' it is on all of them: leave "
-                            "'split' out "
-                            "of its plan, and keep rows for testing in another file",
+                            "'split' out of its plan, and keep rows for testing in another file",
                             m->name);
 }
 
 /* That it is the fold it is called, of these data. */
-static tn_status check_fold(const tn_member *m, int folds, int fold, const tn_ensemble *e) {
+static tn_status check_fold(gathered *g, const tn_member *m, int folds, int fold, const tn_ensemble *e) {
     const char *yaml = tn_graph_manifest(m->shared->graph), *made;
-    char digest[TN_DIGEST_TEXT];
     tn_manifest *manifest;
     tn_pipeline *p;
     TN_TRY(tn_pipeline_of_graph(m->shared->graph, &p));
@@ -69,12 +68,12 @@ static tn_status check_fold(const tn_member *m, int folds, int fold, const tn_en
     for (int i = 0; i < p->count; i++) files |= p->features[i].media != 0;
     tn_pipeline_destroy(p);
     if (status != TN_OK || files) return status;
-    TN_TRY(tn_data_digest(e->data, digest));
+    if (!g->digest[0]) TN_TRY(tn_data_digest(e->data, g->digest));
     TN_TRY(tn_manifest_parse(yaml, strlen(yaml), &manifest));
     made = tn_manifest_get(manifest, "provenance/data/0/digest");
-    if (made && strcmp(made, digest) != 0)
+    if (made && strcmp(made, g->digest) != 0)
         status = tn_fail(TN_E_INVALID, "it was trained on other data than '%s': these have %s, those %s", e->data,
-                         digest, made);
+                         g->digest, made);
     tn_manifest_destroy(manifest);
     return status;
 }
@@ -130,7 +129,7 @@ static tn_status take_fold(gathered *g, const tn_ensemble *e, const tn_evaluatio
     tn_evaluation *rows = NULL;
     tn_status status = fold_of(e, fold, &own);
     for (int i = 0; status == TN_OK && i < own->count; i++) {
-        status = check_fold(&own->members[i], o->folds, fold, e);
+        status = check_fold(g, &own->members[i], o->folds, fold, e);
         if (status != TN_OK) tn_fail_context(status, "%s", own->members[i].path);
     }
     if (status == TN_OK) status = tn_ensemble_rows(own, o->threads, &rows);

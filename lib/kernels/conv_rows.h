@@ -1,8 +1,9 @@
 /* The depthwise convolution kernels, once for all instruction sets; see depthwise.h. Include after vec_<level>.h, with
  * CONV_OVERLAY defined.
  *
- * Usual kernels (3x3 and 5x5, with steps of 1 or 2) take several output rows at once: a vector of the input is loaded once and
- * serves all rows whose window it is in; rows of padding are passed over. Other kernels take several vectors of one row. */
+ * Usual kernels (3x3 and 5x5, with steps of 1 or 2) take several output rows at once: a vector of the input is loaded
+ * once and serves all rows whose window it is in; rows of padding are passed over. Other kernels take several vectors of
+ * one row. */
 #include "kernels/kernels.h"
 #include "kernels/activate.h"
 
@@ -68,7 +69,7 @@ ALWAYS_INLINE void square_vectors(const square *s, size_t column, int kernel, in
 ALWAYS_INLINE void square_rows(const tn_depthwise_f32 *d, size_t row, int kernel, int stride_y, int stride_x,
                                int rows) {
     const size_t width = d->width;
-    const bool clip = d->epilogue.activation == TN_ACT_CLIP && !d->epilogue.residual;
+    const bool clip = d->epilogue.activation == TN_ACT_CLIP;
     square s = {.bias = vf_set(d->bias),
                 .low = vf_set(clip ? d->epilogue.alpha : -INFINITY),
                 .high = vf_set(clip ? d->epilogue.beta : INFINITY),
@@ -106,45 +107,11 @@ SQUARE(5, 1, 1)
 SQUARE(5, 2, 1)
 SQUARE(5, 2, 2)
 
-static void add_residual(const tn_depthwise_f32 *d) {
-    const tn_epilogue *e = &d->epilogue;
-    for (size_t row = 0; row < d->rows; row++) {
-        float *y = d->y + row * d->y_stride;
-        const float *z = e->residual + row * e->residual_stride;
-        size_t i = 0, left = d->width % VF_WIDTH;
-        for (; i + VF_WIDTH <= d->width; i += VF_WIDTH) vf_store(y + i, vf_add(vf_load(y + i), vf_load(z + i)));
-        if (left) vf_store_n(y + i, vf_add(vf_load_n(y + i, left), vf_load_n(z + i, left)), left);
-    }
-}
-
 static void depthwise_square_f32(const tn_depthwise_f32 *d) {
     static void (*const kernels[2][3])(const tn_depthwise_f32 *) = {{square_3_1_1, square_3_2_1, square_3_2_2},
                                                                     {square_5_1_1, square_5_2_1, square_5_2_2}};
     kernels[d->kernel_h == 5][d->stride_y - 1 + d->stride_x - 1](d);
-    if (d->epilogue.residual) add_residual(d);
-    if (d->epilogue.residual || d->epilogue.activation != TN_ACT_CLIP)
-        activate(d->rows, d->width, d->y, d->y_stride, &d->epilogue);
-}
-
-/* A vector's sums are done: the residual, the activation, and to the output. */
-ALWAYS_INLINE void finish(const tn_depthwise_f32 *d, size_t row, size_t column, vf x) {
-    const tn_epilogue *e = &d->epilogue;
-    size_t left = d->width - column;
-    float *y = d->y + row * d->y_stride + column;
-    if (e->residual) {
-        const float *z = e->residual + row * e->residual_stride + column;
-        x = vf_add(x, left >= VF_WIDTH ? vf_load(z) : vf_load_n(z, left));
-    }
-    if (e->activation == TN_ACT_CLIP)
-        x = vf_min(vf_set(e->beta), vf_max(vf_set(e->alpha), x));
-    else if (e->activation == TN_ACT_HARD_SWISH)
-        x = activate_hard_swish(x);
-    else if (e->activation != TN_ACT_NONE)
-        x = activate_vector(x, e);
-    if (left >= VF_WIDTH)
-        vf_store(y, x);
-    else
-        vf_store_n(y, x, left);
+    if (d->epilogue.activation != TN_ACT_CLIP) activate(d->rows, d->width, d->y, d->y_stride, &d->epilogue);
 }
 
 /* `vecs` vectors of a row with any kernel. */
@@ -160,7 +127,14 @@ ALWAYS_INLINE void any_vectors(const tn_depthwise_f32 *d, size_t row, size_t col
             for (int v = 0; v < vecs; v++) acc[v] = MULTIPLY_ADD(vf_load(x + d->offset[j] + v * VF_WIDTH), s, acc[v]);
         }
 #pragma GCC unroll 4
-    for (int v = 0; v < vecs; v++) finish(d, row, column + (size_t)v * VF_WIDTH, acc[v]);
+    for (int v = 0; v < vecs; v++) {
+        float *y = d->y + row * d->y_stride + column + v * VF_WIDTH;
+        size_t left = d->width - column - (size_t)v * VF_WIDTH;
+        if (left < VF_WIDTH)
+            vf_store_n(y, acc[v], left);
+        else
+            vf_store(y, acc[v]);
+    }
 }
 
 static void depthwise_f32(const tn_depthwise_f32 *d) {
@@ -169,6 +143,7 @@ static void depthwise_f32(const tn_depthwise_f32 *d) {
         for (; column + 4 * VF_WIDTH <= d->width; column += 4 * VF_WIDTH) any_vectors(d, row, column, 4);
         for (; column < d->width; column += VF_WIDTH) any_vectors(d, row, column, 1);
     }
+    activate(d->rows, d->width, d->y, d->y_stride, &d->epilogue);
 }
 
 /* `count` positions of one vector of lanes from `at` on. taps 0: any number, else a constant, of weights in registers. */

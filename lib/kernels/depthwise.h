@@ -24,7 +24,7 @@ typedef struct tn_depthwise_f32 {
     float bias;
     float *y;
     size_t y_stride;
-    tn_epilogue epilogue; /* its residual and activation */
+    tn_epilogue epilogue; /* its activation */
     const float *const
         *x_rows; /* of depthwise_square_f32: [(rows - 1) * stride_y + kernel_h]; NULL: a row of padding */
 } tn_depthwise_f32;

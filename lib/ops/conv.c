@@ -267,6 +267,11 @@ static void pointwise_task(void *context, int64_t index) {
                     c->buffers + (size_t)tn_worker_index() * state->buffer_floats);
 }
 
+void tn_conv_add_residual(const tn_kernels *kernels, const tn_epilogue *e, size_t at, size_t n, float *y) {
+    kernels->scatter_add_f32(n, e->residual + at, y + at, 1);
+    kernels->activate_f32(n, y + at, e);
+}
+
 static void vector_task(void *context, int64_t index) {
     const run_call *c = context;
     const tn_conv_shape *s = &c->state->shape;

@@ -57,6 +57,10 @@ tn_status tn_conv_winograd_pack(tn_prepare *call, const tn_conv_winograd *winogr
 void tn_conv_winograd_run(const tn_run *call, const tn_conv_winograd *winograd, const float *x, const float *w,
                           const float *packed, float *y, const tn_epilogue *epilogue);
 
+/* What kernels that know no residual leave undone: adds `n` elements of it from `at` on, both in the order of
+ * y, and activates the sums. */
+void tn_conv_add_residual(const tn_kernels *kernels, const tn_epilogue *epilogue, size_t at, size_t n, float *y);
+
 /* Depthwise convolution, each channel with kernels of its own, of 1 or 2 spatial axes. */
 typedef struct tn_conv_depthwise tn_conv_depthwise;
 bool tn_conv_depthwise_fits(const tn_conv_shape *shape);

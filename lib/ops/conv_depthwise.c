@@ -130,17 +130,14 @@ static void multiply_band(const tn_conv_band *c, const float *x, bool copied, co
                           .y_stride = (size_t)d->out_w,
                           .epilogue = *c->epilogue,
                           .x_rows = x_rows};
-    if (k.epilogue.residual) k.epilogue.residual += row * d->out_w;
-    k.epilogue.residual_stride = (size_t)d->out_w;
+    if (k.epilogue.residual) k.epilogue.activation = TN_ACT_NONE;
     int64_t first = TN_MAX(top, 0), end = TN_MIN(top + (int64_t)d->rows, d->in_h);
     if (!copied) copy_band(d, c->kernels, x, first, end, top, c->buffer);
-    if (!d->square) {
-        c->kernels->depthwise_f32(&k);
-        return;
-    }
-    for (int64_t i = 0; i < (rows - 1) * (int64_t)d->stride_h + (int64_t)d->kernel_h; i++)
+    for (int64_t i = 0; d->square && i < (rows - 1) * (int64_t)d->stride_h + (int64_t)d->kernel_h; i++)
         x_rows[i] = top + i >= 0 && top + i < end ? c->buffer + (size_t)i * d->row : NULL;
-    c->kernels->depthwise_square_f32(&k);
+    (d->square ? c->kernels->depthwise_square_f32 : c->kernels->depthwise_f32)(&k);
+    if (k.epilogue.residual)
+        tn_conv_add_residual(c->kernels, c->epilogue, (size_t)(row * d->out_w), (size_t)(rows * d->out_w), y);
 }
 
 int64_t tn_conv_depthwise_bands(const tn_conv_depthwise *d) {

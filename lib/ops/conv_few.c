@@ -203,9 +203,7 @@ static void turn(const run_call *r, int64_t image, float *y, const tn_epilogue *
     size_t n = (size_t)s->outputs, plane = (size_t)s->out_plane, at = (size_t)image * n * plane;
     r->kernels->transpose_4((int64_t)n, (int64_t)plane, r->tile + at, (int64_t)(n * sizeof *y), y + at,
                             (int64_t)(plane * sizeof *y));
-    if (!e->residual) return;
-    r->kernels->scatter_add_f32(n * plane, e->residual + at, y + at, 1);
-    r->kernels->activate_f32(n * plane, y + at, e);
+    if (e->residual) tn_conv_add_residual(r->kernels, e, at, n * plane, y);
 }
 
 /* The product of one group of images. */

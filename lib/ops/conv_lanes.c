@@ -102,9 +102,7 @@ static void block(const run_call *r, int64_t image, int64_t index, float *x, flo
     if (e->residual) call.epilogue.activation = TN_ACT_NONE;
     r->kernels->depthwise_lanes_f32(&call);
     r->kernels->transpose_4(count, s->out_plane, y, LANES * size, out, s->out_plane * size);
-    if (!e->residual) return;
-    r->kernels->scatter_add_f32((size_t)n, e->residual + first * s->out_plane, out, 1);
-    r->kernels->activate_f32((size_t)n, out, e);
+    if (e->residual) tn_conv_add_residual(r->kernels, e, (size_t)(first * s->out_plane), (size_t)n, r->y);
 }
 
 static void lanes_task(void *context, int64_t task) {
