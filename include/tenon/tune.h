@@ -24,13 +24,20 @@
  * objectives the best are those of the first non-dominated fronts (Deb et al., "NSGA-II", 2002), the last front by its
  * crowding distance. Trials that run count among the others, so that parallel ones are not drawn alike.
  *
- * Halving (Li et al., "A System for Massively Parallel Hyperparameter Tuning", 2018; ASHA, which stops trials instead of
- * pausing them): a trial reports what it has reached after so many epochs, or whatever its resource is. At each rung, first,
- * first * reduction, first * reduction^2..., it goes on if it is among the best 1 / reduction of those that came there
- * before it, or the best while they are fewer than `reduction`.
+ * Halving (ASHA: Li et al., "A System for Massively Parallel Hyperparameter Tuning", 2018): a trial reports what it has reached
+ * after so many epochs, or whatever its resource is. At each rung, first, first * reduction, first * reduction^2..., it goes on
+ * if it is among the best 1 / reduction of those that came there, or the best while they are fewer than `reduction`. Else it
+ * ends as pruned: for good, or with `promote` until those that come to the rung after it make it one of the best. Then it goes
+ * on from where it was, before a new trial is begun; of several the one that came farthest, and of these the best:
+ *
+ *     while (tn_study_promote(study, &number) == TN_OK ||
+ *            (tn_study_end(study) < 100 && tn_study_ask(study, &number) == TN_OK)) {
+ *         tn_study_trial(study, number, &trial);       // trial.rungs > 0: one that goes on
+ *         ...
+ *     }
  *
  * The same seed, space and values told give the same trials on one machine's library, where one trial runs at a time. The
- * file of a study is text, a line a finished trial, in JSON, flushed to the disk before tn_study_tell returns. A process that
+ * file of a study is text, a line a finished trial (with `promote` also one for each rung), in JSON, flushed to the disk before tn_study_tell returns. A process that
  * is killed loses the trials that run, which are asked for again; a last line that is torn is dropped. The first line has all
  * that trials hang on, and a file of another study is refused. One process at a time has it open.
  *
@@ -63,6 +70,7 @@ typedef struct tn_study_options {
     int64_t first;       /* [none] resource of the first rung; 0: no halving */
     int64_t reduction;   /* [4] */
     const char *subject; /* [""] what is tuned: a file of another subject is refused */
+    bool promote;        /* trials that are pruned wait, and may go on */
 } tn_study_options;
 
 TN_API tn_status tn_study_create(const tn_study_options *options, tn_study **out_study);
@@ -86,8 +94,8 @@ TN_API tn_status tn_study_open(tn_study *study, const char *path);
 typedef enum tn_trial_state {
     TN_TRIAL_RUNNING = 0,
     TN_TRIAL_COMPLETE = 1,
-    TN_TRIAL_PRUNED = 2,
-    TN_TRIAL_FAILED = 3 /* tells nothing about its parameters to those that follow */
+    TN_TRIAL_PRUNED = 2, /* at a rung; with `promote` it waits there */
+    TN_TRIAL_FAILED = 3  /* tells nothing about its parameters to those that follow */
 } tn_trial_state;
 
 /* A trial to run, and its number, from 0 on. */
@@ -100,9 +108,14 @@ TN_API tn_status tn_study_text(tn_study *study, int64_t number, const char *name
 TN_API tn_status tn_study_tell(tn_study *study, int64_t number, const double *values, int count);
 TN_API tn_status tn_study_fail(tn_study *study, int64_t number, const char *sentence);
 /* What a running trial has reached; the less the better unless `maximize`, the same for all trials. *out_prune: it is not
- * worth going on, and the trial has ended as pruned. */
+ * worth going on, and the trial has ended as pruned. With `promote` it is also set where another trial that waits comes
+ * first. */
 TN_API tn_status tn_study_report(tn_study *study, int64_t number, int64_t resource, double value, bool maximize,
                                  bool *out_prune);
+/* With `promote`: the next of the trials that wait which may go on, running again. What it reports of rungs that it has reached
+ * does not count, so that one that cannot go on from where it was may be run again as a whole. TN_E_NOT_FOUND: there is
+ * none. */
+TN_API tn_status tn_study_promote(tn_study *study, int64_t *out_number);
 
 typedef struct tn_trial {
     size_t struct_size; /* set by the caller */
@@ -158,7 +171,7 @@ TN_API tn_status tn_study_objective(tn_study *study, int index, const char **out
  *     jobs: 1                          # trials at once
  *     seed: 0
  *     sampler: {kind: tpe, joint: auto, startup: 10, candidates: 24}   # kind: tpe or random; joint: auto, all or each
- *     halving: {first: 1, reduction: 4}                                # in epochs, by the validation loss; none without it
+ *     halving: {first: 1, reduction: 4, promote: true}                 # in epochs, by the validation loss; none without it
  *     objectives: [accuracy, latency, size]
  *     space:                           # keys of the plan, with dots between; numbers count the entries of a list from 0
  *       train.optimizer.rate: {log: [1e-4, 1e-1]}
@@ -173,9 +186,15 @@ TN_API tn_status tn_study_objective(tn_study *study, int index, const char **out
  *
  * Objectives are metrics of tenon/metrics.h, or loss, both on the plan's rows for validation, so that the rows for testing
  * stay unseen; latency: milliseconds of one row through the model file, the median of 50 runs on one thread, while no other
- * trial computes; size: bytes of the model file. All but loss are of the compressed model, where a plan compresses. Halving looks at the validation loss. With one objective the best trial's
- * NAME.N.yaml and NAME.N.tenon stay beside the study, with more those of the front; `tenon train NAME.N.yaml` makes the
- * same model again. A trial that cannot be trained fails and the study goes on, unless all of the first ten do. */
+ * trial computes; size: bytes of the model file. All but loss are of the compressed model, where a plan compresses.
+ *
+ * Halving looks at the validation loss; what has come to its last epoch is complete. A trial that waits has a checkpoint,
+ * NAME.N.tenon.checkpoint, which it goes on from bit for bit; these are there until the study is at its end, when all trials
+ * are begun and none that waits may go on. Without one, as in a study that is given more trials later, it is trained anew.
+ * `promote: false` stops trials for good and keeps nothing of them.
+ *
+ * With one objective the best trial's NAME.N.yaml and NAME.N.tenon stay beside the study, with more those of the front;
+ * `tenon train NAME.N.yaml` makes the same model again. A trial that cannot be trained fails and the study goes on, unless all of the first ten do. */
 typedef struct tn_tuning tn_tuning;
 
 /* Reads the plan as well, and tries whether what the space names is there. Paths begin in `folder` (NULL: where the process

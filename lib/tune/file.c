@@ -1,5 +1,6 @@
 /* The file of a study: JSON, a line each. The first says what the study is; a file whose first line is another is of another
- * study. Each line behind it is a trial that has ended:
+ * study. Each line behind it is a trial that has ended, or that waits at a rung; of one that went on from there the last line
+ * counts:
  *
  *     {"trial": 3, "state": "complete", "parameters": {"rate": 0.01, "activation": "relu"}, "values": [0.12], "rungs": [0.4]}
  *     {"trial": 4, "state": "failed", "parameters": {"rate": 0.09, "activation": "tanh"}, "why": "'loss' is nan"}
@@ -63,8 +64,8 @@ static void put_study(const tn_study *s, tn_text *t) {
     tn_put_format(t, ", \"seed\": %llu, \"sampler\": \"%s\", \"joint\": %d, \"startup\": %d, \"candidates\": %d, ",
                   (unsigned long long)o->seed, o->sampler == TN_SAMPLER_RANDOM ? "random" : "tpe", (int)o->joint,
                   o->startup, o->candidates);
-    tn_put_format(t, "\"first\": %lld, \"reduction\": %lld, \"parameters\": [", (long long)o->first,
-                  (long long)o->reduction);
+    tn_put_format(t, "\"first\": %lld, \"reduction\": %lld, %s\"parameters\": [", (long long)o->first,
+                  (long long)o->reduction, o->promote ? "\"promote\": true, " : "");
     for (int i = 0; i < s->dimension_count; i++) {
         if (i) tn_put_text(t, ", ");
         put_dimension(s, &s->dimensions[i], t);
@@ -193,7 +194,8 @@ static tn_status read_try(tn_study *s, const tn_manifest_node *root) {
     if (!read_number(tn_manifest_child(root, "trial"), &number) || number != floor(number) || number < 0 ||
         number >= TN_MOST_TRIALS)
         return tn_fail(TN_E_FORMAT, "'trial' is not a whole number below %d", TN_MOST_TRIALS);
-    if ((int64_t)number < s->end && s->tries[(int64_t)number])
+    const tn_try *before = (int64_t)number < s->end ? s->tries[(int64_t)number] : NULL;
+    if (before && (!s->options.promote || before->state != TN_TRIAL_PRUNED))
         return tn_fail(TN_E_FORMAT, "trial %.0f stands twice", number);
     while (state && (!word || !word->text || strcmp(word->text, states[state]) != 0)) state--;
     if (!state) return tn_fail(TN_E_FORMAT, "'state' is not complete, pruned or failed");
@@ -209,10 +211,12 @@ static tn_status read_try(tn_study *s, const tn_manifest_node *root) {
     }
     if (rungs) TN_TRY(read_numbers(rungs, "rungs", 1, TN_MOST_RUNGS, t->reached));
     t->rungs = rungs ? rungs->count : 0;
+    if (before && t->rungs < before->rungs)
+        return tn_fail(TN_E_FORMAT, "trial %.0f has fewer rungs than in a line before", number);
     t->maximize = maximize && maximize->text && strcmp(maximize->text, "true") == 0;
     if (why && why->text && !(t->sentence = tn_region_strdup(s->region, why->text))) return TN_E_MEMORY;
     t->state = (tn_trial_state)state;
-    s->ended++;
+    s->ended += !before;
     return TN_OK;
 }
 

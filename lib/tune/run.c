@@ -28,6 +28,20 @@ bool tn_tuning_tell(tn_tuning_state *run, int64_t number, tn_trial_state state, 
     return !run->stop;
 }
 
+/* Where trials that wait would have gone on from. */
+static tn_status remove_checkpoints(tn_tuning *t) {
+    const int64_t end = t->study->options.promote ? tn_study_end(t->study) : 0;
+    tn_region *region = tn_region_create(NULL);
+    if (!region) return TN_E_MEMORY;
+    for (int64_t i = 0; i < end; i++) {
+        tn_region_reset(region);
+        const char *path = tn_tuning_place(t, i, "tenon.checkpoint", region);
+        if (path) unlink(path);
+    }
+    tn_region_destroy(region);
+    return TN_OK;
+}
+
 /* Files of complete trials that are not the best go. */
 static tn_status keep_best(tn_tuning *t) {
     tn_study *s = t->study;
@@ -59,13 +73,16 @@ static tn_status keep_best(tn_tuning *t) {
     return status;
 }
 
-/* False: nothing is left to do. */
+/* False: nothing is left to do. What the trials of other jobs make worth going on with, these jobs take. */
 static bool take(tn_tuning_state *run, int64_t *out_number, tn_status *status) {
+    tn_study *s = run->tuning->study;
     pthread_mutex_lock(&run->lock);
-    bool more = !run->stop && run->asked < run->wanted;
-    if (more) {
-        *status = tn_study_ask(run->tuning->study, out_number);
-        run->asked++;
+    bool more = !run->stop;
+    if (more) *status = tn_study_promote(s, out_number);
+    if (more && *status == TN_E_NOT_FOUND) {
+        more = run->asked < run->wanted;
+        *status = more ? tn_study_ask(s, out_number) : TN_OK;
+        run->asked += more;
     }
     pthread_mutex_unlock(&run->lock);
     return more;
@@ -143,5 +160,5 @@ tn_status tn_tuning_run(tn_tuning *t, const tn_tuning_options *options) {
     work_all(&run, (int)(o->jobs ? o->jobs : t->jobs));
     pthread_rwlock_destroy(&run.quiet);
     pthread_mutex_destroy(&run.lock);
-    return run.status == TN_OK ? TN_OK : tn_fail(run.status, "%s", run.sentence);
+    return run.status == TN_OK ? remove_checkpoints(t) : tn_fail(run.status, "%s", run.sentence);
 }

@@ -175,19 +175,46 @@ tn_status tn_study_fail(tn_study *s, int64_t number, const char *sentence) {
     return status;
 }
 
+static void go_on(tn_study *s, tn_try *t) {
+    t->state = TN_TRIAL_RUNNING;
+    s->ended--;
+}
+
+/* One that waits at a rung has a line as one that ended there has, also where it is the next to go on: who is killed finds it
+ * waiting, and what goes on then is what would have gone on. */
+static tn_status reach(tn_study *s, tn_try *t, bool *out_prune) {
+    const bool waits = s->options.promote;
+    *out_prune = waits || !tn_halving_goes_on(s, t);
+    if (*out_prune) TN_TRY(end(s, t, TN_TRIAL_PRUNED));
+    if (!waits || tn_halving_next(s) != t) return TN_OK;
+    go_on(s, t);
+    *out_prune = false;
+    return TN_OK;
+}
+
 tn_status tn_study_report(tn_study *s, int64_t number, int64_t resource, double value, bool maximize, bool *out_prune) {
     tn_try *t = NULL;
     TN_TRY(need_open(s));
     *out_prune = false;
     pthread_mutex_lock(&s->lock);
     tn_status status = find_running(s, number, &t);
-    if (status == TN_OK) {
-        t->maximize = maximize;
-        *out_prune = tn_halving_report(s, t, resource, maximize ? -value : value);
-    }
-    if (status == TN_OK && *out_prune) status = end(s, t, TN_TRIAL_PRUNED);
+    if (status == TN_OK) t->maximize = maximize;
+    while (status == TN_OK && !*out_prune && tn_halving_reach(s, t, resource, maximize ? -value : value))
+        status = reach(s, t, out_prune);
     pthread_mutex_unlock(&s->lock);
     return status;
+}
+
+tn_status tn_study_promote(tn_study *s, int64_t *out_number) {
+    TN_TRY(need_open(s));
+    pthread_mutex_lock(&s->lock);
+    tn_try *t = tn_halving_next(s);
+    if (t) {
+        *out_number = t->number;
+        go_on(s, t);
+    }
+    pthread_mutex_unlock(&s->lock);
+    return t ? TN_OK : tn_fail(TN_E_NOT_FOUND, "no trial that waits at a rung may go on");
 }
 
 /* ---- looking ---- */

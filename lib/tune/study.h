@@ -26,7 +26,7 @@ typedef struct tn_dimension {
     int parent, choice; /* takes part where that parameter is that choice; -1: always */
 } tn_dimension;
 
-/* What a trial ended as never changes again. */
+/* What a trial ended as never changes again, but for one that was pruned and goes on. */
 typedef struct tn_try {
     int64_t number;
     tn_trial_state state;
@@ -96,7 +96,12 @@ double tn_parzen_log(const tn_parzen *p, const double *x, double *scratch);
 
 /* ---- halving.c, pareto.c ---- */
 
-bool tn_halving_report(tn_study *s, tn_try *t, int64_t resource, double value);
+/* Whether the trial has come to its next rung; what it has reached is kept then. */
+bool tn_halving_reach(const tn_study *s, tn_try *t, int64_t resource, double value);
+/* Whether it is among the best 1 / reduction of those at its last rung, itself included; the best, while these are none. */
+bool tn_halving_goes_on(const tn_study *s, const tn_try *t);
+/* Of the trials that wait at a rung and may go on the one that came farthest, and of these the best; NULL: there is none. */
+tn_try *tn_halving_next(const tn_study *s);
 /* Orders complete trials from good to bad: by the objective, or by fronts and crowding. */
 tn_status tn_order_by_fronts(const tn_study *s, tn_region *region, const tn_try **tries, int n);
 bool tn_dominates(const tn_study *s, const tn_try *a, const tn_try *b);

@@ -23,7 +23,7 @@ static bool on_progress(void *context, const tn_plan_progress *p) {
     pthread_rwlock_unlock(&t->run->quiet);
     bool goes_on = tn_tuning_tell(t->run, t->number, TN_TRIAL_RUNNING, p->epoch, p->epochs, NULL);
     pthread_rwlock_rdlock(&t->run->quiet);
-    if (goes_on && p->epoch_ends) {
+    if (goes_on && p->epoch_ends && p->epoch < p->epochs) {
         t->status = tn_study_report(study, t->number, p->epoch, p->validation, false, &t->pruned);
         goes_on = t->status == TN_OK && !t->pruned;
     }
@@ -110,7 +110,7 @@ static tn_status write_plan(const char *path, tn_string text) {
     return tn_output_commit(&out);
 }
 
-static tn_status train(trial *t, tn_region *region, const char *model_path) {
+static tn_status train(trial *t, tn_region *region, const char *model_path, bool resume) {
     tn_tuning *tuning = t->run->tuning;
     tn_trial info = {.struct_size = sizeof info};
     tn_plan *plan;
@@ -118,6 +118,7 @@ static tn_status train(trial *t, tn_region *region, const char *model_path) {
     tn_plan_result result = {.struct_size = sizeof result};
     const tn_plan_options options = {.struct_size = sizeof options,
                                      .threads = 1,
+                                     .resume = resume,
                                      .cpu = t->run->options.cpu,
                                      .progress = on_progress,
                                      .context = t,
@@ -155,22 +156,26 @@ static tn_status finish(trial *t, tn_status status, const char *model_path) {
     if (t->status != TN_OK) return t->status;
     if (status == TN_OK) return tell(t);
     unlink(model_path);
-    if (t->pruned) return TN_OK;
+    if (t->pruned && status == TN_E_INTERRUPTED) return TN_OK;
     if (is_of_all(status) || status == TN_E_INTERRUPTED) return status;
     char sentence[500];
     snprintf(sentence, sizeof sentence, "%s", tn_last_error());
     return tn_study_fail(study, t->number, sentence);
 }
 
+/* What was stopped before its first rung is run again as a whole, since another trial may get its number. */
 tn_status tn_tuning_try(tn_tuning_state *run, int64_t number) {
+    tn_study *study = run->tuning->study;
     trial t = {.run = run, .number = number};
+    tn_trial info = {.struct_size = sizeof info};
     tn_region *region = tn_region_create(NULL);
     const char *model = region ? tn_tuning_place(run->tuning, number, "tenon", region) : NULL;
     const char *checkpoint = model ? tn_tuning_place(run->tuning, number, "tenon.checkpoint", region) : NULL;
-    tn_status status = TN_E_MEMORY;
-    if (checkpoint) {
-        status = train(&t, region, model);
-        unlink(checkpoint); /* what was stopped is not resumed: a trial is run as a whole */
+    tn_status status = checkpoint ? tn_study_trial(study, number, &info) : TN_E_MEMORY;
+    if (status == TN_OK) {
+        if (!info.rungs) unlink(checkpoint);
+        status = train(&t, region, model, info.rungs > 0);
+        if (status != TN_E_INTERRUPTED || !study->options.promote) unlink(checkpoint);
         status = finish(&t, status, model);
     }
     tn_region_destroy(region);

@@ -8,6 +8,7 @@ typedef struct draft {
     const char *name, *study;
     int64_t trials, jobs, seed, startup, candidates, first, reduction;
     int kind, joint;
+    bool promote;
 } draft;
 
 static const char *const sampler_words[] = {"tpe", "random", NULL};
@@ -37,6 +38,7 @@ static const tn_key sampler_keys[] = {
 static const tn_key halving_keys[] = {
     {"first", TN_KEY_WHOLE, AT(first), 1, 1e6, NULL},
     {"reduction", TN_KEY_WHOLE, AT(reduction), 2, 1e6, NULL},
+    {"promote", TN_KEY_SWITCH, AT(promote), 0, 0, NULL},
     {0},
 };
 
@@ -211,7 +213,8 @@ static tn_status make_study(tn_tuning *t, const draft *d) {
                                 .candidates = (int)d->candidates,
                                 .first = d->halving_node ? TN_MAX(d->first, 1) : 0,
                                 .reduction = d->reduction,
-                                .subject = subject};
+                                .subject = subject,
+                                .promote = d->halving_node && d->promote};
     TN_TRY(tn_study_create(&o, &t->study));
     if (d->space->kind != TN_MANIFEST_MAP || !d->space->count)
         return tn_key_fail(d->space, "'space' is a map: a key of the plan, as train.optimizer.rate, and its range");
@@ -220,7 +223,7 @@ static tn_status make_study(tn_tuning *t, const draft *d) {
 }
 
 static tn_status read_root(tn_tuning *t, const tn_manifest_node *root) {
-    draft d = {.trials = 50, .jobs = 1};
+    draft d = {.trials = 50, .jobs = 1, .promote = true};
     TN_TRY(tn_keys_read(root, root_keys, &d));
     if (!d.plan) return tn_key_fail(root, "the key 'plan' is missing");
     if (!d.space) return tn_key_fail(root, "the key 'space' is missing");

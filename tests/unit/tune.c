@@ -213,6 +213,70 @@ static void a_rung_lets_the_best_part_of_the_trials_go_on(void **state) {
     tn_study_destroy(s);
 }
 
+static void open_waiting(tn_study **s, const char *path) {
+    const tn_study_options o = {.struct_size = sizeof o, .first = 1, .reduction = 2, .promote = true};
+    tn_study_destroy(*s);
+    assert_ok(tn_study_create(&o, s));
+    assert_ok(tn_study_add_float(*s, "x", 0, 1, 0, false));
+    assert_ok(tn_study_open(*s, path));
+}
+
+/* A row is what one trial does at the next rung. Trials that end or wait there have their lines, so that a study that is
+ * opened again after each row asks and promotes as one that stays open. */
+static void what_waits_at_a_rung_goes_on_once_it_is_among_the_best(void **state) {
+    (void)state;
+    static const struct {
+        int64_t promoted, trial; /* -1: none, a new trial is asked for; else the one that goes on */
+        int64_t resource;
+        double value;
+        bool prune;
+    } rows[] = {
+        {-1, 0, 1, 0.5, false},                        /* the best of one */
+        {0, 0, 2, 0.45, false}, {-1, 1, 1, 0.6, true}, /* one of two goes on, and it is not this one */
+        {-1, 2, 1, 0.7, true},                         /* one of three */
+        {-1, 3, 1, 0.8, true},                         /* two of four: 0 and 1 */
+        {1, 1, 2, 0.5, true},                          /* one of two at the second rung */
+        {-1, 4, 1, 0.1, false},                        /* two of five, and 4 is the better one */
+        {4, 4, 2, 0.3, false},  {-1, 5, 1, NAN, true}, /* three of six: 0, 1 and 4 are beyond */
+        {-1, 6, 1, 0.65, true}, {-1, 7, 1, 0.9, true}, /* four of eight: 6 is one of them */
+        {6, 6, 2, 0.35, false},                        /* two of four there: 4 and 6 */
+    };
+    for (int again = 0; again < (TN_WITH_YAML ? 2 : 1); again++) {
+        const char *path = again ? tree_at(root, "waiting") : NULL;
+        tn_study *s = NULL;
+        int64_t number = -1;
+        bool prune = true;
+        open_waiting(&s, path);
+        for (size_t i = 0; i < TN_COUNT(rows); i++) {
+            tn_trial t = {.struct_size = sizeof t};
+            if (again) open_waiting(&s, path);
+            if (again || prune) {
+                tn_status status = tn_study_promote(s, &number);
+                assert_int_equal(status, rows[i].promoted < 0 ? TN_E_NOT_FOUND : TN_OK);
+                if (status != TN_OK) assert_ok(tn_study_ask(s, &number));
+            }
+            assert_int_equal(number, rows[i].trial);
+            assert_ok(tn_study_report(s, number, rows[i].resource, rows[i].value, false, &prune));
+            assert_int_equal(prune, rows[i].prune);
+            if (i == 1 || i == 7) { /* what is complete waits no more */
+                assert_ok(tn_study_tell(s, number, &(double){rows[i].value}, 1));
+                prune = true;
+            }
+            assert_ok(tn_study_trial(s, number, &t));
+            assert_int_equal(t.rungs, rows[i].resource);
+        }
+        if (again) { /* what went on and was lost waits where it was last */
+            open_waiting(&s, path);
+            assert_ok(tn_study_promote(s, &number));
+            assert_int_equal(number, 6);
+        }
+        assert_int_equal(tn_study_promote(s, &number), TN_E_NOT_FOUND);
+        assert_int_equal(tn_study_end(s), 8);
+        assert_int_equal(tn_study_count(s), 7);
+        tn_study_destroy(s);
+    }
+}
+
 static void the_front_is_what_nothing_dominates(void **state) {
     (void)state;
     tn_study *s;
@@ -317,6 +381,7 @@ int main(void) {
         cmocka_unit_test(files_of_other_studies_and_damaged_ones_are_refused),
         cmocka_unit_test(what_was_said_of_a_failure_is_read_again),
         cmocka_unit_test(a_rung_lets_the_best_part_of_the_trials_go_on),
+        cmocka_unit_test(what_waits_at_a_rung_goes_on_once_it_is_among_the_best),
         cmocka_unit_test(the_front_is_what_nothing_dominates),
         cmocka_unit_test(what_is_wrong_is_named),
     };

@@ -85,9 +85,10 @@ static void the_best_plan_and_its_model_stay(void **state) {
     tn_tuning_destroy(t);
 }
 
-static const char halved[] =
-    "study: halved\nname: halved\ntrials: 16\nseed: 5\nhalving: {first: 1, reduction: 3}\n" PLAN(
-        "epochs: 9, validation: 0.25") SPACE;
+#define HALVED(promote)                                                                                                \
+    "study: halved\nname: halved\ntrials: 16\nseed: 5\nhalving: {first: 1, reduction: 3, promote: " promote            \
+    "}\n" PLAN("epochs: 9, validation: 0.25") SPACE
+static const char *const halved[] = {HALVED("false"), HALVED("true")};
 
 static bool stop_after(void *context, const tn_tuning_progress *p) {
     int *left = context;
@@ -95,12 +96,17 @@ static bool stop_after(void *context, const tn_tuning_progress *p) {
     return --*left > 0;
 }
 
-static void a_study_that_stops_or_is_killed_goes_on_to_the_same_lines(void **state) {
-    (void)state;
-    if (!TN_WITH_YAML) skip();
+/* Nothing to go on from: trials that waited are trained anew. */
+static bool remove_checkpoints(void *context, const tn_tuning_progress *p) {
+    (void)p;
+    for (int64_t i = 0; i < 16; i++) unlink(tn_tuning_path(context, i, "tenon.checkpoint"));
+    return true;
+}
+
+static void study_goes_on(const char *text, bool promotes) {
     size_t whole_size, size;
     int64_t pruned = 0;
-    tn_tuning *t = tuning_of(halved);
+    tn_tuning *t = tuning_of(text);
     assert_ok(tn_tuning_run(t, NULL));
     for (int64_t i = 0; i < 16; i++) {
         tn_trial trial = {.struct_size = sizeof trial};
@@ -109,13 +115,15 @@ static void a_study_that_stops_or_is_killed_goes_on_to_the_same_lines(void **sta
         if (trial.state == TN_TRIAL_PRUNED) assert_false(there(t, i, "tenon") || there(t, i, "tenon.checkpoint"));
     }
     assert_true(pruned >= 6 && pruned < 16);
+    int64_t number;
+    assert_int_equal(tn_study_promote(tn_tuning_study(t), &number), TN_E_NOT_FOUND);
     tn_tuning_destroy(t);
     char *whole = read_and_remove("halved", &whole_size);
     static const int stops[] = {1, 60, 100, 100000};
     for (size_t i = 0; i < TN_COUNT(stops); i++) {
         int left = stops[i];
         const tn_tuning_options o = {.struct_size = sizeof o, .progress = stop_after, .context = &left};
-        t = tuning_of(halved);
+        t = tuning_of(text);
         bool last = i + 1 == TN_COUNT(stops);
         assert_int_equal(tn_tuning_run(t, &o), last ? TN_OK : TN_E_INTERRUPTED);
         if (!last) assert_non_null(strstr(tn_last_error(), "run again"));
@@ -128,7 +136,7 @@ static void a_study_that_stops_or_is_killed_goes_on_to_the_same_lines(void **sta
     for (int i = 0; i < 3; i++) {
         pid_t child = fork();
         if (child == 0) {
-            t = tuning_of(halved);
+            t = tuning_of(text);
             tn_tuning_run(t, NULL);
             _exit(0);
         }
@@ -136,14 +144,36 @@ static void a_study_that_stops_or_is_killed_goes_on_to_the_same_lines(void **sta
         kill(child, SIGKILL);
         waitpid(child, NULL, 0);
     }
-    t = tuning_of(halved);
+    t = tuning_of(text);
     assert_ok(tn_tuning_run(t, NULL));
     tn_tuning_destroy(t);
     pieces = read_and_remove("halved", &size);
     assert_int_equal(size, whole_size);
     assert_memory_equal(pieces, whole, size);
     free(pieces);
+    if (promotes) {
+        t = tuning_of(text);
+        const tn_tuning_options o = {.struct_size = sizeof o, .progress = remove_checkpoints, .context = t};
+        assert_ok(tn_tuning_run(t, &o));
+        tn_tuning_destroy(t);
+        pieces = read_and_remove("halved", &size);
+        assert_int_equal(size, whole_size);
+        assert_memory_equal(pieces, whole, size);
+        free(pieces);
+    }
     free(whole);
+}
+
+static void a_study_that_stops_or_is_killed_goes_on_to_the_same_lines(void **state) {
+    (void)state;
+    if (!TN_WITH_YAML) skip();
+    study_goes_on(halved[0], false);
+}
+
+static void so_does_one_whose_trials_wait_at_rungs(void **state) {
+    (void)state;
+    if (!TN_WITH_YAML) skip();
+    study_goes_on(halved[1], true);
 }
 
 static void jobs_share_the_trials_and_the_front_stays(void **state) {
@@ -278,6 +308,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_best_plan_and_its_model_stay),
         cmocka_unit_test(a_study_that_stops_or_is_killed_goes_on_to_the_same_lines),
+        cmocka_unit_test(so_does_one_whose_trials_wait_at_rungs),
         cmocka_unit_test(jobs_share_the_trials_and_the_front_stays),
         cmocka_unit_test(trials_that_compress_are_measured_as_they_come_out),
         cmocka_unit_test(trials_that_cannot_be_trained_fail_alone),

@@ -36,6 +36,7 @@ class _StudyOptions(ctypes.Structure):
         ("first", c_int64),
         ("reduction", c_int64),
         ("subject", c_char_p),
+        ("promote", c_bool),
     ]
 
 
@@ -90,6 +91,7 @@ declare(
         "tn_study_tell": (None, (c_void_p, c_int64, POINTER(c_double), c_int)),
         "tn_study_fail": (None, (c_void_p, c_int64, c_char_p)),
         "tn_study_report": (None, (c_void_p, c_int64, c_int64, c_double, c_bool, POINTER(c_bool))),
+        "tn_study_promote": (None, (c_void_p, POINTER(c_int64))),
         "tn_study_trial": (None, (c_void_p, c_int64, POINTER(_Trial))),
         "tn_study_count": (c_int64, (c_void_p,)),
         "tn_study_end": (c_int64, (c_void_p,)),
@@ -147,6 +149,11 @@ class Trial:
         return [found.values[i] for i in range(self.study._objectives())] if found.values else None
 
     @property
+    def rungs(self) -> int:
+        """Of halving, that it has reached."""
+        return self._look().rungs
+
+    @property
     def why(self) -> Optional[str]:
         """Why it failed."""
         sentence = self._look().sentence
@@ -170,7 +177,8 @@ class Study:
     """Asks and is told. The first `ask` opens it: parameters and objectives come before.
 
     path: its file, which it goes on with if it is there; None: in memory.  sampler: "tpe" or "random".  joint: of TPE's
-    densities, "auto", "all" or "each".  first, reduction: of successive halving; first=0: none.
+    densities, "auto", "all" or "each".  first, reduction: of successive halving; first=0: none.  promote: trials that are
+    pruned wait, and may go on (`promote`).
     """
 
     def __init__(
@@ -185,12 +193,13 @@ class Study:
         first: int = 0,
         reduction: int = 4,
         subject: str = "",
+        promote: bool = False,
     ) -> None:
         if sampler not in _SAMPLERS or joint not in _JOINTS:
             raise InvalidArgument(f"sampler {sampler!r}, joint {joint!r}: there are {[*_SAMPLERS]} and {[*_JOINTS]}")
         options = _StudyOptions(
             ctypes.sizeof(_StudyOptions), seed, _SAMPLERS[sampler], _JOINTS[joint], startup, candidates, first, reduction,
-            subject.encode(),
+            subject.encode(), promote,
         )
         self._handle: Optional[Handle] = create(lib.tn_study_create, lib.tn_study_destroy, byref(options))
         self._pointer = self._handle.pointer
@@ -224,6 +233,17 @@ class Study:
             self.open()
         number = c_int64()
         lib.tn_study_ask(self._pointer, byref(number))
+        return Trial(self, number.value)
+
+    def promote(self) -> Optional[Trial]:
+        """The next of the trials that wait at a rung which may go on, running again; None: there is none."""
+        if not self._open:
+            self.open()
+        number = c_int64()
+        try:
+            lib.tn_study_promote(self._pointer, byref(number))
+        except NotFound:
+            return None
         return Trial(self, number.value)
 
     def __len__(self) -> int:

@@ -55,6 +55,18 @@ class Studies(unittest.TestCase):
             goes_on.append(study.ask().report(1, value))
         self.assertEqual(goes_on, [True, False, True])
 
+    def test_what_waits_at_a_rung_goes_on(self):
+        study = tune.Study(first=1, reduction=2, seed=1, promote=True)
+        study.add_float("x", 0, 1)
+        self.assertIsNone(study.promote())
+        trials = [study.ask() for _ in range(4)]
+        goes_on = [trial.report(1, value) for trial, value in zip(trials, (0.5, 0.6, 0.7, 0.8))]
+        self.assertEqual(goes_on, [True, False, False, False])
+        again = study.promote()  # the second of four, now
+        self.assertEqual((again.number, again.rungs, again.state, trials[2].state), (1, 1, "running", "pruned"))
+        self.assertIsNone(study.promote())
+        self.assertEqual(len(study), 2)
+
     def test_what_is_wrong_is_said(self):
         with self.assertRaises(tenon.InvalidArgument):
             tune.Study(sampler="grid")
