@@ -17,7 +17,7 @@
  *       encode: ordinal                # classes as numbers; sequence: each word of a text is one; without it the target is a number and may be scaled
  *     split:                           # may be left out: then all rows are for training
  *       by: stratified                 # ratio, stratified, group or time
- *       test: 0.25                     # the part of the rows that is for testing
+ *       test: 0.25                     # the part of the rows that is for testing; 0: none, but folds are drawn so
  *                                        # or folds: 5 and fold: 1, for cross-validation: the first of five parts
  *       column: day                    # of group: whose rows stay together; of time: what they are sorted by
  *       seed: 7                        # 0 without it

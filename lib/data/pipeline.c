@@ -151,7 +151,7 @@ static tn_status read_split(const tn_manifest_node *map, tn_pipeline *p) {
     TN_TRY(tn_pipeline_word(map, "by", split_words, &by));
     p->split = by ? (tn_split)by : TN_SPLIT_RATIO;
     TN_TRY(tn_pipeline_read_number(map, "test", 0.25, &p->test));
-    if (!(p->test > 0 && p->test < 1)) return tn_pipeline_wrong(map, "'test' is a part between 0 and 1");
+    if (!(p->test >= 0 && p->test < 1)) return tn_pipeline_wrong(map, "'test' is a part from 0 to below 1");
     TN_TRY(tn_pipeline_read_number(map, "folds", 0, &folds));
     TN_TRY(tn_pipeline_read_number(map, "fold", 0, &fold));
     bool cross = tn_manifest_child(map, "folds") || tn_manifest_child(map, "fold");

@@ -78,6 +78,10 @@ int tn_pipeline_steps(const tn_pipeline *pipeline);
 
 /* Of a tree of YAML, whose texts must outlive it. */
 tn_status tn_pipeline_from_tree(const struct tn_manifest_node *root, tn_pipeline **out_pipeline);
+/* Whether rows are for testing; of a split with `test` 0 none are, and it says how folds are drawn. */
+static inline bool tn_pipeline_tests(const tn_pipeline *p) {
+    return p->split != TN_SPLIT_NONE && (p->folds || p->test > 0);
+}
 /* Its split becomes this fold; one by class, or by chance, where there was none. */
 tn_status tn_pipeline_set_fold(tn_pipeline *pipeline, int folds, int fold);
 /* Of the rows whose part is 0, draws a share and marks them; a split as in tenon/pipeline.h. */

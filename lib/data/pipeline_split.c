@@ -191,5 +191,5 @@ tn_status tn_pipeline_draw(const tn_pipeline *p, const tn_table *table, tn_split
 tn_status tn_pipeline_split(const tn_pipeline *p, const tn_table *table, uint8_t *out_part) {
     int64_t rows = tn_table_rows(table);
     if (rows) memset(out_part, 0, (size_t)rows);
-    return p->split == TN_SPLIT_NONE ? TN_OK : draw(p, table, p->split, p->test, p->folds, p->seed, out_part, 1);
+    return !tn_pipeline_tests(p) ? TN_OK : draw(p, table, p->split, p->test, p->folds, p->seed, out_part, 1);
 }

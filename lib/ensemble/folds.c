@@ -46,12 +46,12 @@ static tn_status check_member(const tn_member *m) {
     tn_pipeline *p;
     tn_status status = tn_pipeline_of_graph(m->shared->graph, &p);
     if (status != TN_OK) return tn_fail_context(status, "member '%s'", m->name);
-    bool split = p->split != TN_SPLIT_NONE;
+    const bool split = tn_pipeline_tests(p);
     tn_pipeline_destroy(p);
     return !split ? TN_OK
                   : tn_fail(TN_E_INVALID,
                             "member '%s' was trained on a part of the rows; with 'folds' it is on all of them: leave "
-                            "'split' out of its plan, and keep rows for testing in another file",
+                            "'split' out of its plan, or give it 'test: 0', and keep rows for testing in another file",
                             m->name);
 }
 

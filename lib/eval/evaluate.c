@@ -186,8 +186,8 @@ static tn_status apply(tn_evaluation *e, const tn_pipeline *p, const tn_table *t
     size_t count = (size_t)tn_table_rows(table);
     tn_status status = TN_OK;
     if (rows != TN_ROWS_ALL) {
-        if (p->split == TN_SPLIT_NONE)
-            return tn_fail(TN_E_INVALID, "the pipeline has no split: there are no rows for testing in particular");
+        if (!tn_pipeline_tests(p))
+            return tn_fail(TN_E_INVALID, "the pipeline has no split that leaves rows for testing");
         part = tn_alloc(NULL, count);
         status = part ? tn_pipeline_split(p, table, part) : TN_E_MEMORY;
     }

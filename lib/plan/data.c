@@ -172,7 +172,7 @@ static tn_status draw_validation(const tn_plan *plan, const tn_pipeline *p, cons
 static tn_status fit(const tn_plan *plan, tn_plan_data *data, const tn_table *table, const tn_table *test,
                      uint8_t *part) {
     tn_pipeline *p = data->pipeline;
-    if (p->split != TN_SPLIT_NONE && test)
+    if (tn_pipeline_tests(p) && test)
         return tn_key_fail(plan->pipeline_node, "there is a file for testing: the pipeline needs no 'split'");
     TN_TRY(tn_pipeline_split(p, table, part));
     if (plan->validation > 0) TN_TRY(draw_validation(plan, p, table, part));
@@ -196,7 +196,7 @@ static tn_status fit(const tn_plan *plan, tn_plan_data *data, const tn_table *ta
     TN_TRY(make_part(plan, data, table, part, TN_PART_TRAIN));
     if (plan->validation > 0) TN_TRY(make_part(plan, data, table, part, TN_PART_VALIDATION));
     if (test) return make_part(plan, data, test, NULL, TN_PART_TEST);
-    return p->split != TN_SPLIT_NONE ? make_part(plan, data, table, part, TN_PART_TEST) : TN_OK;
+    return tn_pipeline_tests(p) ? make_part(plan, data, table, part, TN_PART_TEST) : TN_OK;
 }
 
 static tn_status read_table(const tn_plan *plan, const char *path, tn_table **out) {

@@ -502,23 +502,23 @@ static void an_ensemble_of_files_is_a_file(void **state) {
 
 static void write_table(const char *name, uint64_t seed) {
     FILE *f = fopen(tree_at(root, name), "w");
-    fputs("a,b,kind\n", f);
+    fputs("a,b,day,kind\n", f);
     for (int i = 0; i < 90; i++) {
         double a = tn_random_uniform(&seed), b = tn_random_uniform(&seed);
-        fprintf(f, "%.6f,%.6f,%s\n", a, b, a * b > 0.2 ? "good" : "bad");
+        fprintf(f, "%.6f,%.6f,%d,%s\n", a, b, i % 10, a * b > 0.2 ? "good" : "bad");
     }
     fclose(f);
 }
 
-static void train_plan(const char *name, int folds, int fold) {
-    char yaml[400];
+static void train_plan(const char *name, const char *split, int folds, int fold) {
+    char yaml[500];
     tn_plan *plan;
     int size = snprintf(yaml, sizeof yaml,
                         "name: %s\ndata: {train: all.csv}\n"
                         "pipeline:\n  features: [{column: a, scale: standard}, {column: b, scale: standard}]\n"
-                        "  target: {column: kind, encode: ordinal}\n"
+                        "  target: {column: kind, encode: ordinal}\n%s"
                         "model: {layers: [{dense: %d, activation: relu}]}\ntrain: {epochs: 5, seed: 3}\n",
-                        name, name[0] == 'p' ? 3 : 8);
+                        name, split, name[0] == 'p' ? 3 : 8);
     assert_ok(tn_plan_parse(yaml, (size_t)size, root, &plan));
     if (fold) assert_ok(tn_plan_set_fold(plan, folds, fold));
     assert_ok(tn_plan_train(plan, NULL, NULL));
@@ -546,7 +546,7 @@ static void a_stack_is_fitted_on_answers_of_models_that_have_not_seen_the_row(vo
     write_table("all.csv", 5);
     write_table("other.csv", 6);
     for (int i = 0; i < 2; i++)
-        for (int fold = 0; fold <= 3; fold++) train_plan(i ? "q" : "p", 3, fold);
+        for (int fold = 0; fold <= 3; fold++) train_plan(i ? "q" : "p", "", 3, fold);
     assert_ok(run_folds("all.csv", 3, &result));
     assert_int_equal(result.rows, 90);
     assert_true(result.accuracy > 0.6 && result.loss > 0);
@@ -567,9 +567,51 @@ static void a_stack_is_fitted_on_answers_of_models_that_have_not_seen_the_row(vo
     assert_int_equal(rename(tree_at(root, "q.fold-1.tenon"), tree_at(root, "q.tenon")), 0);
     assert_int_equal(run_folds("all.csv", 3, NULL), TN_E_INVALID);
     assert_non_null(strstr(tn_last_error(), "trained on a part of the rows"));
-    train_plan("q", 0, 0);
+    train_plan("q", "", 0, 0);
     assert_int_equal(run_folds("all.csv", 3, NULL), TN_E_IO);
     assert_non_null(strstr(tn_last_error(), "tenon train PLAN --folds"));
+}
+
+/* Of ten days 4, 3 and 3 are a fold; by time each of three folds is a quarter, or what whole days make of it. */
+static void folds_of_a_stack_may_be_groups_or_what_comes_later(void **state) {
+    (void)state;
+    if (!TN_WITH_YAML) skip();
+    static const struct {
+        const char *split;
+        int64_t rows, tested[3];
+    } cases[] = {{"  split: {by: group, column: day, test: 0}\n", 90, {36, 27, 27}},
+                 {"  split: {by: time, column: day, test: 0}\n", 63, {18, 27, 18}}};
+    for (size_t i = 0; i < TN_COUNT(cases); i++) {
+        tn_ensemble_fit_result result = {.struct_size = sizeof result};
+        tn_table *table;
+        write_table("all.csv", 5);
+        assert_ok(tn_table_read(tree_at(root, "all.csv"), NULL, &table));
+        for (int fold = 0; fold <= 3; fold++) {
+            train_plan("p", cases[i].split, 3, fold);
+            train_plan("q", cases[i].split, 3, fold);
+            if (!fold) continue;
+            char name[20];
+            tn_model *model;
+            tn_evaluation *e;
+            snprintf(name, sizeof name, "q.fold-%d.tenon", fold);
+            assert_ok(tn_model_load(tree_at(root, name), NULL, &model));
+            const tn_evaluate_options o = {.struct_size = sizeof o, .rows = TN_ROWS_TESTING};
+            assert_ok(tn_evaluate(model, table, &o, &e));
+            assert_int_equal(tn_metrics_samples(tn_evaluation_metrics(e)), cases[i].tested[fold - 1]);
+            tn_evaluation_destroy(e);
+            tn_model_destroy(model);
+        }
+        assert_ok(run_folds("all.csv", 3, &result));
+        assert_int_equal(result.rows, cases[i].rows);
+        tn_model *whole; /* trained on all rows, of which none are for testing */
+        tn_evaluation *e;
+        assert_ok(tn_model_load(tree_at(root, "q.tenon"), NULL, &whole));
+        const tn_evaluate_options o = {.struct_size = sizeof o, .rows = TN_ROWS_TESTING};
+        assert_int_equal(tn_evaluate(whole, table, &o, &e), TN_E_INVALID);
+        assert_non_null(strstr(tn_last_error(), "has no split"));
+        tn_model_destroy(whole);
+        tn_table_destroy(table);
+    }
 }
 
 static void what_is_wrong_in_yaml_is_named(void **state) {
@@ -617,6 +659,7 @@ int main(void) {
         cmocka_unit_test(members_that_do_not_fit_are_refused),
         cmocka_unit_test(an_ensemble_of_files_is_a_file),
         cmocka_unit_test(a_stack_is_fitted_on_answers_of_models_that_have_not_seen_the_row),
+        cmocka_unit_test(folds_of_a_stack_may_be_groups_or_what_comes_later),
         cmocka_unit_test(what_is_wrong_in_yaml_is_named),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
