@@ -2,6 +2,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include "base/quantile.h"
+#include "data/csv.h"
 #include "data/media.h"
 
 /* ---- sorting ---- */
@@ -188,6 +189,26 @@ static tn_status fit_categories(tn_region *region, tn_feature *f, const tn_table
     return TN_OK;
 }
 
+/* Names the first field that is no number: where a column of numbers was meant, that is what is wrong with it. */
+static tn_status refuse_text(const tn_feature *f, const tn_table *table, int column) {
+    const int32_t *codes = tn_table_codes(table, column);
+    for (int64_t r = 0; r < tn_table_rows(table); r++) {
+        double x;
+        if (codes[r] < 0) continue;
+        tn_string text = tn_table_level(table, column, codes[r]);
+        if (tn_field_number(text, '.', &x) || tn_field_number(text, ',', &x)) continue;
+        size_t size = TN_MIN(text.size, 40);
+        while (size < text.size && size && ((unsigned char)text.data[size] & 0xC0) == 0x80) size--;
+        return tn_fail(TN_E_TYPE,
+                       "pipeline: column '%.80s' is text: '%.*s' in row %lld of the table is no number; 'encode' makes "
+                       "numbers of texts",
+                       f->column, (int)size, text.data, (long long)r + 1);
+    }
+    return tn_fail(TN_E_TYPE,
+                   "pipeline: column '%.80s' is text, of numbers with another sign between whole and fraction",
+                   f->column);
+}
+
 tn_status tn_feature_column(const tn_feature *f, const tn_table *table, int *out_column) {
     *out_column = tn_table_find(table, f->column);
     if (*out_column < 0) return tn_fail(TN_E_NOT_FOUND, "pipeline: the table has no column '%.80s'", f->column);
@@ -199,8 +220,7 @@ tn_status tn_feature_column(const tn_feature *f, const tn_table *table, int *out
         return tn_fail(TN_E_TYPE,
                        "pipeline: column '%.80s' is of numbers; a sequence is a text, words with spaces between",
                        f->column);
-    if (texts && f->encode == TN_ENCODE_NONE)
-        return tn_fail(TN_E_TYPE, "pipeline: column '%.80s' is text; 'encode' makes numbers of it", f->column);
+    if (texts && f->encode == TN_ENCODE_NONE) return refuse_text(f, table, *out_column);
     if (f->fitted && f->encode != TN_ENCODE_NONE && f->texts != texts)
         return tn_fail(TN_E_TYPE, "pipeline: column '%.80s' is %s, and was %s when the pipeline was fitted", f->column,
                        texts ? "text" : "numbers", f->texts ? "text" : "numbers");

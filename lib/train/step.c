@@ -15,9 +15,9 @@ static uint64_t seed_of(const tn_trainer *t) {
 static tn_status check_loss(const tn_trainer *t, double loss) {
     if (isfinite(loss)) return TN_OK;
     return tn_fail(TN_E_INVALID,
-                   "the loss is %g after %lld steps; look for such numbers in the data, or take a lower rate or "
+                   "the loss is %s after %lld steps; look for such numbers in the data, or take a lower rate or "
                    "optimizer.clip_norm",
-                   loss, (long long)t->steps);
+                   isnan(loss) ? "nan" : "infinite", (long long)t->steps);
 }
 
 tn_status tn_trainer_read_loss(const tn_trainer *t, const tn_session *session, double *out_loss) {

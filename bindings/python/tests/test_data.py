@@ -186,7 +186,7 @@ class Pipelines(unittest.TestCase):
     def test_wrong_ones_are_refused(self):
         table = table_of(v=[1.0, np.nan], k=["a", "b"])
         for words, features in (
-            ("'encode' makes numbers", [{"column": "k"}]),
+            ("in row 1 of the table is no number; 'encode' makes numbers", [{"column": "k"}]),
             ("no column 'w'", [{"column": "w"}]),
             ("there is no key 'colour'", [{"column": "v", "colour": "red"}]),
             ("'scale' is one of standard, min-max, robust", [{"column": "v", "scale": "log"}]),
