@@ -28,18 +28,33 @@ bool tn_tuning_tell(tn_tuning_state *run, int64_t number, tn_trial_state state, 
     return !run->stop;
 }
 
-/* Where trials that wait would have gone on from. */
-static tn_status remove_checkpoints(tn_tuning *t) {
-    const int64_t end = t->study->options.promote ? tn_study_end(t->study) : 0;
+/* What a trial would have gone on from. */
+static tn_status remove_rest(const tn_tuning *t, int64_t number, const double *x, tn_region *region) {
+    tn_string text;
+    tn_plan *plan;
+    const char *model = tn_tuning_place(t, number, "tenon", region),
+               *checkpoint = tn_tuning_place(t, number, "tenon.checkpoint", region);
+    if (!model || !checkpoint) return TN_E_MEMORY;
+    unlink(checkpoint);
+    TN_TRY(tn_tuning_plan(t, x, region, &text));
+    TN_TRY(tn_plan_parse(text.data, text.size, t->folder, &plan));
+    tn_status status = tn_plan_set_output(plan, model);
+    if (status == TN_OK) tn_snapshots_remove(plan);
+    tn_plan_destroy(plan);
+    return status;
+}
+
+static tn_status remove_all_rest(const tn_tuning *t) {
     tn_region *region = tn_region_create(NULL);
-    if (!region) return TN_E_MEMORY;
-    for (int64_t i = 0; i < end; i++) {
+    tn_status status = region ? TN_OK : TN_E_MEMORY;
+    for (int64_t i = 0, end = tn_study_end(t->study); status == TN_OK && i < end; i++) {
+        tn_trial info = {.struct_size = sizeof info};
+        if (tn_study_trial(t->study, i, &info) != TN_OK || info.state != TN_TRIAL_PRUNED) continue;
         tn_region_reset(region);
-        const char *path = tn_tuning_place(t, i, "tenon.checkpoint", region);
-        if (path) unlink(path);
+        status = remove_rest(t, i, info.parameters, region);
     }
     tn_region_destroy(region);
-    return TN_OK;
+    return status;
 }
 
 /* Files of complete trials that are not the best go. */
@@ -160,5 +175,5 @@ tn_status tn_tuning_run(tn_tuning *t, const tn_tuning_options *options) {
     work_all(&run, (int)(o->jobs ? o->jobs : t->jobs));
     pthread_rwlock_destroy(&run.quiet);
     pthread_mutex_destroy(&run.lock);
-    return run.status == TN_OK ? remove_checkpoints(t) : tn_fail(run.status, "%s", run.sentence);
+    return run.status == TN_OK ? remove_all_rest(t) : tn_fail(run.status, "%s", run.sentence);
 }

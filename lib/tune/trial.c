@@ -11,7 +11,8 @@ enum { RUNS = 50, WARM = 5 };
 typedef struct trial {
     tn_tuning_state *run;
     int64_t number;
-    bool pruned;
+    int64_t epoch; /* of the last that ended */
+    bool pruned, retrains;
     tn_status status; /* of the study, where the training was stopped by it */
     double values[TN_MOST_OBJECTIVES];
 } trial;
@@ -23,7 +24,11 @@ static bool on_progress(void *context, const tn_plan_progress *p) {
     pthread_rwlock_unlock(&t->run->quiet);
     bool goes_on = tn_tuning_tell(t->run, t->number, TN_TRIAL_RUNNING, p->epoch, p->epochs, NULL);
     pthread_rwlock_rdlock(&t->run->quiet);
-    if (goes_on && p->epoch_ends && p->epoch < p->epochs) {
+    if (p->epoch_ends) { /* a plan that retrains counts from 1 again, which is behind all rungs */
+        t->retrains = t->retrains || p->epoch <= t->epoch;
+        t->epoch = p->epoch;
+    }
+    if (goes_on && p->epoch_ends && p->epoch < p->epochs && !t->retrains) {
         t->status = tn_study_report(study, t->number, p->epoch, p->validation, false, &t->pruned);
         goes_on = t->status == TN_OK && !t->pruned;
     }

@@ -176,6 +176,36 @@ static void so_does_one_whose_trials_wait_at_rungs(void **state) {
     study_goes_on(halved[1], true);
 }
 
+static void nothing_stays_of_trials_that_are_pruned(void **state) {
+    (void)state;
+    if (!TN_WITH_YAML) skip();
+    for (int promotes = 0; promotes < 2; promotes++) {
+        char text[1000];
+        int64_t pruned = 0;
+        snprintf(
+            text, sizeof text,
+            "study: rest\nname: rest\ntrials: 9\nseed: 5\nhalving: {first: 3, reduction: 3, promote: %s}\n%s",
+            promotes ? "true" : "false",
+            PLAN("epochs: 6, validation: 0.25, snapshots: 3, schedule: {kind: cosine, period: 2}") "space:\n  "
+                                                                                                   "train.optimizer."
+                                                                                                   "rate: {log: [1e-4, "
+                                                                                                   "1e-1]}\n");
+        tn_tuning *t = tuning_of(text);
+        assert_ok(tn_tuning_run(t, NULL));
+        for (int64_t i = 0; i < 9; i++) {
+            tn_trial trial = {.struct_size = sizeof trial};
+            assert_ok(tn_study_trial(tn_tuning_study(t), i, &trial));
+            if (trial.state != TN_TRIAL_PRUNED) continue;
+            pruned++;
+            static const char *const kinds[] = {"tenon", "tenon.checkpoint", "tenon.snapshot-1"};
+            for (size_t k = 0; k < TN_COUNT(kinds); k++) assert_false(there(t, i, kinds[k]));
+        }
+        assert_true(pruned > 2);
+        tn_tuning_destroy(t);
+        unlink(tree_at(root, "rest"));
+    }
+}
+
 static void jobs_share_the_trials_and_the_front_stays(void **state) {
     (void)state;
     if (!TN_WITH_YAML) skip();
@@ -309,6 +339,7 @@ int main(void) {
         cmocka_unit_test(the_best_plan_and_its_model_stay),
         cmocka_unit_test(a_study_that_stops_or_is_killed_goes_on_to_the_same_lines),
         cmocka_unit_test(so_does_one_whose_trials_wait_at_rungs),
+        cmocka_unit_test(nothing_stays_of_trials_that_are_pruned),
         cmocka_unit_test(jobs_share_the_trials_and_the_front_stays),
         cmocka_unit_test(trials_that_compress_are_measured_as_they_come_out),
         cmocka_unit_test(trials_that_cannot_be_trained_fail_alone),
