@@ -3,7 +3,9 @@
 
 int check_command(const settings *s) {
     host h;
+    findings found = {0};
     tn_self_test_result tested = {0};
+    findings_scan(&found, s->model); /* first: tn_last_error is of what comes after it */
     bool good = host_load(&h, s) && host_start(&h, false) && host_run(&h) && self_test_check(&h, &tested);
     progress(s, NULL);
     if (s->json) {
@@ -22,6 +24,7 @@ int check_command(const settings *s) {
         emit_text(&j, "stage", good ? NULL : h.stage);
         emit_text(&j, "status", h.status ? tn_status_text(h.status) : NULL);
         emit_text(&j, "error", h.status ? tn_last_error() : NULL);
+        findings_emit(&found, &j);
         emit_end(&j);
     } else if (good) {
         printf("%s is valid and runs: %d nodes", s->model, tn_graph_node_count(tn_model_graph(h.model)));
@@ -33,6 +36,8 @@ int check_command(const settings *s) {
     } else {
         printf("%s does not run: it failed at: %s\n", s->model, h.stage);
     }
+    if (!s->json) findings_print(&found);
+    findings_free(&found);
     host_close(&h);
     return good ? EXIT_OK : EXIT_FAILED;
 }

@@ -244,6 +244,7 @@ int eval_command(const settings *s) {
     free(e.gate_lines);
     free(e.weights);
     free(e.suspects);
+    findings_free(&e.findings);
     tn_evaluation_destroy(e.result);
     tn_manifest_destroy(e.manifest);
     tn_pipeline_destroy(e.pipeline);

@@ -59,6 +59,7 @@ typedef struct evaluation {
     tn_membership membership; /* no members: not measured */
     suspect *suspects;        /* the strangest first */
     int suspect_count;
+    findings findings; /* of the model's file */
     gate_line *gate_lines;
     int gate_count;
 } evaluation;

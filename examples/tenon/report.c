@@ -330,7 +330,13 @@ static void write_security(const evaluation *e, FILE *f) {
         cell(f, e->suspects[i].disagreement);
         fputs("</tr>\n", f);
     }
-    fputs("</table>\n", f);
+    fprintf(f, "</table>\n<p>%d things in the model's file that no model needs.</p>\n<ul>\n", e->findings.count);
+    for (int i = 0; i < e->findings.count; i++) {
+        fputs("<li>", f);
+        html_text(f, e->findings.items[i].where, 200);
+        fprintf(f, ": %s</li>\n", e->findings.items[i].what);
+    }
+    fputs("</ul>\n", f);
 }
 
 bool report_write(const evaluation *e, const char *path) {

@@ -1,4 +1,5 @@
-/* tenon eval --security: what the model gives away of the rows that it was trained on, and rows of the data that look wrong. */
+/* tenon eval --security: what the model gives away of the rows that it was trained on, rows of the data that look wrong, and what
+ * the model's file has that no model needs. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,6 +70,8 @@ static tn_status find_suspects(evaluation *e) {
 bool measure_security(evaluation *e, const tn_evaluate_options *options) {
     const settings *s = e->settings;
     if (!s->security) return true;
+    progress(s, "file");
+    findings_scan(&e->findings, s->operands.items[0]);
     progress(s, "membership");
     tn_status status = measure_membership(e, options);
     if (status == TN_E_INVALID && !s->members)
@@ -93,6 +96,8 @@ void print_security(const evaluation *e) {
     for (int i = 0; i < e->suspect_count && i < SHOWN_SUSPECTS; i++)
         printf("%s%10lld %12.2f %12.0f %%\n", i ? "" : "       row     distance  other class\n",
                (long long)e->suspects[i].row, e->suspects[i].distance, 100 * e->suspects[i].disagreement);
+    printf("\n%d things in the model's file that no model needs\n", e->findings.count);
+    findings_print(&e->findings);
 }
 
 void emit_security(const evaluation *e, json *j) {
@@ -115,4 +120,5 @@ void emit_security(const evaluation *e, json *j) {
         emit_end(j);
     }
     emit_end(j);
+    findings_emit(&e->findings, j);
 }

@@ -134,6 +134,20 @@ void tensor_shape_text(const tn_tensor *t, char *text, size_t size);
 void tensor_json(json *j, const tn_tensor *t);
 void tensor_print(const char *name, const tn_tensor *t);
 
+/* scan.c: what tn_scan tells of a file (tenon/risk.h), the first of it. */
+#define MOST_FINDINGS 200
+typedef struct finding {
+    char *where, *what;
+} finding;
+typedef struct findings {
+    finding *items;
+    int count;
+} findings;
+void findings_scan(findings *f, const char *path);
+void findings_print(const findings *f);
+void findings_emit(const findings *f, json *j);
+void findings_free(findings *f);
+
 /* tensors.c: files */
 bool is_folder(const char *path);
 bool ends_with(const char *text, const char *end);

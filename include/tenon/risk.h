@@ -1,9 +1,11 @@
-/* Risks: what a model gives away of the rows that it was trained on, and which rows of data look wrong.
+/* Risks: what a model gives away of the rows that it was trained on, which rows of data look wrong, and what a model's file has
+ * that no model needs.
  *
  *     tn_evaluation_losses(trained, member_losses);        // evaluations (tenon/evaluate.h) of rows that it was trained on
  *     tn_evaluation_losses(held, other_losses);            // and of others of the same kind
  *     tn_membership_of(member_losses, n, other_losses, k, &risk);
  *     tn_suspects(x, labels, 10, distance, disagreement);
+ *     tn_scan("from-elsewhere.onnx", on_finding, NULL, &findings);
  *
  * Thread-safety: all may be called by many threads at once. */
 #ifndef TENON_RISK_H
@@ -41,6 +43,17 @@ TN_API tn_status tn_membership_of(const double *members, int64_t member_count, c
  * in proportion to N. */
 TN_API tn_status tn_suspects(const tn_tensor *x, const tn_tensor *labels, int neighbours, double *distance,
                              double *disagreement);
+
+/* Tells of what is in a model's file that no model needs. Tenon runs none of it; other programs that open the file may, and who
+ * put it there had something in mind:
+ *   programs (ELF, PE, Mach-O), scripts, archives and pickles that call programs, anywhere in the file, in weights too
+ *   templates and calls of Python in texts of the metadata or manifest
+ *   constants that no node reads, and weights that are no numbers
+ * `where` is a constant, a key of the metadata or a place in the file. A file that is no model is searched all the same, and
+ * then the status says why it cannot be loaded; with TN_OK all was looked at. What is hidden in numbers or enciphered
+ * it does not find. report and out_findings may be NULL. */
+typedef void tn_scan_report(void *context, const char *where, const char *what);
+TN_API tn_status tn_scan(const char *path, tn_scan_report *report, void *context, int *out_findings);
 
 #ifdef __cplusplus
 }

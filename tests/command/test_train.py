@@ -159,6 +159,8 @@ class Train(unittest.TestCase):
             self.assertAlmostEqual(row["distance"], mean[row["row"] - 1], places=4)
             self.assertAlmostEqual(row["other_class"], other[row["row"] - 1], places=6)
         self.assertIn("rows look wrong", page.read_text())
+        self.assertEqual(found["findings"], [])
+        self.assertIn("0 things in the model's file", page.read_text())
         text = self.tenon("eval", self.model, self.test, "--security")  # its pipeline has no split
         self.assertNotIn("membership by the loss", text)
         self.assertIn("rows look wrong", text)
