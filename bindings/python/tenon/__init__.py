@@ -19,12 +19,14 @@ Models are immutable and may be shared by threads; each thread that is to run in
     trainer.fit(x, labels, epochs=20, validation=0.1)
     trainer.save("trained.onnx")
 
+    tenon.evaluation.Evaluation("press.tenon", "new.csv").metrics["accuracy"]  # on raw data; gates, importance, risks
+
     tenon.compress.quantize("press.onnx", "press.int8.onnx", [{"x": x} for x in recorded])  # and what it cost
 
 Inputs that are C-contiguous arrays are not copied. Failures raise tenon.Error, in subclasses that are also the built-in
 exceptions of their kind (tenon.ShapeError is a ValueError). The GIL is free while the library works.
 """
-from . import compress, data, delta, ensemble, explain, metrics, sign, tune
+from . import compress, data, delta, ensemble, evaluation, explain, metrics, sign, tune
 from ._library import (
     CheckFailed,
     DataTypeError,
@@ -91,6 +93,7 @@ __all__ = [
     "data",
     "delta",
     "ensemble",
+    "evaluation",
     "explain",
     "load",
     "load_bytes",
