@@ -176,6 +176,27 @@ static void so_does_one_whose_trials_wait_at_rungs(void **state) {
     study_goes_on(halved[1], true);
 }
 
+/* Whatever the order in which jobs come to rungs. */
+static void jobs_leave_none_waiting_that_may_go_on(void **state) {
+    (void)state;
+    if (!TN_WITH_YAML) skip();
+    int64_t number, states[4] = {0};
+    tn_tuning *t = tuning_of(halved[1]);
+    assert_ok(tn_tuning_run(t, &(tn_tuning_options){.struct_size = sizeof(tn_tuning_options), .jobs = 4}));
+    for (int64_t i = 0; i < 16; i++) {
+        tn_trial trial = {.struct_size = sizeof trial};
+        assert_ok(tn_study_trial(tn_tuning_study(t), i, &trial));
+        states[trial.state]++;
+        assert_false(there(t, i, "tenon.checkpoint"));
+    }
+    assert_int_equal(states[TN_TRIAL_COMPLETE] + states[TN_TRIAL_PRUNED], 16);
+    assert_true(states[TN_TRIAL_COMPLETE] > 0);
+    assert_int_equal(tn_study_count(tn_tuning_study(t)), 16);
+    assert_int_equal(tn_study_promote(tn_tuning_study(t), &number), TN_E_NOT_FOUND);
+    tn_tuning_destroy(t);
+    unlink(tree_at(root, "halved"));
+}
+
 static void nothing_stays_of_trials_that_are_pruned(void **state) {
     (void)state;
     if (!TN_WITH_YAML) skip();
@@ -339,6 +360,7 @@ int main(void) {
         cmocka_unit_test(the_best_plan_and_its_model_stay),
         cmocka_unit_test(a_study_that_stops_or_is_killed_goes_on_to_the_same_lines),
         cmocka_unit_test(so_does_one_whose_trials_wait_at_rungs),
+        cmocka_unit_test(jobs_leave_none_waiting_that_may_go_on),
         cmocka_unit_test(nothing_stays_of_trials_that_are_pruned),
         cmocka_unit_test(jobs_share_the_trials_and_the_front_stays),
         cmocka_unit_test(trials_that_compress_are_measured_as_they_come_out),
