@@ -101,7 +101,7 @@ static const row rows[] = {
      "nodes or operators to leave in float, commas between; conv*: all that begin so", 0},
     {"--dynamic", NULL, FLAG, AT(dynamic), COMPRESS,
      "activations are measured at each run, not beforehand; needs no --data", 0},
-    {"--bias-correction", NULL, FLAG, AT(bias_correction), COMPRESS, "biases take up what rounding weights shifts", 0},
+    {"--bias-correction", NULL, FLAG, AT(bias_correction), COMPRESS, "biases take up what 8 bits shift on average", 0},
     {"--adaptive-rounding", NULL, FLAG, AT(adaptive_rounding), COMPRESS,
      "weights go up or down by what their products become (AdaRound)", 0},
     {"--smooth", NULL, FLAG, AT(smooth), COMPRESS, "channels far larger than others are scaled down (SmoothQuant)", 0},

@@ -52,7 +52,9 @@ typedef enum tn_calibration {
     TN_CALIBRATE_PERCENTILE = 2, /* all but the outermost: `percentile` of the elements */
     TN_CALIBRATE_ENTROPY = 3,    /* the least Kullback-Leibler divergence of the values from the quantized ones */
     TN_CALIBRATE_MSE = 4,        /* the least mean squared error */
-    TN_CALIBRATE_BEST = 5        /* whichever of these leaves the most signal at the outputs: tried on the samples */
+    /* Whichever of these leaves the most signal at the outputs, for the whole and then for parts of the graph: tried on the
+     * first samples. */
+    TN_CALIBRATE_BEST = 5
 } tn_calibration;
 
 /* How good outputs are: adds to *sum what the outputs of set `set` are worth, and to *weight how much that counts (the number
@@ -78,8 +80,9 @@ typedef struct tn_quantize_options {
     /* Names of nodes, or operators, to leave in float; commas between, "conv*" is all that begin so. */
     const char *exclude;
     int64_t most_samples; /* sets to look at; 0: all */
-    /* Layers' biases take up what rounding their weights moves their outputs by on average (Nagel et al., "Data-Free
-     * Quantization through Weight Equalization and Bias Correction", 2019); undone where the outputs' signal is no better. */
+    /* Layers' biases take up what 8 bits move their outputs by on average (Nagel et al., "Data-Free Quantization through Weight
+     * Equalization and Bias Correction", 2019), as measured on the first sets, from the inputs to the outputs; undone where
+     * the outputs' signal is no better. */
     bool bias_correction;
     /* Channels of layers that follow each other directly, or with a Relu or a pool between, are scaled so that both weights
      * spread alike (cross-layer equalization, in the same paper); undone likewise. */

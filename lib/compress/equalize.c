@@ -129,14 +129,16 @@ static tn_status scale_pair(tn_graph *graph, pair p, tn_region *scratch) {
     return TN_OK;
 }
 
-static tn_status scale_all(tn_qjob *job) {
+static tn_status scale_all(tn_qjob *job, int *pairs) {
     tn_match m;
     tn_status status = tn_match_begin(&m, job->base);
     for (int turn = 0; turn < ROUNDS && status == TN_OK; turn++)
         for (int n = 0; n < job->base->node_count && status == TN_OK; n++) {
             if (job->plan.role[n] != TN_Q_LAYER) continue;
             int next = next_layer(&m, job, n);
-            if (next >= 0 && fits(&m, n, next)) status = scale_pair(job->base, (pair){n, next}, m.scratch);
+            if (next < 0 || !fits(&m, n, next)) continue;
+            status = scale_pair(job->base, (pair){n, next}, m.scratch);
+            ++*pairs;
         }
     tn_match_end(&m);
     return status;
@@ -146,17 +148,24 @@ tn_status tn_qjob_equalize(tn_qjob *job) {
     tn_graph *before = job->base, *made;
     tn_observer *observers = job->observers;
     tn_qrange *ranges = job->ranges;
-    int observed = job->observed;
+    int observed = job->observed, pairs = 0;
     const tn_quantize_options asked = job->options;
     double plain, scaled = -INFINITY;
-    TN_TRY(tn_qjob_choose(job, &plain)); /* each at its best: equal weights like other ranges */
-    const tn_quantize_options chosen = job->options;
     TN_TRY(tn_graph_copy(before, true, &made));
     job->base = made;
+    tn_status status = scale_all(job, &pairs);
+    job->base = before;
+    if (status != TN_OK || !pairs) {
+        tn_graph_destroy(made);
+        return status;
+    }
+    status = tn_qjob_choose(job, &plain);
+    const tn_quantize_options chosen = job->options;
+    job->base = made;
     job->observers = NULL;
-    job->options = asked;
-    tn_status status = scale_all(job);
+    job->options = asked; /* observers keep what all that may be tried needs */
     if (status == TN_OK) status = tn_qjob_observe(job);
+    job->options = chosen;
     if (status == TN_OK) status = tn_qjob_choose(job, &scaled);
     if (status == TN_OK && scaled > plain) {
         tn_observers_free(observers, observed);
@@ -170,7 +179,7 @@ tn_status tn_qjob_equalize(tn_qjob *job) {
     }
     tn_observers_free(job->observers, job->observed);
     tn_graph_destroy(made);
-    job->options = chosen;
+    job->left = plain;
     job->base = before;
     job->observers = observers;
     job->ranges = ranges;

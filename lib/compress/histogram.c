@@ -4,10 +4,8 @@
 
 enum { HALF = TN_HISTOGRAM_BINS / 2, LEAST_EXPONENT = -100 };
 
-static int exponent_for(const float *x, size_t count) {
-    float most = 0;
+static int exponent_for(float most) {
     int exponent;
-    for (size_t i = 0; i < count; i++) most = fabsf(x[i]) > most ? fabsf(x[i]) : most;
     if (most == 0) return LEAST_EXPONENT;
     frexpf(most, &exponent); /* most < 2^exponent */
     return TN_MAX(exponent, LEAST_EXPONENT);
@@ -24,8 +22,8 @@ static void widen(tn_histogram *h) {
     h->exponent++;
 }
 
-tn_status tn_histogram_add(tn_histogram *h, const float *x, size_t count) {
-    int exponent = exponent_for(x, count);
+tn_status tn_histogram_add(tn_histogram *h, const float *x, size_t count, float most) {
+    int exponent = exponent_for(most);
     if (!h->counts) {
         h->counts = tn_alloc_zero(NULL, TN_HISTOGRAM_BINS * sizeof *h->counts);
         if (!h->counts) return TN_E_MEMORY;

@@ -17,8 +17,8 @@ typedef struct tn_histogram {
     uint64_t zeros; /* that were exactly 0: they cost nothing to quantize */
 } tn_histogram;
 
-/* All must be finite. */
-tn_status tn_histogram_add(tn_histogram *h, const float *x, size_t count);
+/* All must be finite; most: the greatest of them, without signs. */
+tn_status tn_histogram_add(tn_histogram *h, const float *x, size_t count, float most);
 void tn_histogram_free(tn_histogram *h);
 
 /* The lower end of bin i, which may be TN_HISTOGRAM_BINS. */

@@ -1,6 +1,7 @@
 /* Which nodes compute on 8 bits. The forms are those that lib/passes/qdq.c, and ONNX Runtime, make integers of: all inputs
  * of the node are dequantized values and its output is quantized, with no more than a Relu or Clip before that. Outputs of
- * MatMul and Gemm need not be: they stay float where nobody takes 8 bits of them, which rounds once less.
+ * MatMul and Gemm need not be: they stay float where nobody takes 8 bits of them, which rounds once less. So does what joins
+ * values only for the graph's outputs.
  *
  * Products of constant weights are where the work is: they become integers, and with them their inputs and outputs 8-bit
  * values. What joins such values (Add, Concat, pools) follows if all its inputs are 8 bits already, since staying so costs
@@ -172,6 +173,15 @@ static void visit(planner *p, int n) {
     }
 }
 
+static bool is_read_on_bytes(const tn_qplan *plan, int value) {
+    const tn_graph *graph = plan->graph;
+    for (int n = 0; n < graph->node_count; n++)
+        for (int i = 0; i < graph->nodes[n].formal_in; i++)
+            if (graph->nodes[n].in[i] == value && (plan->role[n] == TN_Q_LAYER || plan->role[n] == TN_Q_JOIN))
+                return true;
+    return false;
+}
+
 /* Somebody takes the value's 8 bits, now or once they are moved or looked up. */
 static bool is_wanted(const tn_qplan *plan, int value) {
     const tn_graph *graph = plan->graph;
@@ -194,6 +204,22 @@ static void leave_float(tn_qplan *plan, int value) {
             leave_float(plan, graph->nodes[n].out[0]);
 }
 
+/* What nobody takes 8 bits of stays float where it can: of a head whose boxes and scores meet in a Concat, each keeps steps of
+ * its own size. */
+static void leave_unwanted(tn_qplan *plan, int n) {
+    const tn_graph *graph = plan->graph;
+    const tn_node *node = &graph->nodes[n];
+    const bool join = plan->role[n] == TN_Q_JOIN;
+    if (!join && (plan->role[n] != TN_Q_LAYER || tn_match_is(node, "", "Conv"))) return;
+    if (is_wanted(plan, plan->end[n])) return;
+    leave_float(plan, plan->end[n]);
+    if (!join) return;
+    plan->role[n] = TN_Q_FLOAT;
+    plan->end[n] = -1;
+    for (int i = 0; i < node->formal_in; i++)
+        plan->byte[node->in[i]] = plan->made[node->in[i]] || is_read_on_bytes(plan, node->in[i]);
+}
+
 tn_status tn_qplan_make(const tn_graph *graph, const bool *skip, tn_region *region, tn_qplan *out) {
     size_t nodes = (size_t)graph->node_count + 1, values = (size_t)graph->value_count + 1;
     int *uses = tn_region_array(region, values, sizeof *uses);
@@ -211,8 +237,6 @@ tn_status tn_qplan_make(const tn_graph *graph, const bool *skip, tn_region *regi
     for (int v = 0; v < graph->value_count; v++) out->like[v] = v;
     planner p = {out, uses, skip};
     for (int n = 0; n < graph->node_count; n++) visit(&p, n);
-    for (int n = 0; n < graph->node_count; n++)
-        if (out->role[n] == TN_Q_LAYER && !tn_match_is(&graph->nodes[n], "", "Conv") && !is_wanted(out, out->end[n]))
-            leave_float(out, out->end[n]);
+    for (int n = graph->node_count - 1; n >= 0; n--) leave_unwanted(out, n);
     return TN_OK;
 }

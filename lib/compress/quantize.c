@@ -31,7 +31,7 @@ static tn_status observe(void *context, const tn_tensor *const *const *seen) {
     return TN_OK;
 }
 
-/* Layers' inputs are seen by channels too. */
+/* Layers' inputs are seen by channels too, which smoothing is made of. */
 static void set_axes(tn_qjob *job) {
     for (int n = 0; n < job->base->node_count; n++) {
         const tn_node *node = &job->base->nodes[n];
@@ -56,7 +56,7 @@ tn_status tn_qjob_observe(tn_qjob *job) {
     job->ranges = tn_region_array(job->region, values, sizeof *job->ranges);
     if (!job->observers || !job->ranges || !o.watch) return TN_E_MEMORY;
     job->observed = job->base->value_count;
-    if (job->options.bias_correction || job->options.smooth) set_axes(job);
+    if (job->options.smooth) set_axes(job);
     for (int v = 0; v < job->base->value_count; v++)
         if (job->plan.byte[v] || job->observers[v].axis) o.watch[o.count++] = v;
     return tn_replay_run(&job->replay, job->options.most_samples, 1, (const tn_graph *const[]){job->base}, o.count,
@@ -198,13 +198,14 @@ static void end(tn_qjob *job) {
 
 static tn_status quantize(const tn_graph *graph, const tn_samples *samples, const tn_quantize_options *options,
                           bool trains, tn_graph **out_graph, tn_quantize_report **out_report) {
-    tn_qjob job = {.trains = trains};
+    tn_qjob job = {.trains = trains, .left = NAN};
     uint64_t start = tn_now();
     *out_graph = NULL;
     if (out_report) *out_report = NULL;
     TN_TRY(check_options(options, &job.options));
     if (!graph || (samples && !samples->get)) return tn_fail(TN_E_INVALID, "a graph and samples are needed");
     const tn_quantize_options *o = &job.options;
+    job.finds_best = o->calibration == TN_CALIBRATE_BEST;
     if (trains && o->dynamic)
         return tn_fail(TN_E_INVALID, "quantization-aware training is of ranges that are known, not of 'dynamic' ones");
     bool measured =

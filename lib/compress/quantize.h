@@ -46,9 +46,7 @@ typedef struct tn_observer {
     bool seen;
     int axis; /* of channels: 1, or -1 for the last; 0: they do not matter */
     int64_t channels;
-    double *sums;               /* of each channel */
     float *most;                /* of each channel, without its sign */
-    double rows;                /* elements that a channel had */
     double low, high;           /* of all samples */
     double mean_low, mean_high; /* moving averages */
     tn_histogram histogram;     /* if the method needs one */
@@ -151,6 +149,8 @@ typedef struct tn_qjob {
     int observed;       /* values that there are observers for */
     tn_observer *observers;
     tn_qrange *ranges; /* by options.calibration */
+    bool finds_best;   /* which was TN_CALIBRATE_BEST */
+    double left; /* the signal at the outputs with these and base as it is, on the first sets; NaN: not measured */
     tn_attempt best;
     bool trains; /* what comes out is to be trained: */
     tn_graph *trainable;

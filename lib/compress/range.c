@@ -3,7 +3,7 @@
 #include <float.h>
 #include <math.h>
 
-enum { MOST_BINS = 2048, LEVELS = 256 };
+enum { MOST_BINS = 2048, LEVELS = 256, LANES = 8 };
 
 /* A histogram's used part, in at most MOST_BINS bins, without what was exactly 0. */
 typedef struct outline {
@@ -12,48 +12,57 @@ typedef struct outline {
     double mass[MOST_BINS];
 } outline;
 
-/* Means and extremes of channels. */
+/* Extremes of channels. */
 static tn_status see_channels(tn_observer *o, const tn_tensor *t, const float *x) {
     int axis = o->axis < 0 ? t->rank - 1 : o->axis;
     if (axis < 0 || axis >= t->rank) return TN_OK;
     int64_t inner = 1, channels = t->dims[axis];
     for (int i = axis + 1; i < t->rank; i++) inner *= t->dims[i];
-    if (!o->sums) {
+    if (!o->most) {
         o->channels = channels;
-        o->sums = tn_alloc_zero(NULL, ((size_t)channels + 1) * sizeof *o->sums);
         o->most = tn_alloc_zero(NULL, ((size_t)channels + 1) * sizeof *o->most);
-        if (!o->sums || !o->most) return TN_E_MEMORY;
+        if (!o->most) return TN_E_MEMORY;
     }
     if (channels != o->channels) return TN_OK;
     int64_t blocks = tn_count(t) / (channels * inner);
     for (int64_t b = 0; b < blocks; b++)
         for (int64_t c = 0; c < channels; c++)
-            for (int64_t i = 0; i < inner; i++, x++) {
-                o->sums[c] += (double)*x;
+            for (int64_t i = 0; i < inner; i++, x++)
                 if (fabsf(*x) > o->most[c]) o->most[c] = fabsf(*x);
-            }
-    o->rows += (double)(blocks * inner);
     return TN_OK;
 }
 
 void tn_observer_free(tn_observer *o) {
     size_t channels = (size_t)o->channels + 1;
-    if (o->sums) tn_free(NULL, o->sums, channels * sizeof *o->sums);
     if (o->most) tn_free(NULL, o->most, channels * sizeof *o->most);
     tn_histogram_free(&o->histogram);
     *o = (tn_observer){0};
 }
 
+/* The least and the greatest. False if there is a NaN or an infinity. */
+static bool ends_of(const float *x, size_t count, float *out_low, float *out_high) {
+    float low[LANES], high[LANES], none[LANES]; /* none: 0, unless there is one */
+    for (int k = 0; k < LANES; k++) low[k] = INFINITY, high[k] = -INFINITY, none[k] = 0;
+    for (size_t i = 0; i < count; i += LANES)
+        for (size_t k = 0; k < TN_MIN(count - i, (size_t)LANES); k++) {
+            low[k] = x[i + k] < low[k] ? x[i + k] : low[k];
+            high[k] = x[i + k] > high[k] ? x[i + k] : high[k];
+            none[k] += x[i + k] - x[i + k];
+        }
+    for (int k = 1; k < LANES; k++) {
+        low[0] = fminf(low[0], low[k]);
+        high[0] = fmaxf(high[0], high[k]);
+        none[0] += none[k];
+    }
+    *out_low = low[0];
+    *out_high = high[0];
+    return none[0] == 0;
+}
+
 tn_status tn_observer_see(tn_observer *o, const tn_quantize_options *options, const tn_tensor *t, const float *x) {
     size_t count = (size_t)tn_count(t);
-    float low = INFINITY, high = -INFINITY;
-    bool finite = true;
-    for (size_t i = 0; i < count; i++) {
-        low = x[i] < low ? x[i] : low;
-        high = x[i] > high ? x[i] : high;
-        finite &= x[i] - x[i] == 0;
-    }
-    if (!finite) return tn_fail(TN_E_INVALID, "there is a NaN or an infinity in it");
+    float low, high;
+    if (!ends_of(x, count, &low, &high)) return tn_fail(TN_E_INVALID, "there is a NaN or an infinity in it");
     if (!count) return TN_OK;
     double first = 0.01;
     if (!o->seen) {
@@ -68,7 +77,7 @@ tn_status tn_observer_see(tn_observer *o, const tn_quantize_options *options, co
     o->mean_high += first * ((double)high - o->mean_high);
     if (o->axis) TN_TRY(see_channels(o, t, x));
     if (options->calibration < TN_CALIBRATE_PERCENTILE) return TN_OK;
-    return tn_histogram_add(&o->histogram, x, count);
+    return tn_histogram_add(&o->histogram, x, count, fmaxf(-low, high));
 }
 
 tn_qrange tn_range_of(double low, double high, const tn_quantize_options *options) {
@@ -106,8 +115,8 @@ static double squared_error(const outline *b, double low, double high, const tn_
     double most = options->symmetric ? 127 : least + 255;
     for (int i = 0; i < b->count; i++) {
         if (b->mass[i] == 0) continue;
-        double x = b->start + (i + 0.5) * b->width, q = rint(x / scale);
-        q = fmin(fmax(q, least), most);
+        double x = b->start + (i + 0.5) * b->width, q = (double)lrint(x / scale);
+        q = q < least ? least : q > most ? most : q;
         sum += b->mass[i] * (x - q * scale) * (x - q * scale);
     }
     return sum;
@@ -166,15 +175,23 @@ static double divergence(const outline *b, int from, int to) {
     return sum;
 }
 
+/* Ends that lie as far from 0, by coarse steps and then by fine ones around the best. */
 static void least_divergence(const tn_observer *o, double *low, double *high) {
     outline b;
     outline_of(o, &b);
-    int zero = (int)rint(-b.start / b.width), reach = TN_MAX(zero, b.count - zero), from = 0, to = b.count;
+    const int zero = (int)rint(-b.start / b.width), reach = TN_MAX(zero, b.count - zero);
+    const int coarse = TN_MAX(reach / 32, 1), fine = TN_MAX(reach / 128, 1);
+    int from = 0, to = b.count, best_reach = reach, most = reach, least = LEVELS / 2;
     double best = INFINITY;
-    for (int t = reach; t >= LEVELS / 2; t -= TN_MAX(reach / 128, 1)) {
-        int first = TN_MAX(zero - t, 0), last = TN_MIN(zero + t, b.count);
-        double d = last - first > LEVELS / 2 ? divergence(&b, first, last) : INFINITY;
-        if (d < best) best = d, from = first, to = last;
+    for (int step = coarse;; step = fine) {
+        for (int t = most; t >= least; t -= step) {
+            int first = TN_MAX(zero - t, 0), last = TN_MIN(zero + t, b.count);
+            double d = last - first > LEVELS / 2 ? divergence(&b, first, last) : INFINITY;
+            if (d < best) best = d, from = first, to = last, best_reach = t;
+        }
+        if (step == fine) break;
+        most = TN_MIN(best_reach + coarse - fine, reach);
+        least = TN_MAX(best_reach - coarse + fine, LEVELS / 2);
     }
     *low = fmax(o->low, b.start + from * b.width);
     *high = fmin(o->high, b.start + to * b.width);

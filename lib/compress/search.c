@@ -1,12 +1,15 @@
 /* Which ranges, and which layers on 8 bits: the most that holds the bounds.
  *
+ * What is best for all values at once is not for each: parts of the graph, from its inputs to its outputs, then try the other
+ * ways, and keep what leaves more of the signal at the outputs.
+ *
  * Layers are ranked by what each does alone: the graph with that layer on 8 bits and all others in float. Those that hurt
  * most go back to float, as few as will do; that number is found by doubling and halving. */
 #include "compress/quantize.h"
 #include <math.h>
 #include <stdlib.h>
 
-enum { RANKING_SETS = 4, CHOOSING_SETS = TN_KEPT_SETS };
+enum { RANKING_SETS = 4, CHOOSING_SETS = TN_KEPT_SETS, PARTS = 4 };
 
 static void keep(tn_qjob *job, tn_attempt *attempt) {
     tn_attempt_free(&job->best);
@@ -30,14 +33,14 @@ static const struct {
     tn_calibration method;
     double percentile;
 } tried[] = {{TN_CALIBRATE_MIN_MAX, 0},
-             {TN_CALIBRATE_PERCENTILE, 99.999},
              {TN_CALIBRATE_PERCENTILE, 99.99},
              {TN_CALIBRATE_MSE, 0},
+             {TN_CALIBRATE_PERCENTILE, 99.999},
              {TN_CALIBRATE_ENTROPY, 0}};
+enum { TRIED_IN_PARTS = 3 }; /* the first of them */
 
 static tn_status signal_left(tn_qjob *job, double *out_sqnr) {
     tn_attempt a = {0};
-    tn_qjob_ranges(job);
     tn_status status = tn_attempt_make(job, job->skip, CHOOSING_SETS, &a);
     *out_sqnr = a.score.sqnr;
     tn_attempt_free(&a);
@@ -47,17 +50,72 @@ static tn_status signal_left(tn_qjob *job, double *out_sqnr) {
 tn_status tn_qjob_choose(tn_qjob *job, double *out_sqnr) {
     int best = 0;
     double sqnr;
+    if (job->options.calibration != TN_CALIBRATE_BEST) {
+        tn_qjob_ranges(job);
+        TN_TRY(signal_left(job, out_sqnr));
+        job->left = *out_sqnr;
+        return TN_OK;
+    }
     *out_sqnr = -INFINITY;
-    if (job->options.calibration != TN_CALIBRATE_BEST) return signal_left(job, out_sqnr);
     for (size_t i = 0; i < TN_COUNT(tried); i++) {
         job->options.calibration = tried[i].method;
         job->options.percentile = tried[i].percentile;
+        tn_qjob_ranges(job);
         TN_TRY(signal_left(job, &sqnr));
         if (sqnr > *out_sqnr) *out_sqnr = sqnr, best = (int)i;
     }
     job->options.calibration = tried[best].method;
     job->options.percentile = tried[best].percentile;
+    job->left = *out_sqnr;
     tn_qjob_ranges(job);
+    return TN_OK;
+}
+
+/* Values that have ranges of their own, in the order in which they are made. */
+static int list_ranged(const tn_qjob *job, int *values) {
+    const tn_graph *graph = job->base;
+    int count = 0;
+    for (int n = -1; n < graph->node_count; n++) {
+        const int outs = n < 0 ? graph->input_count : graph->nodes[n].out_count;
+        const int *out = n < 0 ? graph->inputs : graph->nodes[n].out;
+        for (int i = 0; i < outs; i++)
+            if (out[i] >= 0 && job->plan.byte[out[i]] && job->plan.like[out[i]] == out[i]) values[count++] = out[i];
+    }
+    return count;
+}
+
+/* Ranges of these values by another method, where that leaves more of the signal. */
+static tn_status try_part(tn_qjob *job, size_t method, const int *values, int count, tn_qrange *before) {
+    tn_quantize_options other = job->options;
+    double now;
+    other.calibration = tried[method].method;
+    other.percentile = tried[method].percentile;
+    for (int i = 0; i < count; i++) {
+        before[i] = job->ranges[values[i]];
+        job->ranges[values[i]] = tn_observer_range(&job->observers[values[i]], &other);
+    }
+    TN_TRY(signal_left(job, &now));
+    if (now > job->left) {
+        job->left = now;
+        return TN_OK;
+    }
+    for (int i = 0; i < count; i++) job->ranges[values[i]] = before[i];
+    return TN_OK;
+}
+
+static tn_status choose_parts(tn_qjob *job) {
+    const size_t room = (size_t)job->base->value_count + 1;
+    const tn_quantize_options *o = &job->options;
+    int *values = tn_region_array(job->region, room, sizeof *values);
+    tn_qrange *before = tn_region_array(job->region, room, sizeof *before);
+    if (!values || !before) return TN_E_MEMORY;
+    const int64_t count = list_ranged(job, values);
+    for (int64_t p = 0; p < PARTS; p++) {
+        const int64_t first = p * count / PARTS, end = (p + 1) * count / PARTS;
+        for (size_t i = 0; i < TRIED_IN_PARTS && end > first; i++)
+            if (tried[i].method != o->calibration || tried[i].percentile != o->percentile)
+                TN_TRY(try_part(job, i, values + first, (int)(end - first), before));
+    }
     return TN_OK;
 }
 
@@ -143,6 +201,7 @@ tn_status tn_qjob_search(tn_qjob *job) {
         tn_qjob_ranges(job);
     if (job->options.adaptive_rounding) TN_TRY(tn_qjob_round(job));
     if (job->options.bias_correction) TN_TRY(tn_qjob_correct_biases(job));
+    if (job->finds_best && !job->options.dynamic) TN_TRY(choose_parts(job));
     tn_status status = tn_attempt_make(job, job->skip, bounded(job) ? 0 : 2 * CHOOSING_SETS, &a);
     bool good = status == TN_OK && holds(job, &a.score);
     if (status == TN_OK) keep(job, &a);

@@ -35,7 +35,7 @@ tn_status tn_qweights_make(tn_region *region, const tn_tensor *w, int axis, bool
             for (int64_t i = 0; i < out->inner; i++, at++) {
                 double x = fabs((double)number(w, at));
                 if (!(x <= FLT_MAX)) return tn_fail(TN_E_INVALID, "there is a NaN or an infinity in its weights");
-                most[c] = fmax(most[c], x);
+                most[c] = x > most[c] ? x : most[c];
             }
     double all = 0;
     for (int64_t c = 0; c < out->channels; c++) {
@@ -51,8 +51,10 @@ tn_status tn_qweights_make(tn_region *region, const tn_tensor *w, int axis, bool
     for (int64_t o = 0; o < out->outer; o++)
         for (int64_t c = 0; c < out->channels; c++) {
             float scale = out->scale[per_tensor ? 0 : c];
-            for (int64_t i = 0; i < out->inner; i++, at++)
-                out->q[at] = (int8_t)fminf(fmaxf(rintf(number(w, at) / scale), (float)-levels), (float)levels);
+            for (int64_t i = 0; i < out->inner; i++, at++) {
+                const long q = lrintf(number(w, at) / scale); /* no more than a little beyond the levels */
+                out->q[at] = (int8_t)TN_MIN(TN_MAX(q, (long)-levels), (long)levels);
+            }
         }
     return TN_OK;
 }

@@ -404,6 +404,83 @@ static void metrics_of_the_host_are_asked_and_heard(void **state) {
     tn_graph_destroy(graph);
 }
 
+/* Large boxes and small scores, joined for the output alone. */
+static void heads_keep_steps_of_their_own(void **state) {
+    (void)state;
+    int x;
+    builder b = begin(2, &x);
+    const tn_attribute channels[] = {{.name = "axis", .kind = TN_ATTR_INT, .i = 1}, {0}};
+    int boxes = conv(&b, x, weights(&b, "w", 4, (int64_t[]){4, 3, 3, 3}, 40), -1, 1);
+    int scores = conv(&b, x, weights(&b, "w", 4, (int64_t[]){2, 3, 3, 3}, 0.4f), -1, 1);
+    scores = node(&b, "Sigmoid", 1, &scores, NULL);
+    assert_ok(tn_graph_output(b.g, node(&b, "Concat", 2, (int[]){boxes, scores}, channels), "head"));
+    random_data d = data(3);
+    tn_quantize_summary s;
+    size_t size, other;
+    tn_graph *made = quantize(b.g, &d, NULL, &s);
+    assert_int_equal(s.int8_layers, 2);
+    float *found = output_of(made, &d, NULL, &size), *wanted = output_of(b.g, &d, NULL, &other), most = 0;
+    assert_int_equal(size, other);
+    for (size_t image = 0; image < 2; image++)
+        for (size_t i = 4 * 64; i < 6 * 64; i++)
+            most = fmaxf(most, fabsf(found[image * 384 + i] - wanted[image * 384 + i]));
+    if (most > 0.03f) fail_msg("scores are off by %g", (double)most);
+    free(found);
+    free(wanted);
+    tn_tensor_destroy(d.x);
+}
+
+/* Each channel's mean, of a layer on inputs that rounding moves to one side, is what it is in float. */
+static void corrected_biases_bring_back_the_means(void **state) {
+    (void)state;
+    int x;
+    builder b = begin(2, &x);
+    x = node(&b, "Relu", 1, (int[]){conv_new(&b, x, 3, 16, 1)}, NULL);
+    x = node(&b, "HardSwish", 1, (int[]){conv_new(&b, x, 16, 16, 16)}, NULL);
+    assert_ok(tn_graph_output(b.g, conv_new(&b, x, 16, 8, 1), "y"));
+    random_data d = data(1);
+    tn_quantize_summary s;
+    size_t size;
+    double shifts[2] = {0, 0};
+    tn_graph *made[2];
+    for (int corrected = 0; corrected < 2; corrected++) {
+        tn_quantize_options o = {.struct_size = sizeof o, .bias_correction = corrected, .weight_bits = 3};
+        made[corrected] = quantize(b.g, &d, &o, &s);
+    }
+    float *wanted = output_of(b.g, &d, NULL, &size);
+    for (int corrected = 0; corrected < 2; corrected++) {
+        float *found = output_of(made[corrected], &d, NULL, &size);
+        for (size_t c = 0; c < 8; c++) {
+            double shift = 0;
+            for (size_t i = 0; i < 2 * 64; i++) {
+                const size_t at = (i / 64 * 8 + c) * 64 + i % 64;
+                shift += ((double)found[at] - (double)wanted[at]) / 128;
+            }
+            shifts[corrected] += fabs(shift);
+        }
+        free(found);
+    }
+    if (!(shifts[1] < shifts[0] / 5)) fail_msg("means are off by %g, before by %g", shifts[1], shifts[0]);
+    free(wanted);
+    tn_tensor_destroy(d.x);
+}
+
+static void the_best_ranges_are_better_than_each(void **state) {
+    (void)state;
+    tn_graph *graph = network(2);
+    random_data d = data(4);
+    tn_quantize_summary best, s;
+    tn_quantize_options o = {.struct_size = sizeof o, .calibration = TN_CALIBRATE_BEST};
+    tn_graph_destroy(quantize(graph, &d, &o, &best));
+    for (int method = TN_CALIBRATE_MIN_MAX; method < TN_CALIBRATE_BEST; method++) {
+        o.calibration = (tn_calibration)method;
+        tn_graph_destroy(quantize(graph, &d, &o, &s));
+        if (!(best.sqnr >= s.sqnr)) fail_msg("method %d: %g dB, the best has %g", method, s.sqnr, best.sqnr);
+    }
+    tn_tensor_destroy(d.x);
+    tn_graph_destroy(graph);
+}
+
 static void corrected_biases_are_no_worse(void **state) {
     (void)state;
     tn_graph *graph = network(2);
@@ -567,6 +644,9 @@ int main(void) {
         cmocka_unit_test(layers_stay_float_until_the_bound_holds),
         cmocka_unit_test(metrics_of_the_host_are_asked_and_heard),
         cmocka_unit_test(corrected_biases_are_no_worse),
+        cmocka_unit_test(corrected_biases_bring_back_the_means),
+        cmocka_unit_test(heads_keep_steps_of_their_own),
+        cmocka_unit_test(the_best_ranges_are_better_than_each),
         cmocka_unit_test(timed_layers_are_reported),
         cmocka_unit_test(dynamic_needs_no_data),
         cmocka_unit_test(computed_weights_do_not_grow),
