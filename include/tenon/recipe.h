@@ -8,8 +8,9 @@
  *     bounds:                       # against the model as it came
  *       max_drop: 0.005             # of the metric, as tn_quantize_options has it; 0 is none
  *       min_sqnr: 25                # dB, of the worst output
- *       max_bytes: 300000           # of all constants in the end
+ *       max_bytes: 300000           # of all constants in the end: what a device's flash holds
  *       max_ms: 2.5                 # a run on set 0 on this machine in the end
+ *       max_ram: 180000             # bytes of that run's arena: what lies between nodes
  *     steps:
  *       - channels: {sparsity: 0.3, multiple: 8, global: false, keep: "head*"}
  *       - prune: {sparsity: 0.8, pattern: blocks, block_rows: 4, block_columns: 1, criterion: magnitude, keep: "head*"}
@@ -36,11 +37,21 @@
  *           samples: 100
  *       - half: {type: float16, keep: "norm*"}   # or bfloat16
  *
- * weights, half, share and low_rank are the passes of tenon/weights.h, prune and channels those of tenon/prune.h, quantize is tn_quantize, which leaves layers in float32 until max_drop
- * and min_sqnr hold; it makes float32 again of what is half, so half comes last. After each step the graph is compared with the one that came, on the samples; a step that leaves these
- * bounds is undone, and the next begins where it began. max_bytes and max_ms are looked at in the end: if they are not kept
- * the recipe fails with TN_E_CHECK and makes nothing. But for never_slower and max_ms the same recipe, model and data give
- * the same bytes. Other keys are refused with their line and column; YAML as in manifests: maps, lists and scalars alone.
+ * A list in the place of a step holds steps to choose from:
+ *
+ *       - - quantize: {calibration: best}
+ *         - quantize: {calibration: best, weight_bits: 4, adaptive_rounding: true}
+ *         - weights: {bits: 4, method: hqq}
+ *
+ * All combinations are tried, 256 at most, and the one with the fewest bytes that holds all bounds is made.
+ *
+ * weights, half, share and low_rank are the passes of tenon/weights.h, prune and channels those of tenon/prune.h, quantize is
+ * tn_quantize, which leaves layers in float32 until max_drop and min_sqnr hold; it makes float32 again of what is half, so
+ * half comes last. After each step the graph is compared with the one that came, on the samples; a step that leaves these
+ * bounds is undone, and the next begins where it began. max_bytes, max_ms and max_ram are looked at in the end: if no
+ * combination keeps them the recipe fails with TN_E_CHECK and makes nothing. But for never_slower and max_ms the same recipe,
+ * model and data give the same bytes. Other keys are refused with their line and column; YAML as in manifests: maps, lists
+ * and scalars alone.
  *
  * What is made has the manifest and self-test of the model that came, as tn_quantize gives them, once for all steps.
  *
@@ -72,8 +83,9 @@ typedef struct tn_recipe_row {
     bool kept;        /* false: it left the bounds and was undone */
     uint64_t bytes_before, bytes_after;
     double sqnr, metric, metric_before; /* of the model behind it, against the one that came; NaN without samples */
+    int way;                            /* of the steps to choose from in this place, from 0 */
 } tn_recipe_row;
-/* Called after each step. A failure ends the recipe with it: a host's way to interrupt. */
+/* Called after each step that was tried. A failure ends the recipe with it: a host's way to interrupt. */
 typedef tn_status tn_recipe_progress(void *context, int step, const tn_recipe_row *row);
 
 /* base (may be NULL): what the recipe does not say of a quantization: cpu, threads, metric. samples may be NULL where no step

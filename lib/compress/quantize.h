@@ -178,9 +178,9 @@ tn_status tn_score_graphs(const tn_quantize_options *options, const tn_samples *
 /* Manifest and self-test of a graph that was made of the parent, with what was measured. */
 tn_status tn_compress_succeed(tn_graph *graph, const tn_graph *parent, const tn_quantize_options *options,
                               const tn_qscore *score);
-/* The shortest of some runs on set 0. */
+/* The shortest of some runs on set 0, and the bytes of the arena that they take. */
 tn_status tn_time_graph(const tn_quantize_options *options, const tn_samples *samples, const tn_graph *graph,
-                        double *out_ns);
+                        double *out_ns, double *out_ram);
 void tn_qjob_forget(tn_qjob *job); /* the kept outputs */
 /* Observers for the values of the plan, on base. */
 tn_status tn_qjob_observe(tn_qjob *job);
@@ -228,6 +228,7 @@ struct tn_quantize_report {
     tn_quantize_summary summary;
     tn_report_point points[TN_MOST_POINTS];
     int point_count;
+    bool held; /* by a step of a recipe that is under way */
     const char *json;
 };
 tn_status tn_report_create(tn_quantize_report **out);

@@ -6,7 +6,7 @@
 #include "data/csv.h"
 #include "model/manifest.h"
 
-enum { MOST_STEPS = 64, MOST_BYTES = 1 << 20 };
+enum { MOST_STEPS = 64, MOST_WAYS = 256, MOST_BYTES = 1 << 20 };
 
 typedef enum field_kind { TEXT, NUMBER, COUNT, FLAG, WORD } field_kind;
 
@@ -86,11 +86,10 @@ static const field path_fields[] = {{"model", TEXT, IN(model), NULL, 0, 0},
                                     {"labels", TEXT, IN(labels), NULL, 0, 0},
                                     {"report", TEXT, IN(report), NULL, 0, 0},
                                     {0}};
-static const field bound_fields[] = {{"max_drop", NUMBER, IN(max_drop), NULL, 0, 1e30},
-                                     {"min_sqnr", NUMBER, IN(min_sqnr), NULL, 0, 1000},
-                                     {"max_bytes", NUMBER, IN(max_bytes), NULL, 1, 1e18},
-                                     {"max_ms", NUMBER, IN(max_ms), NULL, 1e-9, 1e12},
-                                     {0}};
+static const field bound_fields[] = {
+    {"max_drop", NUMBER, IN(max_drop), NULL, 0, 1e30},   {"min_sqnr", NUMBER, IN(min_sqnr), NULL, 0, 1000},
+    {"max_bytes", NUMBER, IN(max_bytes), NULL, 1, 1e18}, {"max_ms", NUMBER, IN(max_ms), NULL, 1e-9, 1e12},
+    {"max_ram", NUMBER, IN(max_ram), NULL, 1, 1e18},     {0}};
 
 static const struct {
     const char *name;
@@ -197,6 +196,22 @@ static tn_status read_step(const tn_manifest_node *entry, tn_recipe_step *out) {
     return wrong(entry, "a step is a map of one key: quantize, weights, half, prune, channels, share or low_rank");
 }
 
+/* A step, or a list of those that are tried in its place. */
+static tn_status read_ways(const tn_manifest_node *entry, tn_region *region, tn_recipe_step *out, double *ways) {
+    if (entry->kind != TN_MANIFEST_LIST) return read_step(entry, out);
+    if (!entry->count) return wrong(entry, "a list of steps to choose from was expected");
+    *ways *= (double)entry->count;
+    if (*ways > MOST_WAYS) return wrong(entry, "the lists to choose from have more than 256 combinations");
+    for (const tn_manifest_node *child = entry->first; child; child = child->next) {
+        TN_TRY(read_step(child, out));
+        if (!child->next) break;
+        out->other = tn_region_array(region, 1, sizeof *out);
+        if (!out->other) return TN_E_MEMORY;
+        out = out->other;
+    }
+    return TN_OK;
+}
+
 static tn_status read_data(const tn_manifest_node *list, tn_recipe *r) {
     if (list->text && *list->text) {
         r->data = tn_region_array(r->region, 1, sizeof *r->data);
@@ -219,8 +234,9 @@ static tn_status read_steps(const tn_manifest_node *list, tn_recipe *r) {
         return wrong(list, "'steps' is a list of 1 to 64 steps");
     r->steps = tn_region_array(r->region, (size_t)list->count, sizeof *r->steps);
     if (!r->steps) return TN_E_MEMORY;
+    double ways = 1;
     for (const tn_manifest_node *child = list->first; child; child = child->next)
-        TN_TRY(read_step(child, &r->steps[r->step_count++]));
+        TN_TRY(read_ways(child, r->region, &r->steps[r->step_count++], &ways));
     return TN_OK;
 }
 

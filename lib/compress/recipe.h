@@ -27,6 +27,7 @@ typedef struct tn_recipe_step {
     tn_low_rank_options low_rank;
     int word, type; /* as read: what the options are made of */
     double count, block, rows, columns, samples;
+    struct tn_recipe_step *other; /* to try in its place; NULL past the last */
 } tn_recipe_step;
 
 struct tn_recipe {
@@ -34,7 +35,7 @@ struct tn_recipe {
     const char *model, *output, *labels, *report;
     const char **data;
     int data_count;
-    double max_drop, min_sqnr, max_bytes, max_ms; /* 0: none */
+    double max_drop, min_sqnr, max_bytes, max_ms, max_ram; /* 0: none */
     tn_recipe_step *steps;
     int step_count;
 };

@@ -1,4 +1,5 @@
-/* Recipes, carried out. Each step works on a copy, so that undoing one is forgetting it. */
+/* Recipes, carried out. Each step works on a copy, so that undoing one is forgetting it. Where there are steps to choose from,
+ * all combinations are gone through, depth first, so that what they begin with is made once. */
 #include <math.h>
 #include "compress/quantize.h"
 #include "compress/recipe.h"
@@ -6,16 +7,24 @@
 typedef struct run {
     const tn_recipe *recipe;
     const tn_graph *original;
-    tn_graph *now; /* behind the last step that was kept */
     const tn_samples *samples;
     tn_quantize_options base;
+    tn_recipe_progress *progress;
+    void *context;
+    /* Behind the last step that was kept: the graph, what it is worth, and what its last quantization tells. */
+    tn_graph *now;
+    tn_qscore score;
     tn_quantize_report *report;
-    tn_qscore score; /* of `now` */
+    /* Likewise, of the combination with the fewest bytes so far that holds the bounds. */
+    tn_graph *best;
+    tn_qscore best_score;
+    tn_quantize_report *best_report;
+    double best_bytes;
 } run;
 
-static tn_status quantize_step(run *r, const tn_recipe_step *step, tn_graph **out) {
+static tn_status quantize_step(const run *r, const tn_recipe_step *step, tn_graph **out,
+                               tn_quantize_report **out_report) {
     tn_quantize_options o = step->quantize;
-    tn_quantize_report *report;
     o.struct_size = sizeof o;
     o.threads = r->base.threads;
     o.cpu = r->base.cpu;
@@ -23,10 +32,7 @@ static tn_status quantize_step(run *r, const tn_recipe_step *step, tn_graph **ou
     o.metric_context = r->base.metric_context;
     o.max_drop = r->recipe->max_drop;
     o.min_sqnr = r->recipe->min_sqnr;
-    TN_TRY(tn_quantize(r->now, r->samples, &o, out, &report));
-    tn_quantize_report_destroy(r->report);
-    r->report = report;
-    return TN_OK;
+    return tn_quantize(r->now, r->samples, &o, out, out_report);
 }
 
 /* Sets of the samples, at most `most`, as the passes of weights take them: all inputs of one run after the other. */
@@ -80,7 +86,7 @@ static tn_status run_pass(const tn_recipe_step *step, tn_graph *graph, tn_tensor
     }
 }
 
-static tn_status pass_step(run *r, const tn_recipe_step *step, tn_graph **out) {
+static tn_status pass_step(const run *r, const tn_recipe_step *step, tn_graph **out) {
     TN_TRY(tn_graph_copy(r->now, false, out));
     TN_TRY(tn_graph_sort(*out));
     TN_TRY(tn_graph_infer(*out));
@@ -95,40 +101,98 @@ static tn_status pass_step(run *r, const tn_recipe_step *step, tn_graph **out) {
     return status;
 }
 
-static tn_status do_step(run *r, int index, tn_recipe_progress *progress, void *context) {
-    const tn_recipe_step *step = &r->recipe->steps[index];
-    tn_graph *made = NULL;
-    tn_qscore score = {NAN, NAN, NAN, 0};
-    tn_recipe_row row = {.step = tn_recipe_step_name(step->kind), .bytes_before = tn_graph_constant_bytes(r->now)};
-    tn_status status = step->kind == TN_STEP_QUANTIZE ? quantize_step(r, step, &made) : pass_step(r, step, &made);
-    if (status == TN_OK && r->samples) status = tn_score_graphs(&r->base, r->samples, r->original, made, &score);
-    row.bytes_after = status == TN_OK ? tn_graph_constant_bytes(made) : 0;
-    row.sqnr = score.sqnr;
-    row.metric = score.metric;
-    row.metric_before = score.whole;
-    row.kept = !(r->recipe->min_sqnr > 0 && score.sqnr < r->recipe->min_sqnr) &&
-               !(r->recipe->max_drop > 0 && score.metric < score.whole - r->recipe->max_drop - 1e-12);
-    if (status == TN_OK && row.kept) {
-        tn_graph_destroy(r->now);
-        r->now = made;
-        r->score = score;
-    } else {
-        tn_graph_destroy(made);
-    }
+/* What the step makes of r->now, if it keeps the bounds; else *out is NULL. */
+static tn_status try_step(run *r, int index, const tn_recipe_step *step, int way, tn_graph **out, tn_qscore *score,
+                          tn_quantize_report **report) {
+    tn_recipe_row row = {
+        .step = tn_recipe_step_name(step->kind), .way = way, .bytes_before = tn_graph_constant_bytes(r->now)};
+    *out = NULL;
+    *score = (tn_qscore){NAN, NAN, NAN, 0};
+    *report = NULL;
+    tn_status status = step->kind == TN_STEP_QUANTIZE ? quantize_step(r, step, out, report) : pass_step(r, step, out);
+    if (status == TN_OK && r->samples) status = tn_score_graphs(&r->base, r->samples, r->original, *out, score);
     if (status != TN_OK) return tn_fail_context(status, "step %d, %s", index + 1, row.step);
-    return progress ? progress(context, index, &row) : TN_OK;
+    row.bytes_after = tn_graph_constant_bytes(*out);
+    row.sqnr = score->sqnr;
+    row.metric = score->metric;
+    row.metric_before = score->whole;
+    row.kept = !(r->recipe->min_sqnr > 0 && score->sqnr < r->recipe->min_sqnr) &&
+               !(r->recipe->max_drop > 0 && score->metric < score->whole - r->recipe->max_drop - 1e-12);
+    if (!row.kept) {
+        tn_graph_destroy(*out);
+        *out = NULL;
+    }
+    return r->progress ? r->progress(r->context, index, &row) : TN_OK;
 }
 
-static tn_status check_end(const run *r) {
-    double bytes = (double)tn_graph_constant_bytes(r->now), ns;
-    if (r->recipe->max_bytes > 0 && bytes > r->recipe->max_bytes)
-        return tn_fail(TN_E_CHECK, "the constants take %.0f bytes in the end; the recipe's max_bytes is %.0f", bytes,
-                       r->recipe->max_bytes);
-    if (!(r->recipe->max_ms > 0)) return TN_OK;
-    TN_TRY(tn_time_graph(&r->base, r->samples, r->now, &ns));
-    if (ns / 1e6 <= r->recipe->max_ms) return TN_OK;
-    return tn_fail(TN_E_CHECK, "a run takes %.3f ms in the end; the recipe's max_ms is %g", ns / 1e6,
-                   r->recipe->max_ms);
+/* *fits: the bounds of the end hold; else tn_last_error says which does not. */
+static tn_status check_end(const run *r, double bytes, bool *fits) {
+    const tn_recipe *bounds = r->recipe;
+    double ns = 0, ram = 0;
+    *fits = false;
+    if (bounds->max_bytes > 0 && bytes > bounds->max_bytes) {
+        tn_fail(TN_E_CHECK, "the constants take %.0f bytes in the end; the recipe's max_bytes is %.0f", bytes,
+                bounds->max_bytes);
+        return TN_OK;
+    }
+    if (bounds->max_ms > 0 || bounds->max_ram > 0) TN_TRY(tn_time_graph(&r->base, r->samples, r->now, &ns, &ram));
+    if (bounds->max_ms > 0 && ns / 1e6 > bounds->max_ms)
+        tn_fail(TN_E_CHECK, "a run takes %.3f ms in the end; the recipe's max_ms is %g", ns / 1e6, bounds->max_ms);
+    else if (bounds->max_ram > 0 && ram > bounds->max_ram)
+        tn_fail(TN_E_CHECK, "a run takes an arena of %.0f bytes in the end; the recipe's max_ram is %.0f", ram,
+                bounds->max_ram);
+    else
+        *fits = true;
+    return TN_OK;
+}
+
+/* r->now is what a combination made. */
+static tn_status judge(run *r) {
+    const double bytes = (double)tn_graph_constant_bytes(r->now);
+    bool fits;
+    if (r->best && !(bytes < r->best_bytes || (bytes == r->best_bytes && r->score.sqnr > r->best_score.sqnr)))
+        return TN_OK;
+    TN_TRY(check_end(r, bytes, &fits));
+    if (!fits) return TN_OK;
+    tn_graph_destroy(r->best);
+    if (r->best_report && r->best_report != r->report && !r->best_report->held)
+        tn_quantize_report_destroy(r->best_report);
+    r->best = r->now;
+    r->best_score = r->score;
+    r->best_report = r->report;
+    r->best_bytes = bytes;
+    return TN_OK;
+}
+
+static tn_status walk(run *r, int index) {
+    if (index == r->recipe->step_count) return judge(r);
+    tn_graph *const now = r->now;
+    tn_quantize_report *const report = r->report;
+    const tn_qscore score = r->score;
+    bool kept = false;
+    int way = 0;
+    tn_status status = TN_OK;
+    for (const tn_recipe_step *step = &r->recipe->steps[index]; step && status == TN_OK; step = step->other) {
+        tn_graph *made;
+        tn_quantize_report *told;
+        tn_qscore worth;
+        status = try_step(r, index, step, way++, &made, &worth, &told);
+        if (told) told->held = true;
+        if (made && status == TN_OK) {
+            kept = true;
+            r->now = made;
+            r->score = worth;
+            r->report = told ? told : report;
+            status = walk(r, index + 1);
+            r->now = now;
+            r->score = score;
+            r->report = report;
+        }
+        if (made != r->best) tn_graph_destroy(made);
+        if (told) told->held = false;
+        if (told != r->best_report) tn_quantize_report_destroy(told);
+    }
+    return status == TN_OK && !kept ? walk(r, index + 1) : status;
 }
 
 tn_status tn_recipe_run(const tn_recipe *recipe, const tn_graph *graph, const tn_samples *samples,
@@ -138,23 +202,28 @@ tn_status tn_recipe_run(const tn_recipe *recipe, const tn_graph *graph, const tn
              .original = graph,
              .samples = samples,
              .base = {.struct_size = sizeof r.base},
+             .progress = progress,
+             .context = context,
              .score = {NAN, NAN, NAN, 0}};
     *out_graph = NULL;
     if (out_report) *out_report = NULL;
     if (base) memcpy(&r.base, base, TN_MIN(base->struct_size, sizeof r.base));
-    if (!samples && (recipe->max_drop > 0 || recipe->min_sqnr > 0 || recipe->max_ms > 0))
+    if (!samples && (recipe->max_drop > 0 || recipe->min_sqnr > 0 || recipe->max_ms > 0 || recipe->max_ram > 0))
         return tn_fail(TN_E_INVALID, "the recipe's bounds need data to be measured on, and there are none");
-    tn_status status = tn_graph_copy(graph, false, &r.now);
-    for (int i = 0; i < recipe->step_count && status == TN_OK; i++) status = do_step(&r, i, progress, context);
-    if (status == TN_OK) status = check_end(&r);
-    if (status == TN_OK) status = tn_compress_succeed(r.now, graph, &r.base, &r.score);
+    tn_graph *first = NULL;
+    tn_status status = tn_graph_copy(graph, false, &first);
+    r.now = first;
+    if (status == TN_OK) status = walk(&r, 0);
+    if (r.best != first) tn_graph_destroy(first);
+    if (status == TN_OK && !r.best) status = TN_E_CHECK; /* the sentence is that of the last combination */
+    if (status == TN_OK) status = tn_compress_succeed(r.best, graph, &r.base, &r.best_score);
     if (status == TN_OK)
-        *out_graph = r.now;
+        *out_graph = r.best;
     else
-        tn_graph_destroy(r.now);
+        tn_graph_destroy(r.best);
     if (status == TN_OK && out_report)
-        *out_report = r.report;
+        *out_report = r.best_report;
     else
-        tn_quantize_report_destroy(r.report);
+        tn_quantize_report_destroy(r.best_report);
     return status;
 }

@@ -9,8 +9,8 @@
 enum { WARM = 2, RUNS = 12, TURNS = 3 };
 
 typedef struct timing {
-    double whole;
-    double *layer; /* a row a node of the job's base; NaN: none by that name */
+    double whole, ram; /* nanoseconds; bytes of the session's arena */
+    double *layer;     /* a row a node of the job's base; NaN: none by that name */
 } timing;
 
 static tn_status run_timed(tn_qjob *job, tn_session *session, double *whole) {
@@ -47,6 +47,7 @@ static tn_status time_graph(tn_qjob *job, const tn_graph *graph, timing *out) {
     tn_session *session = NULL;
     tn_model_options options = {.struct_size = sizeof options, .cpu = job->options.cpu};
     tn_session_options how = {.struct_size = sizeof how, .threads = job->options.threads, .profile = true};
+    tn_session_memory memory = {.struct_size = sizeof memory};
     out->whole = INFINITY;
     out->layer = tn_region_array(job->region, (size_t)job->base->node_count + 1, sizeof *out->layer);
     if (!out->layer) return TN_E_MEMORY;
@@ -54,6 +55,8 @@ static tn_status time_graph(tn_qjob *job, const tn_graph *graph, timing *out) {
     tn_status status = tn_model_from_graph(copy, &options, &model);
     if (status == TN_OK) status = tn_session_create(model, &how, &session);
     if (status == TN_OK) status = run_timed(job, session, &out->whole);
+    if (status == TN_OK) status = tn_session_memory_info(session, &memory);
+    out->ram = (double)memory.arena;
     if (status == TN_OK) read_layers(job, session, out->layer);
     tn_session_destroy(session);
     tn_model_destroy(model);
@@ -61,7 +64,7 @@ static tn_status time_graph(tn_qjob *job, const tn_graph *graph, timing *out) {
 }
 
 tn_status tn_time_graph(const tn_quantize_options *options, const tn_samples *samples, const tn_graph *graph,
-                        double *out_ns) {
+                        double *out_ns, double *out_ram) {
     tn_qjob job = {.options = *options, .region = tn_region_create(NULL)};
     timing t = {0};
     if (!job.region) return TN_E_MEMORY;
@@ -71,6 +74,7 @@ tn_status tn_time_graph(const tn_quantize_options *options, const tn_samples *sa
     job.plan.role = tn_region_array(job.region, (size_t)graph->node_count + 1, sizeof *job.plan.role);
     if (status == TN_OK) status = job.plan.role ? time_graph(&job, graph, &t) : TN_E_MEMORY;
     *out_ns = t.whole;
+    *out_ram = t.ram;
     tn_graph_destroy(job.graph);
     tn_region_destroy(job.region);
     return status;

@@ -62,6 +62,8 @@ tn_status tn_plan_retrain_check(const tn_plan *plan) {
     const tn_recipe *r = plan->compress;
     for (int i = 0; i < r->step_count; i++) {
         const tn_recipe_step *s = &r->steps[i];
+        if (s->other)
+            return tn_key_fail(plan->retrain_node, "beside steps to choose from (step %d) nothing is retrained", i + 1);
         const bool rounds = s->kind == TN_STEP_QUANTIZE && !s->quantize.dynamic && i + 1 == r->step_count;
         if (rounds || s->kind == TN_STEP_PRUNE || s->kind == TN_STEP_CHANNELS || s->kind == TN_STEP_LOW_RANK) continue;
         return tn_key_fail(plan->retrain_node,

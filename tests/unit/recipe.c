@@ -1,6 +1,7 @@
 /* Recipes: what they say is done, steps that leave the bounds are undone, and what they cannot say is refused with its place. */
 #include "unit.h"
 #include <math.h>
+#include <stdio.h>
 #include <tenon/tenon.h>
 
 static tn_graph *network(void) {
@@ -66,6 +67,22 @@ static tn_status cook(const char *text, seen *s, tn_graph **out, tn_quantize_rep
     return status;
 }
 
+/* Of the constants that nodes read. */
+static uint64_t bytes_of(const tn_graph *graph) {
+    uint64_t bytes = 0;
+    tn_value_info value;
+    tn_node_info node;
+    for (int v = 0; v < tn_graph_value_count(graph); v++) {
+        bool read = false;
+        for (int n = 0; n < tn_graph_node_count(graph); n++)
+            for (int i = 0; tn_graph_node_info(graph, n, &node) == TN_OK && i < node.in_count; i++)
+                read |= node.in[i] == v;
+        if (read && tn_graph_value_info(graph, v, &value) == TN_OK && value.constant)
+            bytes += tn_tensor_bytes(value.constant);
+    }
+    return bytes;
+}
+
 static void steps_follow_each_other(void **state) {
     (void)state;
     seen s = {0};
@@ -103,10 +120,76 @@ static void bounds_that_do_not_hold_make_nothing(void **state) {
     assert_null(report);
     s = (seen){0};
     assert_int_equal(cook("bounds: {max_ms: 1e-9}\nsteps: [{quantize: {}}]\n", &s, &made, NULL), TN_E_CHECK);
+    s = (seen){0};
+    assert_int_equal(cook("bounds: {max_ram: 100}\nsteps: [{quantize: {}}]\n", &s, &made, NULL), TN_E_CHECK);
+    assert_non_null(strstr(tn_last_error(), "max_ram is 100"));
+    s = (seen){0};
+    assert_ok(cook("bounds: {max_ram: 1e6}\nsteps: [{quantize: {}}]\n", &s, &made, NULL));
+    tn_graph_destroy(made);
     s = (seen){.stop = 1};
     assert_int_equal(cook("steps: [{half: {}}, {quantize: {}}]\n", &s, &made, NULL), TN_E_INTERRUPTED);
     assert_int_equal(s.count, 1);
     assert_null(made);
+}
+
+/* Steps of any order, how often each was tried and kept. */
+static tn_status count_ways(void *context, int step, const tn_recipe_row *row) {
+    int(*tried)[3][2] = context;
+    tried[step][row->way][0]++;
+    tried[step][row->way][1] += row->kept;
+    return TN_OK;
+}
+
+static void the_smallest_combination_within_the_bounds_is_made(void **state) {
+    (void)state;
+    static const char text[] = "bounds: {min_sqnr: 15}\n"
+                               "steps:\n"
+                               " - - half: {}\n"
+                               "   - quantize: {exclude: first}\n"
+                               "   - quantize: {}\n"
+                               " - - weights: {bits: 2}\n"
+                               "   - weights: {bits: 4}\n";
+    int tried[2][3][2] = {{{0}}};
+    tn_recipe *recipe;
+    tn_tensor *x;
+    tn_graph *graph = network(), *made;
+    tn_quantize_report *report;
+    assert_ok(tn_recipe_parse(text, sizeof text - 1, &recipe));
+    assert_ok(tn_tensor_create(TN_FLOAT32, 2, (int64_t[]){4, 64}, NULL, &x));
+    assert_ok(tn_recipe_run(recipe, graph, &(tn_samples){get, x}, NULL, count_ways, tried, &made, &report));
+    for (int way = 0; way < 3; way++) assert_int_equal(tried[0][way][0], 1);
+    for (int way = 0; way < 2; way++) assert_int_equal(tried[1][way][0], 3);
+    assert_int_equal(tried[1][0][1] < 3, 1); /* 2 bits for all weights leave the bounds */
+    /* No combination of the same steps, one after the other, is smaller and holds the bounds. */
+    static const char *const first[] = {"half: {}", "quantize: {exclude: first}", "quantize: {}"};
+    static const char *const second[] = {"weights: {bits: 2}", "weights: {bits: 4}"};
+    seen s = {0};
+    uint64_t least = UINT64_MAX;
+    for (int i = 0; i < 6; i++) {
+        char one[128];
+        tn_graph *other;
+        s = (seen){0};
+        snprintf(one, sizeof one, "bounds: {min_sqnr: 15}\nsteps: [{%s}, {%s}]\n", first[i / 2], second[i % 2]);
+        assert_ok(cook(one, &s, &other, NULL));
+        if (bytes_of(other) < least) least = bytes_of(other);
+        tn_graph_destroy(other);
+    }
+    if (bytes_of(made) != least)
+        fail_msg("%llu bytes, a smaller one has %llu", (unsigned long long)bytes_of(made), (unsigned long long)least);
+    tn_quantize_report_destroy(report);
+    tn_graph_destroy(made);
+    tn_recipe_destroy(recipe);
+
+    /* None holds what is asked for in the end. */
+    static const char small[] = "bounds: {max_bytes: 100}\nsteps: [[{half: {}}, {quantize: {}}], {half: {}}]\n";
+    assert_ok(tn_recipe_parse(small, sizeof small - 1, &recipe));
+    assert_int_equal(tn_recipe_run(recipe, graph, &(tn_samples){get, x}, NULL, NULL, NULL, &made, &report), TN_E_CHECK);
+    assert_null(made);
+    assert_null(report);
+    assert_non_null(strstr(tn_last_error(), "max_bytes is 100"));
+    tn_recipe_destroy(recipe);
+    tn_tensor_destroy(x);
+    tn_graph_destroy(graph);
 }
 
 static void bounds_need_data(void **state) {
@@ -156,6 +239,8 @@ static void what_they_cannot_say_is_refused_with_its_place(void **state) {
                  {"bounds: 3\nsteps: [{half: }]\n", "a map was expected"},
                  {"data: {}\nsteps: [{half: }]\n", "a path or a list"},
                  {"colour: red\nsteps: [{half: }]\n", "there are model, output"},
+                 {"steps: [[]]\n", "to choose from"},
+                 {"steps: [[{half: }, {bake: }]]\n", "quantize, weights, half, prune"},
                  {"steps: &a [{half: }]\n", "anchors"}};
     for (size_t i = 0; i < TN_COUNT(cases); i++) {
         tn_recipe *r = (tn_recipe *)1;
@@ -171,6 +256,7 @@ int main(void) {
         cmocka_unit_test(steps_follow_each_other),
         cmocka_unit_test(steps_that_leave_the_bounds_are_undone),
         cmocka_unit_test(bounds_that_do_not_hold_make_nothing),
+        cmocka_unit_test(the_smallest_combination_within_the_bounds_is_made),
         cmocka_unit_test(bounds_need_data),
         cmocka_unit_test(paths_are_told),
         cmocka_unit_test(what_they_cannot_say_is_refused_with_its_place),
