@@ -88,9 +88,8 @@ ALWAYS_INLINE void square_rows(const tn_depthwise_f32 *d, size_t row, int kernel
     if (kernel == 5)
         for (; column + 2 * VF_WIDTH <= width; column += 2 * VF_WIDTH)
             square_vectors(&s, column, kernel, stride_y, stride_x, rows, 2, VF_WIDTH);
-    for (; column + VF_WIDTH <= width; column += VF_WIDTH)
-        square_vectors(&s, column, kernel, stride_y, stride_x, rows, 1, VF_WIDTH);
-    if (column < width) square_vectors(&s, width - VF_WIDTH, kernel, stride_y, stride_x, rows, 1, VF_WIDTH);
+    for (size_t last = width - VF_WIDTH; column < width; column += VF_WIDTH)
+        square_vectors(&s, column < last ? column : last, kernel, stride_y, stride_x, rows, 1, VF_WIDTH);
 }
 
 #define SQUARE(kernel, stride_y, stride_x)                                                                             \
