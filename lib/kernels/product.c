@@ -5,6 +5,8 @@
 #define K_BLOCK 512
 #define A_BLOCK (256u << 10) /* floats of A that a task goes over for each panel of B */
 #define GROUP_FLOATS 16384   /* of the panels that a kernel's call takes: rows of C are written in longer pieces */
+#define LONG_K 384           /* from which on it is worth more that a panel of B stays in the nearest cache */
+#define SUM_WAITS 4          /* rows, whose products take as long as an addition */
 #define TASK_WORK 131072.0   /* multiplications: some microseconds */
 #define ROW_WORK 24576.0     /* the same of one row, which memory bounds */
 #define ROW_PANELS 4         /* of a row's tasks, a multiple: its kernel takes 8 vectors at once */
@@ -20,16 +22,36 @@ static size_t divide_up(size_t a, size_t b) {
     return a / b + (a % b != 0);
 }
 
+/* Panels of equal height, rather than a low last one. */
+static size_t equal_rows(size_t m, size_t most) {
+    return divide_up(m, divide_up(m, most));
+}
+
+/* The height of A's panels: what takes least. A step of k takes as long as there are rows, but no less than a sum waits for
+ * the one before; reading a row of B is a fourth of that. */
+static size_t best_rows(size_t m, size_t most) {
+    size_t best = 1, least = SIZE_MAX;
+    for (; most > 0; most--) {
+        const size_t rows = equal_rows(m, most), whole = m / rows, rest = m % rows, panels = whole + (rest != 0);
+        const size_t steps = whole * TN_MAX(rows, (size_t)SUM_WAITS) + (rest ? TN_MAX(rest, (size_t)SUM_WAITS) : 0);
+        if (4 * steps + panels >= least) continue;
+        least = 4 * steps + panels;
+        best = rows;
+    }
+    return best;
+}
+
 static void plan(tn_product *p, size_t most_rows, size_t k_unit, size_t batch, double most_tasks) {
     const size_t m = p->m, n = p->n, k = p->k, columns = p->columns;
     if (m == 0 || n == 0) return;
-    /* Panels of equal height, rather than a low last one. */
-    p->rows = divide_up(m, divide_up(m, most_rows));
+    p->rows = p->bf16 ? equal_rows(m, most_rows) : best_rows(m, most_rows);
     p->row_panels = divide_up(m, p->rows);
     p->column_panels = divide_up(n, columns);
     size_t blocks = p->bf16 ? 1 : TN_MAX(divide_up(k, K_BLOCK + K_BLOCK / 2), (size_t)1);
     p->k_block = TN_MAX(divide_up(divide_up(k, blocks), k_unit) * k_unit, (size_t)1);
-    size_t panel = p->k_block * columns, panels = p->bf16 ? BF16_GROUP / panel : GROUP_FLOATS / panel;
+    size_t panel = p->k_block * columns, panels = p->bf16                ? BF16_GROUP / panel
+                                                  : p->k_block >= LONG_K ? 1
+                                                                         : GROUP_FLOATS / panel;
     p->group = TN_MIN(TN_MAX(panels, (size_t)1), (size_t)8) * columns;
 
     double work = (double)m * (double)n * (double)k / (p->bf16 ? BF16_TASK : m == 1 ? ROW_WORK : TASK_WORK);
