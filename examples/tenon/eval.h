@@ -24,10 +24,12 @@ typedef struct trouble {
     double strengths[STRENGTHS], values[STRENGTHS]; /* NaN: not measured */
 } trouble;
 
+/* What a column weighs. Attributions are means of their amounts. */
+enum { ATTRIBUTIONS = 3 };
 typedef struct weight {
     const char *column;
-    double mean, deviation; /* of permutation importance */
-    double attribution;     /* mean of |integrated gradients|; NaN: none */
+    double mean, deviation;            /* of permutation importance */
+    double attributions[ATTRIBUTIONS]; /* NaN: none */
 } weight;
 
 /* A row that looks wrong: from 1 on, of those that were evaluated. */
@@ -65,6 +67,7 @@ typedef struct evaluation {
 } evaluation;
 
 /* hardship.c: what --robustness and --importance ask for. */
+extern const char *const attribution_names[ATTRIBUTIONS];
 bool measure_hardship(evaluation *e);
 void print_hardship(const evaluation *e);
 void emit_hardship(const evaluation *e, json *j);

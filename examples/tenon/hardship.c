@@ -5,7 +5,10 @@
 #include <tenon/explain.h>
 #include "eval.h"
 
-enum { REPEATS = 5, EXPLAINED = 64, STEPS = 32, ATTACK_STEPS = 10 };
+enum { REPEATS = 5, EXPLAINED = 64, STEPS = 32, ORDERS = 32, ATTACK_STEPS = 10 };
+#define MOST_RUNS 262144 /* of rows, for sampled orders: fewer rows are explained where they are wide */
+
+const char *const attribution_names[ATTRIBUTIONS] = {"integrated gradients", "occlusion", "Shapley values"};
 
 static uint64_t state;
 
@@ -141,30 +144,45 @@ static int by_mean(const void *a, const void *b) {
     return (x->mean < y->mean) - (x->mean > y->mean);
 }
 
+static tn_status explain(job *j, int way, const tn_tensor *x, const float *baseline, tn_tensor **out) {
+    if (way == 0) return tn_integrated_gradients(j->probe, x, baseline, NULL, STEPS, out);
+    if (way == 1) return tn_occlusion(j->probe, x, baseline, NULL, out);
+    return tn_shapley(j->probe, x, baseline, NULL, ORDERS, 1, out);
+}
+
 /* Mean of |attribution| by column, over the first rows. */
-static tn_status attribute(job *j) {
+static tn_status attribute(job *j, int way, const float *baseline) {
     evaluation *e = j->e;
-    int64_t rows = j->rows < EXPLAINED ? j->rows : EXPLAINED, first, width;
+    const int64_t fit = way == 2 ? MOST_RUNS / ORDERS / j->width + 1 : EXPLAINED,
+                  most = fit < EXPLAINED ? fit : EXPLAINED;
+    int64_t rows = j->rows < most ? j->rows : most, first, width;
     const char *column;
     tn_tensor *some, *found = NULL;
     void *data;
+    progress(e->settings, "%s", attribution_names[way]);
     memcpy(&data, &(const void *){tn_tensor_const_data(j->x)}, sizeof data);
     tn_status status = tn_tensor_wrap(TN_FLOAT32, 2, (int64_t[]){rows, j->width}, NULL, data,
                                       (size_t)(rows * j->width) * sizeof(float), &some);
-    float *baseline = tool_alloc((size_t)j->width, sizeof *baseline);
-    for (int64_t c = 0; c < j->width; c++) baseline[c] = (float)j->means[c];
-    if (status == TN_OK) status = tn_integrated_gradients(j->probe, some, baseline, NULL, STEPS, &found);
+    if (status == TN_OK) status = explain(j, way, some, baseline, &found);
     for (int f = 0; status == TN_OK && f < e->weight_count; f++) {
         double sum = 0;
         tn_evaluation_feature(e->result, f, &column, &first, &width);
         for (int64_t r = 0; r < rows; r++)
             for (int64_t c = first; c < first + width; c++)
                 sum += fabs((double)((const float *)tn_tensor_const_data(found))[r * j->width + c]);
-        e->weights[f].attribution = sum / (double)rows;
+        e->weights[f].attributions[way] = sum / (double)rows;
     }
-    free(baseline);
     tn_tensor_destroy(some);
     tn_tensor_destroy(found);
+    return status;
+}
+
+static tn_status attribute_all(job *j) {
+    float *baseline = tool_alloc((size_t)j->width, sizeof *baseline);
+    tn_status status = TN_OK;
+    for (int64_t c = 0; c < j->width; c++) baseline[c] = (float)j->means[c];
+    for (int way = 0; status == TN_OK && way < ATTRIBUTIONS; way++) status = attribute(j, way, baseline);
+    free(baseline);
     return status;
 }
 
@@ -178,12 +196,12 @@ static tn_status measure_weights(job *j) {
     for (int f = 0; status == TN_OK && f < e->weight_count; f++) {
         weight *w = &e->weights[f];
         tn_evaluation_feature(e->result, f, &w->column, &first, &width);
-        w->attribution = NAN;
+        for (int way = 0; way < ATTRIBUTIONS; way++) w->attributions[way] = NAN;
         progress(e->settings, "importance of %s", w->column);
         status = tn_evaluation_importance(e->result, e->model, f, e->metric, REPEATS, (uint64_t)f + 1, &w->mean,
                                           &w->deviation);
     }
-    if (status == TN_OK && j->probe) status = attribute(j);
+    if (status == TN_OK && j->probe) status = attribute_all(j);
     if (e->weight_count) qsort(e->weights, (size_t)e->weight_count, sizeof *e->weights, by_mean);
     return status;
 }
@@ -229,16 +247,20 @@ void print_hardship(const evaluation *e) {
         puts("");
     }
     if (!e->weight_count) return;
-    printf("\n%-24s %18s %12s %18s\n", "column", "permuted, falls by", "deviation", "integrated grads");
+    printf("\n%-24s %18s %12s", "column", "permuted, falls by", "deviation");
+    for (int way = 0; way < ATTRIBUTIONS; way++) printf(" %20s", attribution_names[way]);
+    puts("");
     for (int i = 0; i < e->weight_count; i++) {
         const weight *w = &e->weights[i];
         printf("%-24.24s %18.5f %12.5f", w->column, w->mean, w->deviation);
-        if (!isnan(w->attribution)) printf(" %18.5g", w->attribution);
+        for (int way = 0; way < ATTRIBUTIONS; way++)
+            if (!isnan(w->attributions[way])) printf(" %20.5g", w->attributions[way]);
         puts("");
     }
 }
 
 void emit_hardship(const evaluation *e, json *j) {
+    static const char *const keys[ATTRIBUTIONS] = {"integrated_gradients", "occlusion", "shapley"};
     if (e->trouble_count) emit_object(j, "robustness");
     for (int t = 0; t < e->trouble_count; t++) {
         const trouble *k = &e->troubles[t];
@@ -260,7 +282,7 @@ void emit_hardship(const evaluation *e, json *j) {
         emit_text(j, "column", e->weights[i].column);
         emit_number(j, "mean", e->weights[i].mean);
         emit_number(j, "deviation", e->weights[i].deviation);
-        emit_number(j, "integrated_gradients", e->weights[i].attribution);
+        for (int way = 0; way < ATTRIBUTIONS; way++) emit_number(j, keys[way], e->weights[i].attributions[way]);
         emit_end(j);
     }
     emit_end(j);

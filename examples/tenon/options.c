@@ -52,7 +52,7 @@ static const row rows[] = {
      0},
     {"--members", "DATA.csv", TEXT, AT(members), EVAL,
      "of --security: rows that the model was trained on (default: those of the pipeline's split)", 0},
-    {"--importance", NULL, FLAG, AT(importance), EVAL, "of each column, by permutation and by integrated gradients", 0},
+    {"--importance", NULL, FLAG, AT(importance), EVAL, "of each column: permutation, gradients, occlusion, Shapley", 0},
     {"--trials", "N", COUNT, AT(trials), TUNE, "until so many have ended (default: as the study says)", 0},
     {"--jobs", "N", COUNT, AT(jobs), TUNE, "trials at once (default: as the study says)", 0},
     {"--report", "FILE.html", TEXT, AT(page), EVAL | TUNE, "all of it in one page with pictures", 0},

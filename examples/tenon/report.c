@@ -294,16 +294,17 @@ static void write_hardship(const evaluation *e, FILE *f) {
     }
     if (!e->weight_count) return;
     fprintf(f,
-            "<h2>Importance</h2>\n<table><tr><th>column</th><th>fall of %s when it is permuted</th><th>deviation</th>"
-            "<th>mean |integrated gradients|</th></tr>\n",
+            "<h2>Importance</h2>\n<table><tr><th>column</th><th>fall of %s when it is permuted</th><th>deviation</th>",
             e->metric);
+    for (int way = 0; way < ATTRIBUTIONS; way++) fprintf(f, "<th>mean |%s|</th>", attribution_names[way]);
+    fputs("</tr>\n", f);
     for (int i = 0; i < e->weight_count && i < 50; i++) {
         fputs("<tr><td>", f);
         html_text(f, e->weights[i].column, 60);
         fputs("</td>", f);
         cell(f, e->weights[i].mean);
         cell(f, e->weights[i].deviation);
-        cell(f, e->weights[i].attribution);
+        for (int way = 0; way < ATTRIBUTIONS; way++) cell(f, e->weights[i].attributions[way]);
         fputs("</tr>\n", f);
     }
     fputs("</table>\n", f);

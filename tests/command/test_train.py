@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 import time
 import unittest
+from math import comb
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -213,6 +214,23 @@ class Train(unittest.TestCase):
             column = int(row["column"][1:])
             spread = theirs.importances_std[column]
             self.assertAlmostEqual(row["mean"], theirs.importances_mean[column], delta=4 * spread / 5**0.5 + 1e-9)
+        some, answer = clean[:64], scores(clean[:64]).argmax(1)
+
+        def answers(known):  # where a number is not known, the mean stands
+            logits = scores(np.where(known, some, clean.mean(0)))
+            p = np.exp(logits - logits.max(1, keepdims=True))
+            return p[np.arange(len(some)), answer] / p.sum(1)
+
+        subsets = np.arange(1 << 13)
+        values = np.array([answers(s >> np.arange(13) & 1) for s in subsets])
+        sizes = np.array([bin(s).count("1") for s in subsets])
+        for row in found["importance"]:
+            bit = 1 << int(row["column"][1:])
+            without = subsets[(subsets & bit) == 0]
+            gains = values[without | bit] - values[without]
+            chances = np.array([1 / (13 * comb(12, size)) for size in sizes[without]])
+            self.assertAlmostEqual(row["occlusion"], float(np.abs(gains[-1]).mean()), places=6)
+            self.assertAlmostEqual(row["shapley"], float(np.abs(chances @ gains).mean()), delta=0.01)
         text = page.read_text()
         self.assertEqual(text.count("<svg"), 11)
         for picture in re.findall("<svg.*?</svg>", text, re.S):
