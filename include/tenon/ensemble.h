@@ -137,8 +137,8 @@ TN_API tn_status tn_ensemble_graph(tn_ensemble *ensemble, tn_graph **out_graph);
  * each fold of a cross-validation (`tenon train PLAN --folds 5`, tn_plan_set_fold), which left MEMBER.fold-K.tenon beside it.
  * For each row answers that member's model that has not seen it, and on these answers the ensemble is fitted and measured: what
  * scikit-learn's StackingClassifier and StackingRegressor do with cv=5. By time a fold comes after all that its models were
- * trained on; the first of the N + 1 parts is no fold's, and its rows take no part in the fit. The members go into the ensemble. Models of another
- * number of folds, of other data, or of folds that the members do not share are refused.
+ * trained on; the first of the N + 1 parts is no fold's, and its rows take no part in the fit. The members go into the
+ * ensemble. Models of another number of folds, of other data, or of folds that the members do not share are refused.
  *
  * What is not above is refused with its line. The members are not looked at before tn_ensemble_run or the first call that needs
  * them. A library built without libyaml answers TN_E_UNSUPPORTED. */

@@ -70,16 +70,18 @@ typedef struct tn_model_options {
  * The file is used only by the same library, CPU level and precision, for a model of the same digest. Whatever else is found
  * there, damaged or of another version, is passed by and replaced: each packed weight has a checksum that is compared when
  * it is first used. Since a checksum stops no one who wants to forge, a file counts only if it belongs to the process's user or
- * to root and no other user may write to it. Files appear whole, by a rename, and never change, so that any number of processes may
- * start at once; as with model files, replace or remove one, but do not write into it. Where the folder cannot be written
- * to, what lies in it is used all the same. A new file is written only if the model's weights have the SHA-256 that they
- * should. What is packed for more shapes is added, in a new file, some times and up to four times the weights. Delete the files at any time.
+ * to root and no other user may write to it. Files appear whole, by a rename, and never change, so that any number of
+ * processes may start at once; as with model files, replace or remove one, but do not write into it. Where the folder cannot
+ * be written to, what lies in it is used all the same. A new file is written only if the model's weights have the SHA-256
+ * that they should. What is packed for more shapes is added, in a new file, some times and up to four times the weights.
+ * Delete the files at any time.
  *
  * tn_model_load fails if there is no such folder, and on ONNX files, which have no digest; what goes wrong later (a full
  * disk) leaves the process with packed weights of its own. These are mapped memory, not of the model's allocator. */
 
 TN_API tn_status tn_model_load(const char *path, const tn_model_options *options, tn_model **out_model);
-/* From memory that must outlive the model, and should be aligned to 64 bytes if it is a model file. External tensor data is looked for in `folder` (NULL: refused). */
+/* From memory that must outlive the model, and should be aligned to 64 bytes if it is a model file. External tensor data is
+ * looked for in `folder` (NULL: refused). */
 TN_API tn_status tn_model_load_memory(const void *data, size_t size, const char *folder,
                                       const tn_model_options *options, tn_model **out_model);
 /* Takes the graph over, also on failure. */

@@ -66,10 +66,10 @@
  *         repeated TensorProto output = 5;                              // expected; 1 or more
  *     }
  *
- * Versions. A file says the lowest minor version that has what it holds, so that older readers read all files that they can. A file of another major version cannot be read. Within a major version a reader reads files of every older minor
- * version, and of newer ones what it knows: it passes over sections of kinds that it does not know, unless they must be
- * understood (bit 1), and over keys of the manifest that it does not know. A flag that it does not know makes the file
- * unreadable.
+ * Versions. A file says the lowest minor version that has what it holds, so that older readers read all files that they can.
+ * A file of another major version cannot be read. Within a major version a reader reads files of every older minor version,
+ * and of newer ones what it knows: it passes over sections of kinds that it does not know, unless they must be understood
+ * (bit 1), and over keys of the manifest that it does not know. A flag that it does not know makes the file unreadable.
  *
  * What is verified when. Opening a file checks its header, the table, that the sections lie as they should, and the digest of
  * header and table: nothing else has been looked at by then. A section's bytes are compared with its SHA-256 before anything

@@ -31,9 +31,9 @@
  *       stride: 1                      # rows between windows
  *       horizon: 1                     # rows from a window's end to the one whose target it is asked; 0 without it
  *
- * missing: drop leaves the row out. mean and median are of the training rows. last takes the value of the row before, interpolate the
- * straight line between the values on both sides; at the beginning of the table both take the first value that there is, at
- * the end the last. last is the one of these two that a machine can do while it measures.
+ * missing: drop leaves the row out. mean and median are of the training rows. last takes the value of the row before,
+ * interpolate the straight line between the values on both sides; at the beginning of the table both take the first value
+ * that there is, at the end the last. last is the one of these two that a machine can do while it measures.
  *
  * outliers: what lies more than `fence` (1.5 without it) distances of the quartiles outside of them (Tukey, 1977), of the
  * training rows, becomes the fence, or counts as missing. It comes before `missing`, and that before `scale`.
@@ -62,7 +62,8 @@
  * is reached, time takes the last rows in the column's order, so that nothing from later teaches what was before. The
  * folds of one seed are parts that together are all rows, each of them in one: plans that differ in
  * `fold` alone measure models on every row. By time, fold K of N tests on part K + 1 of N + 1 as they follow each other, is
- * trained on all before it, and what comes later takes no part. The numbers are drawn by the seed; the same seed gives the same rows.
+ * trained on all before it, and what comes later takes no part. The numbers are drawn by the seed; the same seed gives the
+ * same rows.
  *
  *     tn_pipeline_parse(text, size, &p);
  *     tn_pipeline_prepare(p, table, &prepared);         // of series alone: what takes the table's place below

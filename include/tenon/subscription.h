@@ -14,15 +14,16 @@
  * A version is loaded, the self-test of its file (tenon/self_test.h) is run if it has one, its sessions are prepared and run
  * once, and the host's own check has its say, all beside the
  * version that serves; then requests that begin get the new one. A request keeps the version that it began with, so that
- * no answer is made by two. The version before is kept, ready, until the next change; the one before that, and one that failed, is
- * given back, all its memory, by the poll that changes or by the first one after its last request.
+ * no answer is made by two. The version before is kept, ready, until the next change; the one before that, and one that
+ * failed, is given back, all its memory, by the poll that changes or by the first one after its last request.
  *
- * A version that does not load, fails its self-test or the check, or fails too often on trial is blocked for this subscription: it goes on
- * with, or back to, the version before, and waits for another. The states and their names follow RAUC's and MCUboot's:
- * trial, then confirmed.
+ * A version that does not load, fails its self-test or the check, or fails too often on trial is blocked for this
+ * subscription: it goes on with, or back to, the version before, and waits for another. The states and their names follow
+ * RAUC's and MCUboot's: trial, then confirmed.
  *
- * Thread-safety: acquire, release and wake may be called by any threads at once, also while another polls or waits; they hold a lock for
- * some nanoseconds and allocate nothing. Poll, follow and rollback wait for each other. A lease belongs to one thread.
+ * Thread-safety: acquire, release and wake may be called by any threads at once, also while another polls or waits; they
+ * hold a lock for some nanoseconds and allocate nothing. Poll, follow and rollback wait for each other. A lease belongs to
+ * one thread.
  *
  * Versions may come from elsewhere: call tn_store_follow (tenon/registry.h) before a poll, and the store gets what a signed
  * channel points at, from a registry. examples/follow_model.c does.
@@ -90,13 +91,13 @@ TN_API void tn_subscription_close(tn_subscription *subscription);
  * serves, if the store cannot be read or the new version is refused; a refused one is not tried again.
  * Where options.from cannot be followed, it does the rest and fails then. *out_changed may be NULL. */
 TN_API tn_status tn_subscription_poll(tn_subscription *subscription, bool *out_changed);
-/* Waits for so long, or until something is announced, or the window opens that a version waits for. Not TN_OK, when the wait is over, while nothing can be heard: see
- * tn_listener_wait (tenon/mqtt.h). *out_woken may be NULL. */
+/* Waits for so long, or until something is announced, or the window opens that a version waits for. Not TN_OK, when the wait
+ * is over, while nothing can be heard: see tn_listener_wait (tenon/mqtt.h). *out_woken may be NULL. */
 TN_API tn_status tn_subscription_wait(tn_subscription *subscription, int milliseconds, bool *out_woken);
 /* Ends the wait that is under way, or else the next one, at once. */
 TN_API void tn_subscription_wake(tn_subscription *subscription);
-/* Follows another reference from the next poll on: a pinned version "press:1.2.0", a range, a channel, another name. Forgets what is
- * blocked. */
+/* Follows another reference from the next poll on: a pinned version "press:1.2.0", a range, a channel, another name. Forgets
+ * what is blocked. */
 TN_API tn_status tn_subscription_follow(tn_subscription *subscription, const char *reference);
 /* Back to the version before, whatever the trial says; the one that served is blocked. TN_E_STATE if there is none. */
 TN_API tn_status tn_subscription_rollback(tn_subscription *subscription);
@@ -125,7 +126,8 @@ TN_API tn_status tn_subscription_info(tn_subscription *subscription, tn_subscrip
  *
  *     "22:00-05:00"      "Mon-Fri 02:00-04:30; Sat,Sun 00:00-24:00"      "Sun 01:00-03:00 UTC"
  *
- * Whether it is open at `time` (seconds since 1970), and when it is next, from then on; out_opens may be NULL. NULL is always open. */
+ * Whether it is open at `time` (seconds since 1970), and when it is next, from then on; out_opens may be NULL. NULL is
+ * always open. */
 TN_API tn_status tn_window_look(const char *window, int64_t time, bool *out_open, int64_t *out_opens);
 
 #ifdef __cplusplus

@@ -37,9 +37,10 @@
  *     }
  *
  * The same seed, space and values told give the same trials on one machine's library, where one trial runs at a time. The
- * file of a study is text, a line a finished trial (with `promote` also one for each rung), in JSON, flushed to the disk before tn_study_tell returns. A process that
- * is killed loses the trials that run, which are asked for again; a last line that is torn is dropped. The first line has all
- * that trials hang on, and a file of another study is refused. One process at a time has it open.
+ * file of a study is text, a line a finished trial (with `promote` also one for each rung), in JSON, flushed to the disk
+ * before tn_study_tell returns. A process that is killed loses the trials that run, which are asked for again; a last line
+ * that is torn is dropped. The first line has all that trials hang on, and a file of another study is refused. One process
+ * at a time has it open.
  *
  * Thread-safety: once a study is open, any number of threads may use it. Before, it belongs to one. */
 #ifndef TENON_TUNE_H
@@ -194,7 +195,8 @@ TN_API tn_status tn_study_objective(tn_study *study, int index, const char **out
  * `promote: false` stops trials for good and keeps nothing of them.
  *
  * With one objective the best trial's NAME.N.yaml and NAME.N.tenon stay beside the study, with more those of the front;
- * `tenon train NAME.N.yaml` makes the same model again. A trial that cannot be trained fails and the study goes on, unless all of the first ten do. */
+ * `tenon train NAME.N.yaml` makes the same model again. A trial that cannot be trained fails and the study goes on, unless
+ * all of the first ten do. */
 typedef struct tn_tuning tn_tuning;
 
 /* Reads the plan as well, and tries whether what the space names is there. Paths begin in `folder` (NULL: where the process

@@ -93,8 +93,9 @@ typedef struct tn_cluster_options {
 
 /* The weights of each Conv, MatMul and Gemm share 2^bits values, found by k-means (Han et al., "Deep Compression", arXiv
  * 1510.00149). A weight becomes a codebook, a Cast of the codes (uint4 up to 4 bits, else uint8) and a Gather, which loading
- * a model looks up once, into float32; products of more than some megabytes of them keep codes, and look up as they go: the file is small, and deflated (tn_model_file_options.compress) smaller still. A trainer fits
- * codebooks as it fits weights. A weight that has zeros keeps them: one of the centres is 0. */
+ * a model looks up once, into float32; products of more than some megabytes of them keep codes, and look up as they go: the
+ * file is small, and deflated (tn_model_file_options.compress) smaller still. A trainer fits codebooks as it fits weights. A
+ * weight that has zeros keeps them: one of the centres is 0. */
 TN_API tn_status tn_graph_cluster(tn_graph *graph, const tn_cluster_options *options, tn_weights_report *out_report);
 /* k-means of numbers (Lloyd's turns, until nothing moves or `turns` are over): centres[clusters] are where it begins, in any
  * order, and what it finds, ascending. */

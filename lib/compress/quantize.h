@@ -79,8 +79,8 @@ typedef struct tn_qweights {
 static inline int tn_qlevels(const tn_quantize_options *o) {
     return o->weight_bits ? (1 << (o->weight_bits - 1)) - 1 : o->reduce_range ? 64 : 127;
 }
-/* levels: the most that |q| is. in_scale: of the layer's input. bias (may be NULL): channels of them; where its units would be too fine for an int32 the
- * scale grows. */
+/* levels: the most that |q| is. in_scale: of the layer's input. bias (may be NULL): channels of them; where its units would
+ * be too fine for an int32 the scale grows. */
 tn_status tn_qweights_make(tn_region *region, const tn_tensor *w, int axis, bool per_tensor, int levels, float in_scale,
                            const float *bias, tn_qweights *out);
 

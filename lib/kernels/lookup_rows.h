@@ -1,4 +1,5 @@
-/* Rows of lookups, for all instruction sets. Include with LOOKUP_LANES, LOOKUP_BITS, TN_LEVEL_OVERLAY and, where LOOKUP_LANES is not 1:
+/* Rows of lookups, for all instruction sets. Include with LOOKUP_LANES, LOOKUP_BITS, TN_LEVEL_OVERLAY and, where
+ * LOOKUP_LANES is not 1:
  *
  *     book_4, load_4(table), put_4(y, codes, book, high)     LOOKUP_LANES elements of the lower or the higher halves of bytes
  *     book_8, load_8(table), put_8(y, codes, book) */

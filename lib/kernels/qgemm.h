@@ -41,8 +41,8 @@ static inline int tn_qgemm_shift(bool has_sign, bool wants_sign) {
     return has_sign == wants_sign ? 0 : wants_sign ? -128 : 128;
 }
 
-/* Packs m rows of a, whose element (m, k) lies at m * m_stride + k * k_stride. a_signed: how the packed values are to be read; flip: 0x80 where they are
- * shifted. sums (NULL: unwanted): of each packed row. */
+/* Packs m rows of a, whose element (m, k) lies at m * m_stride + k * k_stride. a_signed: how the packed values are to be
+ * read; flip: 0x80 where they are shifted. sums (NULL: unwanted): of each packed row. */
 void tn_qgemm_pack_a(const tn_qgemm_layout *layout, void *dst, const uint8_t *a, size_t m_stride, size_t k_stride,
                      size_t m, size_t k, bool a_signed, uint8_t flip, int32_t *sums);
 /* Packs n columns of b whose element (k, n) lies at k * k_stride + n * n_stride. sums: of each packed column. */
@@ -50,8 +50,8 @@ void tn_qgemm_pack_b(const tn_qgemm_layout *layout, void *dst, const uint8_t *b,
                      size_t k, size_t n, bool b_signed, uint8_t flip, int32_t *sums);
 
 /* Of packed b, a byte for each panel: not 0 if no pair of its values k, k + 1 (k even), read as signed bytes, reaches
- * beyond what a product with unsigned bytes has in 16 bits: those of one sign are at most 128 together. NULL where the kernels have no use
- * for it. */
+ * beyond what a product with unsigned bytes has in 16 bits: those of one sign are at most 128 together. NULL where the
+ * kernels have no use for it. */
 const uint8_t *tn_qgemm_tame(const tn_qgemm_layout *layout, const void *packed, size_t k, size_t n);
 
 /* One group of b for n columns: dst[i * group + g] = g < live ? source[g][i * stride] ^ flip : 0. */

@@ -1,9 +1,9 @@
 /* Conv, and com.microsoft's FusedConv with what is added and the activation inside.
  *
  * float32: kernels of one element are products of the weights with the image as it is; depthwise convolution has kernels
- * of its own (conv_depthwise.c, conv_lanes.c); where there is one output position, weights lie as a product with a vector wants them; few positions are
- * rows of a product with packed weights (conv_few.c); 3x3 kernels go Winograd's way where that pays (conv_winograd.c);
- * all others are products with a copy of the image (conv_image.c). float64 takes plain loops. */
+ * of its own (conv_depthwise.c, conv_lanes.c); where there is one output position, weights lie as a product with a vector
+ * wants them; few positions are rows of a product with packed weights (conv_few.c); 3x3 kernels go Winograd's way where that
+ * pays (conv_winograd.c); all others are products with a copy of the image (conv_image.c). float64 takes plain loops. */
 #include "ops/conv.h"
 #include "ops/data.h"
 #include "ops/fused_activation.h"

@@ -10,8 +10,9 @@
  * Where there are blocks for all threads, each takes blocks of its own, and what is transformed never leaves its cache;
  * else the steps of a block are split over the threads. No element's sum depends on how tiles are put into blocks.
  *
- * The weights U are transformed when they are packed: once, or in each run where they are no constant. When it pays is counted in vectors of multiplications, in which a
- * transform and a float that comes from beyond the second cache have their price as measured: see cost. */
+ * The weights U are transformed when they are packed: once, or in each run where they are no constant. When it pays is
+ * counted in vectors of multiplications, in which a transform and a float that comes from beyond the second cache have their
+ * price as measured: see cost. */
 #include "ops/conv.h"
 #include "ops/scratch.h"
 #include <math.h>

@@ -21,7 +21,8 @@ static inline tn_status tn_infer_index(const tn_infer *call, int in) {
     return tn_infer_dtype(call, in, (const tn_dtype[]){TN_INT64, TN_INT32, TN_UNDEFINED});
 }
 
-/* How many elements the 1-D input `in` (a shape, axes, pads) has; -1 if unknown. A scalar, which some models give, is a list of one. Fails on other ranks. */
+/* How many elements the 1-D input `in` (a shape, axes, pads) has; -1 if unknown. A scalar, which some models give, is a list
+ * of one. Fails on other ranks. */
 static inline tn_status tn_infer_list(const tn_infer *call, int in, int64_t *out_count) {
     TN_TRY(tn_infer_index(call, in));
     const tn_type *type = call->in[in];
