@@ -11,7 +11,7 @@
 #include "import/import.h"
 #include "base/element.h"
 
-enum { WHERE = 200, WHAT = 700 };
+enum { WHERE = 200, WHAT = 700, CHUNK = 256 };
 
 typedef struct mark {
     const char *what, *bytes;
@@ -121,13 +121,18 @@ static void search_text(scan *s, const char *where, const char *text) {
     }
 }
 
-/* Masks have infinities; what is no number at all no model needs. */
+/* Masks have infinities; what is no number at all no model needs. Weights lie in a file at any address. */
 static int64_t count_nan(const tn_tensor *t) {
-    int64_t found = 0, count = tn_count(t);
-    if (t->dtype == TN_FLOAT32)
-        for (int64_t i = 0; i < count; i++) found += isnan(((const float *)t->data)[i]);
-    else if (t->dtype == TN_FLOAT64 || t->dtype == TN_FLOAT16 || t->dtype == TN_BFLOAT16)
-        for (int64_t i = 0; i < count; i++) found += isnan(tn_get_double(t->dtype, t->data, i));
+    double values[CHUNK], copy[CHUNK];
+    const size_t width = tn_dtype_bits(t->dtype) / 8;
+    int64_t found = 0, count = tn_count(t), n;
+    if (t->dtype != TN_FLOAT32 && t->dtype != TN_FLOAT64 && t->dtype != TN_FLOAT16 && t->dtype != TN_BFLOAT16) return 0;
+    for (int64_t i = 0; i < count; i += n) {
+        n = TN_MIN(count - i, (int64_t)CHUNK);
+        memcpy(copy, (const char *)t->data + (size_t)i * width, (size_t)n * width);
+        tn_read_doubles(t->dtype, copy, 0, n, values);
+        for (int64_t k = 0; k < n; k++) found += isnan(values[k]);
+    }
     return found;
 }
 
