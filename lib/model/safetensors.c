@@ -124,8 +124,8 @@ static tn_status place(tn_safetensors *f, entry *e, tn_string elements) {
             if ((unsigned char)from[i] > 1)
                 return tn_fail(TN_E_FORMAT, "the tensor '%.200s' has a bool that is neither 0 nor 1", e->name);
     memcpy(&e->tensor.data, &from, sizeof from);
-    if (!bytes || tn_tensor_is_aligned(&e->tensor)) return TN_OK;
-    e->tensor.data = tn_region_alloc(f->region, bytes);
+    if (tn_tensor_is_aligned(&e->tensor)) return TN_OK;
+    e->tensor.data = tn_region_alloc(f->region, TN_MAX(bytes, (size_t)1));
     if (!e->tensor.data) return TN_E_MEMORY;
     memcpy(e->tensor.data, from, bytes);
     return TN_OK;

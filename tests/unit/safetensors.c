@@ -132,6 +132,9 @@ static void elements_at_odd_places_are_copied_to_even_ones(void **state) {
         assert_int_equal((uintptr_t)tn_tensor_const_data(t) % 8, 0);
         assert_int_equal(*(const uint64_t *)tn_tensor_const_data(t), 0x0101010101010101);
         tn_safetensors_close(f);
+        assert_ok(parse("{\"none\":{\"dtype\":\"F64\",\"shape\":[0],\"data_offsets\":[0,0]}}", 0, shift, &f));
+        assert_int_equal((uintptr_t)tn_tensor_const_data(tn_safetensors_tensor(f, 0)) % 8, 0);
+        tn_safetensors_close(f);
     }
 }
 
