@@ -25,7 +25,7 @@ typedef struct trouble {
 } trouble;
 
 /* What a column weighs. Attributions are means of their amounts. */
-enum { ATTRIBUTIONS = 3 };
+enum { GRADIENTS, OCCLUSION, SHAPLEY, ATTRIBUTIONS };
 typedef struct weight {
     const char *column;
     double mean, deviation;            /* of permutation importance */

@@ -8,7 +8,8 @@
 enum { REPEATS = 5, EXPLAINED = 64, STEPS = 32, ORDERS = 32, ATTACK_STEPS = 10 };
 #define MOST_RUNS 262144 /* of rows, for sampled orders: fewer rows are explained where they are wide */
 
-const char *const attribution_names[ATTRIBUTIONS] = {"integrated gradients", "occlusion", "Shapley values"};
+const char *const attribution_names[ATTRIBUTIONS] = {
+    [GRADIENTS] = "integrated gradients", [OCCLUSION] = "occlusion", [SHAPLEY] = "Shapley values"};
 
 static uint64_t state;
 
@@ -145,20 +146,20 @@ static int by_mean(const void *a, const void *b) {
 }
 
 static tn_status explain(job *j, int way, const tn_tensor *x, const float *baseline, tn_tensor **out) {
-    if (way == 0) return tn_integrated_gradients(j->probe, x, baseline, NULL, STEPS, out);
-    if (way == 1) return tn_occlusion(j->probe, x, baseline, NULL, out);
+    if (way == GRADIENTS) return tn_integrated_gradients(j->probe, x, baseline, NULL, STEPS, out);
+    if (way == OCCLUSION) return tn_occlusion(j->probe, x, baseline, NULL, out);
     return tn_shapley(j->probe, x, baseline, NULL, ORDERS, 1, out);
 }
 
 /* Mean of |attribution| by column, over the first rows. */
 static tn_status attribute(job *j, int way, const float *baseline) {
     evaluation *e = j->e;
-    const int64_t fit = way == 2 ? MOST_RUNS / ORDERS / j->width + 1 : EXPLAINED,
-                  most = fit < EXPLAINED ? fit : EXPLAINED;
-    int64_t rows = j->rows < most ? j->rows : most, first, width;
+    const int64_t fit = MOST_RUNS / ORDERS / j->width + 1;
+    int64_t rows = j->rows < EXPLAINED ? j->rows : EXPLAINED, first, width;
     const char *column;
     tn_tensor *some, *found = NULL;
     void *data;
+    if (way == SHAPLEY && rows > fit) rows = fit;
     progress(e->settings, "%s", attribution_names[way]);
     memcpy(&data, &(const void *){tn_tensor_const_data(j->x)}, sizeof data);
     tn_status status = tn_tensor_wrap(TN_FLOAT32, 2, (int64_t[]){rows, j->width}, NULL, data,
@@ -260,7 +261,8 @@ void print_hardship(const evaluation *e) {
 }
 
 void emit_hardship(const evaluation *e, json *j) {
-    static const char *const keys[ATTRIBUTIONS] = {"integrated_gradients", "occlusion", "shapley"};
+    static const char *const keys[ATTRIBUTIONS] = {
+        [GRADIENTS] = "integrated_gradients", [OCCLUSION] = "occlusion", [SHAPLEY] = "shapley"};
     if (e->trouble_count) emit_object(j, "robustness");
     for (int t = 0; t < e->trouble_count; t++) {
         const trouble *k = &e->troubles[t];

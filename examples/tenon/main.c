@@ -36,8 +36,7 @@ const command commands[] = {
     {"check", CHECK, check_command, "MODEL", "say whether a model is valid and Tenon runs all of it",
      "The model is loaded, prepared and run on random input, and its self-test is run if it has one; the exit code is "
      "0 if\nall of that works. What is in the file that no model needs is told of: programs, scripts, pickles, "
-     "constants "
-     "that\nno node reads (tn_scan of tenon/risk.h).\n"},
+     "constants that\nno node reads (tn_scan of tenon/risk.h).\n"},
     {"convert", CONVERT, convert_command, "IN OUT", "write a model in another form",
      "The form is that of OUT's name: .onnx or .tenon, or .safetensors for the weights alone. What is there is "
      "replaced by\nthe "

@@ -46,9 +46,7 @@ static const row rows[] = {
     {"--record", "OUT.tenon", TEXT, AT(record), EVAL,
      "the model with these metrics in its manifest, of data called as the CSV file", 0},
     {"--security", NULL, FLAG, AT(security), EVAL,
-     "what the model gives away of its rows for training (testing rows against them), rows that look wrong, and what "
-     "its "
-     "file has that no model needs",
+     "what the model gives away of its rows for training, rows that look wrong, what its file has that no model needs",
      0},
     {"--members", "DATA.csv", TEXT, AT(members), EVAL,
      "of --security: rows that the model was trained on (default: those of the pipeline's split)", 0},

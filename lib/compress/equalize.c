@@ -150,7 +150,6 @@ tn_status tn_qjob_equalize(tn_qjob *job) {
     tn_qrange *ranges = job->ranges;
     int observed = job->observed, pairs = 0;
     const tn_quantize_options asked = job->options;
-    double plain, scaled = -INFINITY;
     TN_TRY(tn_graph_copy(before, true, &made));
     job->base = made;
     tn_status status = scale_all(job, &pairs);
@@ -159,15 +158,16 @@ tn_status tn_qjob_equalize(tn_qjob *job) {
         tn_graph_destroy(made);
         return status;
     }
-    status = tn_qjob_choose(job, &plain);
+    status = tn_qjob_choose(job);
+    const double plain = job->left;
     const tn_quantize_options chosen = job->options;
     job->base = made;
     job->observers = NULL;
     job->options = asked; /* observers keep what all that may be tried needs */
     if (status == TN_OK) status = tn_qjob_observe(job);
     job->options = chosen;
-    if (status == TN_OK) status = tn_qjob_choose(job, &scaled);
-    if (status == TN_OK && scaled > plain) {
+    if (status == TN_OK) status = tn_qjob_choose(job);
+    if (status == TN_OK && job->left > plain) {
         tn_observers_free(observers, observed);
         tn_qjob_retire(job, before);
         /* The same function, in whose units layers are compared from now on. */

@@ -150,7 +150,8 @@ typedef struct tn_qjob {
     tn_observer *observers;
     tn_qrange *ranges; /* by options.calibration */
     bool finds_best;   /* which was TN_CALIBRATE_BEST */
-    double left; /* the signal at the outputs with these and base as it is, on the first sets; NaN: not measured */
+    /* The signal at the outputs, in dB, with these and base as it is, on the first sets; NaN: not measured. */
+    double left;
     tn_attempt best;
     bool trains; /* what comes out is to be trained: */
     tn_graph *trainable;
@@ -185,9 +186,9 @@ void tn_qjob_forget(tn_qjob *job); /* the kept outputs */
 /* Observers for the values of the plan, on base. */
 tn_status tn_qjob_observe(tn_qjob *job);
 void tn_observers_free(tn_observer *observers, int count);
-/* Ranges by the calibration that is asked for, or by the one that leaves the most signal at the outputs, which is asked for from
- * then on; and that signal, in dB. */
-tn_status tn_qjob_choose(tn_qjob *job, double *out_sqnr);
+/* Ranges by the calibration that is asked for, or by the one that leaves the most signal at the outputs, which is asked for
+ * from then on; that signal becomes `left`. */
+tn_status tn_qjob_choose(tn_qjob *job);
 /* Weights of layers that follow each other, of one spread. */
 tn_status tn_qjob_equalize(tn_qjob *job);
 /* A float32 constant of the graph becomes its own, to change. */

@@ -155,8 +155,7 @@ static tn_status judge(run *r) {
     TN_TRY(check_end(r, bytes, &fits));
     if (!fits) return TN_OK;
     tn_graph_destroy(r->best);
-    if (r->best_report && r->best_report != r->report && !r->best_report->held)
-        tn_quantize_report_destroy(r->best_report);
+    if (r->best_report && !r->best_report->held) tn_quantize_report_destroy(r->best_report);
     r->best = r->now;
     r->best_score = r->score;
     r->best_report = r->report;

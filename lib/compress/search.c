@@ -47,26 +47,23 @@ static tn_status signal_left(tn_qjob *job, double *out_sqnr) {
     return status;
 }
 
-tn_status tn_qjob_choose(tn_qjob *job, double *out_sqnr) {
+tn_status tn_qjob_choose(tn_qjob *job) {
     int best = 0;
     double sqnr;
     if (job->options.calibration != TN_CALIBRATE_BEST) {
         tn_qjob_ranges(job);
-        TN_TRY(signal_left(job, out_sqnr));
-        job->left = *out_sqnr;
-        return TN_OK;
+        return signal_left(job, &job->left);
     }
-    *out_sqnr = -INFINITY;
+    job->left = -INFINITY;
     for (size_t i = 0; i < TN_COUNT(tried); i++) {
         job->options.calibration = tried[i].method;
         job->options.percentile = tried[i].percentile;
         tn_qjob_ranges(job);
         TN_TRY(signal_left(job, &sqnr));
-        if (sqnr > *out_sqnr) *out_sqnr = sqnr, best = (int)i;
+        if (sqnr > job->left) job->left = sqnr, best = (int)i;
     }
     job->options.calibration = tried[best].method;
     job->options.percentile = tried[best].percentile;
-    job->left = *out_sqnr;
     tn_qjob_ranges(job);
     return TN_OK;
 }
@@ -192,11 +189,10 @@ static tn_status leave_harmful(tn_qjob *job, const ranked *layers, int count) {
 
 tn_status tn_qjob_search(tn_qjob *job) {
     tn_attempt a;
-    double sqnr;
     if (job->options.dynamic)
         job->options.bias_correction = false; /* its shifts are of ranges that are known beforehand */
     else if (job->options.calibration == TN_CALIBRATE_BEST)
-        TN_TRY(tn_qjob_choose(job, &sqnr));
+        TN_TRY(tn_qjob_choose(job));
     else
         tn_qjob_ranges(job);
     if (job->options.adaptive_rounding) TN_TRY(tn_qjob_round(job));

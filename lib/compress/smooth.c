@@ -137,10 +137,9 @@ static double signal_of(tn_qjob *job, tn_status *status) {
     tn_attempt a = {0};
     if (!job->options.dynamic) {
         const tn_quantize_options asked = job->options;
-        double sqnr = NAN;
-        *status = tn_qjob_choose(job, &sqnr);
+        *status = tn_qjob_choose(job);
         job->options = asked;
-        return sqnr;
+        return job->left;
     }
     *status = tn_attempt_make(job, job->skip, TN_KEPT_SETS, &a);
     const double sqnr = a.score.sqnr;
