@@ -127,7 +127,7 @@ typedef struct work {
     settings s; /* paths, with those of the recipe */
     tn_recipe *recipe;
     void *text;
-    char *paths[4];
+    char *paths[4], *kept; /* kept: the folder of what was tried, TARGET.steps */
     words data;
     tn_graph *graph, *made;
     tn_quantize_report *report;
@@ -160,6 +160,9 @@ static bool read_recipe(work *w) {
         }
         if (path) *into[i] = w->paths[i] = beside(name, path);
     }
+    const size_t length = strlen(w->s.target) + sizeof ".steps";
+    w->kept = tool_alloc(length, 1);
+    snprintf(w->kept, length, "%s.steps", w->s.target);
     int count = 0;
     while (tn_recipe_data(w->recipe, count)) count++;
     w->data.items = tool_alloc((size_t)count, sizeof(char *));
@@ -178,10 +181,10 @@ static const char *without_folders(const char *path) {
 static tn_status on_step(void *context, int step, const tn_recipe_row *row) {
     const work *w = context;
     if (!w->s.json)
-        printf("step %d, %s: %s; constants take %llu bytes, before %llu; %.1f dB, %.4f, before %.4f\n", step + 1,
+        printf("step %d, %s: %s%s; constants take %llu bytes, before %llu; %.1f dB, %.4f, before %.4f\n", step + 1,
                row->step, row->kept ? "kept" : "undone, since it leaves the bounds",
-               (unsigned long long)row->bytes_after, (unsigned long long)row->bytes_before, row->sqnr, row->metric,
-               row->metric_before);
+               row->known ? " (in the run before)" : "", (unsigned long long)row->bytes_after,
+               (unsigned long long)row->bytes_before, row->sqnr, row->metric, row->metric_before);
     return interrupted() ? TN_E_INTERRUPTED : TN_OK;
 }
 
@@ -203,7 +206,7 @@ static bool do_work(work *w) {
     progress(&w->s, "compressing %s", w->s.model);
     const tn_samples sets = {samples_get, w->samples}, *given = w->samples ? &sets : NULL;
     if (w->recipe)
-        status = tn_recipe_run(w->recipe, w->graph, given, &options, on_step, w, &w->made, &w->report);
+        status = tn_recipe_run(w->recipe, w->graph, given, &options, w->kept, on_step, w, &w->made, &w->report);
     else
         status = tn_quantize(w->graph, given, &options, &w->made, &w->report);
     progress(&w->s, NULL);
@@ -220,6 +223,7 @@ static void free_work(work *w) {
     tn_graph_destroy(w->graph);
     tn_recipe_destroy(w->recipe);
     for (int i = 0; i < 4; i++) free(w->paths[i]);
+    free(w->kept);
     for (size_t i = 0; i < w->data.count; i++) {
         char *path;
         memcpy(&path, &w->data.items[i], sizeof path);

@@ -46,7 +46,9 @@ const command commands[] = {
      "OUT is an .onnx or .tenon, for Tenon and for ONNX Runtime. The data are real inputs, some tens or hundreds of "
      "them;\n"
      "arrays of an .npz (by the inputs' names) or .npy are cut along their first axis into the model's batches.\n"
-     "A recipe (tenon/recipe.h) chains steps and has bounds; its paths begin in its folder.\n"},
+     "A recipe (tenon/recipe.h) chains steps and has bounds; its paths begin in its folder. After Ctrl-C or a crash "
+     "the "
+     "same\nrecipe goes on from what it keeps in OUTPUT.steps, and makes the same.\n"},
     {"store", STORE, store_command, "VERB FOLDER ...", "keep versions of models in a folder",
      "tenon store create FOLDER              a new, empty store\n"
      "tenon store put FOLDER FILE NAME:1.2.0 a new version; --parent, --licence, --description say more of it\n"

@@ -84,15 +84,23 @@ typedef struct tn_recipe_row {
     uint64_t bytes_before, bytes_after;
     double sqnr, metric, metric_before; /* of the model behind it, against the one that came; NaN without samples */
     int way;                            /* of the steps to choose from in this place, from 0 */
+    bool known;                         /* from a run that was interrupted: it was not done again */
 } tn_recipe_row;
 /* Called after each step that was tried. A failure ends the recipe with it: a host's way to interrupt. */
 typedef tn_status tn_recipe_progress(void *context, int step, const tn_recipe_row *row);
 
 /* base (may be NULL): what the recipe does not say of a quantization: cpu, threads, metric. samples may be NULL where no step
- * and no bound asks for them. out_report (may be NULL): of the last quantize step, NULL if there is none. */
+ * and no bound asks for them.
+ *
+ * folder (may be NULL): where what was tried is kept, one run at a time. A run that was interrupted, killed or failed leaves it
+ * there, and the next one of the same recipe, graph and samples goes on from it and makes the same bytes; if the text, a weight
+ * or a sample differs it begins anew (what a metric knows besides is not looked at). It goes when the recipe is done, or fails since its bounds do not hold. In it are at most
+ * as many graphs as there are steps, and the best one.
+ *
+ * out_report (may be NULL): of the last quantize step, NULL if there is none. */
 TN_API tn_status tn_recipe_run(const tn_recipe *recipe, const tn_graph *graph, const tn_samples *samples,
-                               const tn_quantize_options *base, tn_recipe_progress *progress, void *context,
-                               tn_graph **out_graph, tn_quantize_report **out_report);
+                               const tn_quantize_options *base, const char *folder, tn_recipe_progress *progress,
+                               void *context, tn_graph **out_graph, tn_quantize_report **out_report);
 
 #ifdef __cplusplus
 }

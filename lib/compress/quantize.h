@@ -234,5 +234,7 @@ struct tn_quantize_report {
 };
 tn_status tn_report_create(tn_quantize_report **out);
 tn_status tn_report_write(tn_quantize_report *report); /* makes the JSON */
+struct tn_manifest_node;
+tn_status tn_report_read(const struct tn_manifest_node *tree, tn_quantize_report **out); /* out of the JSON's tree */
 
 #endif

@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include "data/csv.h"
+#include "kernels/sha256.h"
 #include "model/manifest.h"
 
 enum { MOST_STEPS = 64, MOST_WAYS = 256, MOST_BYTES = 1 << 20 };
@@ -269,6 +270,7 @@ tn_status tn_recipe_parse(const char *text, size_t size, tn_recipe **out_recipe)
     tn_recipe *r = region ? tn_region_alloc(region, sizeof *r) : NULL;
     tn_status status = r ? TN_OK : TN_E_MEMORY;
     if (r) r->region = region;
+    if (r) tn_sha256_of(text, size, r->digest);
     if (status == TN_OK) {
         status = tn_manifest_read_yaml((tn_string){text, size}, region, &root);
         if (status != TN_OK) tn_fail_context(status, "recipe");

@@ -5,6 +5,7 @@
 #include <tenon/recipe.h>
 #include <tenon/prune.h>
 #include "base/base.h"
+#include "compress/quantize.h"
 
 typedef enum tn_recipe_kind {
     TN_STEP_QUANTIZE,
@@ -32,6 +33,7 @@ typedef struct tn_recipe_step {
 
 struct tn_recipe {
     tn_region *region;
+    uint8_t digest[32]; /* of the text */
     const char *model, *output, *labels, *report;
     const char **data;
     int data_count;
@@ -44,5 +46,41 @@ const char *tn_recipe_step_name(tn_recipe_kind kind);
 /* Steps alone, from a list in a tree that must outlive the recipe. */
 struct tn_manifest_node;
 tn_status tn_recipe_of_steps(const struct tn_manifest_node *list, tn_recipe **out_recipe);
+
+/* ---- what an interrupted run leaves: resume.c ----
+ *
+ * A folder of state.json, which has what was tried in the order of the walk, and beside it PATH.tenon and PATH.json, the graph
+ * of a try and the report of a quantization, while something of them is still to be tried or they are the best. */
+
+/* The ways that were taken, as "0.2.-": "-" where none was kept. */
+#define TN_RECIPE_PATH 264
+
+typedef struct tn_recipe_try {
+    char path[TN_RECIPE_PATH];
+    char report[TN_RECIPE_PATH]; /* of the try whose report holds behind this one; "": none */
+    bool kept;
+    bool done; /* so is all that begins with it */
+    tn_qscore score;
+    double bytes;
+} tn_recipe_try;
+
+typedef struct tn_recipe_state tn_recipe_state;
+
+/* Goes on from what is in the folder, if that was kept of the same recipe, graph and samples, and else begins anew. */
+tn_status tn_recipe_state_open(const char *folder, const tn_recipe *recipe, const tn_graph *graph,
+                               const tn_samples *samples, tn_recipe_state **out);
+/* NULL if it was not tried, or the best was not. */
+const tn_recipe_try *tn_recipe_state_find(const tn_recipe_state *state, const char *path);
+const tn_recipe_try *tn_recipe_state_best(const tn_recipe_state *state);
+/* Graph (NULL if nothing was kept) and report (NULL: none) of a try. */
+tn_status tn_recipe_state_load(const tn_recipe_state *state, const tn_recipe_try *of, tn_graph **out_graph,
+                               tn_quantize_report **out_report);
+/* A step was tried. graph: NULL if nobody will need it; told: what its quantization tells, NULL likewise. */
+tn_status tn_recipe_state_add(tn_recipe_state *state, const tn_recipe_try *tried, const tn_graph *graph,
+                              const tn_quantize_report *told);
+/* All that begins with a try was tried. best: what is now; NULL: what was. */
+tn_status tn_recipe_state_done(tn_recipe_state *state, const char *path, const tn_recipe_try *best);
+/* keeps: the folder stays as it is, for another run; else it goes. */
+void tn_recipe_state_close(tn_recipe_state *state, bool keeps); /* accepts NULL */
 
 #endif

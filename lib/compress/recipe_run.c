@@ -1,6 +1,7 @@
 /* Recipes, carried out. Each step works on a copy, so that undoing one is forgetting it. Where there are steps to choose from,
  * all combinations are gone through, depth first, so that what they begin with is made once. */
 #include <math.h>
+#include <stdio.h>
 #include "compress/quantize.h"
 #include "compress/recipe.h"
 
@@ -11,15 +12,15 @@ typedef struct run {
     tn_quantize_options base;
     tn_recipe_progress *progress;
     void *context;
+    tn_recipe_state *state; /* NULL: nothing is kept for another run */
     /* Behind the last step that was kept: the graph, what it is worth, and what its last quantization tells. */
     tn_graph *now;
-    tn_qscore score;
+    tn_recipe_try last;
     tn_quantize_report *report;
     /* Likewise, of the combination with the fewest bytes so far that holds the bounds. */
     tn_graph *best;
-    tn_qscore best_score;
+    tn_recipe_try best_try;
     tn_quantize_report *best_report;
-    double best_bytes;
 } run;
 
 static tn_status quantize_step(const run *r, const tn_recipe_step *step, tn_graph **out,
@@ -101,28 +102,51 @@ static tn_status pass_step(const run *r, const tn_recipe_step *step, tn_graph **
     return status;
 }
 
-/* What the step makes of r->now, if it keeps the bounds; else *out is NULL. */
-static tn_status try_step(run *r, int index, const tn_recipe_step *step, int way, tn_graph **out, tn_qscore *score,
-                          tn_quantize_report **report) {
-    tn_recipe_row row = {
-        .step = tn_recipe_step_name(step->kind), .way = way, .bytes_before = tn_graph_constant_bytes(r->now)};
-    *out = NULL;
-    *score = (tn_qscore){NAN, NAN, NAN, 0};
-    *report = NULL;
+static tn_status make_step(const run *r, int index, const tn_recipe_step *step, tn_recipe_try *tried, tn_graph **out,
+                           tn_quantize_report **report) {
     tn_status status = step->kind == TN_STEP_QUANTIZE ? quantize_step(r, step, out, report) : pass_step(r, step, out);
-    if (status == TN_OK && r->samples) status = tn_score_graphs(&r->base, r->samples, r->original, *out, score);
-    if (status != TN_OK) return tn_fail_context(status, "step %d, %s", index + 1, row.step);
-    row.bytes_after = tn_graph_constant_bytes(*out);
-    row.sqnr = score->sqnr;
-    row.metric = score->metric;
-    row.metric_before = score->whole;
-    row.kept = !(r->recipe->min_sqnr > 0 && score->sqnr < r->recipe->min_sqnr) &&
-               !(r->recipe->max_drop > 0 && score->metric < score->whole - r->recipe->max_drop - 1e-12);
-    if (!row.kept) {
-        tn_graph_destroy(*out);
-        *out = NULL;
-    }
-    return r->progress ? r->progress(r->context, index, &row) : TN_OK;
+    if (status == TN_OK && r->samples) status = tn_score_graphs(&r->base, r->samples, r->original, *out, &tried->score);
+    if (status != TN_OK) return tn_fail_context(status, "step %d, %s", index + 1, tn_recipe_step_name(step->kind));
+    tried->bytes = (double)tn_graph_constant_bytes(*out);
+    tried->kept = !(r->recipe->min_sqnr > 0 && tried->score.sqnr < r->recipe->min_sqnr) &&
+                  !(r->recipe->max_drop > 0 && tried->score.metric < tried->score.whole - r->recipe->max_drop - 1e-12);
+    if (tried->kept && *report) memcpy(tried->report, tried->path, sizeof tried->path);
+    if (tried->kept) return TN_OK;
+    tn_graph_destroy(*out);
+    *out = NULL;
+    return TN_OK;
+}
+
+/* What a run before has of it. False: nothing, or nothing that can be gone on from. */
+static bool recall(const run *r, tn_recipe_try *tried, tn_graph **out, tn_quantize_report **report) {
+    const tn_recipe_try *known = r->state ? tn_recipe_state_find(r->state, tried->path) : NULL;
+    if (!known) return false;
+    if (known->kept && !known->done && tn_recipe_state_load(r->state, known, out, report) != TN_OK) return false;
+    *tried = *known;
+    return true;
+}
+
+/* What the step makes of r->now. *out: NULL if it left the bounds, or if all behind it was tried before. */
+static tn_status try_step(const run *r, int index, const tn_recipe_step *step, tn_recipe_try *tried, tn_graph **out,
+                          tn_quantize_report **report, tn_recipe_row *row) {
+    const bool last = index + 1 == r->recipe->step_count;
+    *row = (tn_recipe_row){.step = tn_recipe_step_name(step->kind), .bytes_before = tn_graph_constant_bytes(r->now)};
+    *out = NULL;
+    *report = NULL;
+    row->known = recall(r, tried, out, report);
+    if (!row->known) TN_TRY(make_step(r, index, step, tried, out, report));
+    if (!row->known && r->state && !(last && tried->kept)) /* such are judged first */
+        TN_TRY(tn_recipe_state_add(r->state, tried, *out, tried->kept ? *report : NULL));
+    row->bytes_after = (uint64_t)tried->bytes;
+    row->sqnr = tried->score.sqnr;
+    row->metric = tried->score.metric;
+    row->metric_before = tried->score.whole;
+    row->kept = tried->kept;
+    return TN_OK;
+}
+
+static tn_status tell(const run *r, int index, const tn_recipe_row *row) {
+    return r->progress ? r->progress(r->context, index, row) : TN_OK;
 }
 
 /* *fits: the bounds of the end hold; else tn_last_error says which does not. */
@@ -148,62 +172,98 @@ static tn_status check_end(const run *r, double bytes, bool *fits) {
 
 /* r->now is what a combination made. */
 static tn_status judge(run *r) {
-    const double bytes = (double)tn_graph_constant_bytes(r->now);
+    const double bytes = (double)tn_graph_constant_bytes(r->now), least = r->best_try.bytes;
     bool fits;
-    if (r->best && !(bytes < r->best_bytes || (bytes == r->best_bytes && r->score.sqnr > r->best_score.sqnr)))
-        return TN_OK;
+    if (r->best && !(bytes < least || (bytes == least && r->last.score.sqnr > r->best_try.score.sqnr))) return TN_OK;
     TN_TRY(check_end(r, bytes, &fits));
     if (!fits) return TN_OK;
     tn_graph_destroy(r->best);
     if (r->best_report && !r->best_report->held) tn_quantize_report_destroy(r->best_report);
     r->best = r->now;
-    r->best_score = r->score;
+    r->best_try = r->last;
+    r->best_try.bytes = bytes;
     r->best_report = r->report;
-    r->best_bytes = bytes;
     return TN_OK;
 }
 
-static tn_status walk(run *r, int index) {
-    if (index == r->recipe->step_count) return judge(r);
+static tn_status walk(run *r, int index, const char *path);
+
+/* On from what a step made. */
+static tn_status go_on(run *r, int index, const tn_recipe_try *tried, tn_graph *made, tn_quantize_report *told) {
     tn_graph *const now = r->now;
+    const tn_graph *const best = r->best;
     tn_quantize_report *const report = r->report;
-    const tn_qscore score = r->score;
+    const tn_recipe_try last = r->last;
+    r->now = made;
+    r->last = *tried;
+    r->report = told ? told : report;
+    tn_status status = walk(r, index + 1, tried->path);
+    const bool is_best = r->best == made;
+    r->now = now;
+    r->last = last;
+    r->report = report;
+    if (status != TN_OK || !r->state) return status;
+    if (!tn_recipe_state_find(r->state, tried->path)) /* the last step: nobody else needs its graph */
+        TN_TRY(tn_recipe_state_add(r->state, tried, is_best ? made : NULL, is_best ? told : NULL));
+    return tn_recipe_state_done(r->state, tried->path, r->best == best ? NULL : &r->best_try);
+}
+
+/* Tries the ways of a step behind the path of those before. */
+static tn_status walk(run *r, int index, const char *path) {
+    if (index == r->recipe->step_count) return judge(r);
+    const bool last = index + 1 == r->recipe->step_count;
+    const char *dot = *path ? "." : "";
+    char none[TN_RECIPE_PATH];
     bool kept = false;
     int way = 0;
     tn_status status = TN_OK;
-    for (const tn_recipe_step *step = &r->recipe->steps[index]; step && status == TN_OK; step = step->other) {
+    for (const tn_recipe_step *step = &r->recipe->steps[index]; step && status == TN_OK; step = step->other, way++) {
+        tn_recipe_try tried = {.score = {NAN, NAN, NAN, 0}};
         tn_graph *made;
         tn_quantize_report *told;
-        tn_qscore worth;
-        status = try_step(r, index, step, way++, &made, &worth, &told);
+        tn_recipe_row row;
+        snprintf(tried.path, sizeof tried.path, "%s%s%d", path, dot, way);
+        memcpy(tried.report, r->last.report, sizeof tried.report);
+        status = try_step(r, index, step, &tried, &made, &told, &row);
+        row.way = way;
+        kept |= tried.kept;
         if (told) told->held = true;
-        if (made && status == TN_OK) {
-            kept = true;
-            r->now = made;
-            r->score = worth;
-            r->report = told ? told : report;
-            status = walk(r, index + 1);
-            r->now = now;
-            r->score = score;
-            r->report = report;
-        }
+        if (status == TN_OK && !last) status = tell(r, index, &row);
+        if (status == TN_OK && made) status = go_on(r, index, &tried, made, told);
+        if (status == TN_OK && last) status = tell(r, index, &row);
         if (made != r->best) tn_graph_destroy(made);
         if (told) told->held = false;
         if (told != r->best_report) tn_quantize_report_destroy(told);
     }
-    return status == TN_OK && !kept ? walk(r, index + 1) : status;
+    snprintf(none, sizeof none, "%s%s-", path, dot);
+    return status == TN_OK && !kept ? walk(r, index + 1, none) : status;
+}
+
+/* From what a run before left in the folder; where its best graph cannot be read, anew. */
+static tn_status open_state(run *r, const char *folder) {
+    for (;;) {
+        TN_TRY(tn_recipe_state_open(folder, r->recipe, r->original, r->samples, &r->state));
+        const tn_recipe_try *best = tn_recipe_state_best(r->state);
+        if (!best) return TN_OK;
+        if (tn_recipe_state_load(r->state, best, &r->best, &r->best_report) == TN_OK) {
+            r->best_try = *best;
+            return TN_OK;
+        }
+        tn_recipe_state_close(r->state, false);
+        r->state = NULL;
+    }
 }
 
 tn_status tn_recipe_run(const tn_recipe *recipe, const tn_graph *graph, const tn_samples *samples,
-                        const tn_quantize_options *base, tn_recipe_progress *progress, void *context,
-                        tn_graph **out_graph, tn_quantize_report **out_report) {
+                        const tn_quantize_options *base, const char *folder, tn_recipe_progress *progress,
+                        void *context, tn_graph **out_graph, tn_quantize_report **out_report) {
     run r = {.recipe = recipe,
              .original = graph,
              .samples = samples,
              .base = {.struct_size = sizeof r.base},
              .progress = progress,
              .context = context,
-             .score = {NAN, NAN, NAN, 0}};
+             .last = {.score = {NAN, NAN, NAN, 0}}};
     *out_graph = NULL;
     if (out_report) *out_report = NULL;
     if (base) memcpy(&r.base, base, TN_MIN(base->struct_size, sizeof r.base));
@@ -212,10 +272,11 @@ tn_status tn_recipe_run(const tn_recipe *recipe, const tn_graph *graph, const tn
     tn_graph *first = NULL;
     tn_status status = tn_graph_copy(graph, false, &first);
     r.now = first;
-    if (status == TN_OK) status = walk(&r, 0);
+    if (status == TN_OK && folder) status = open_state(&r, folder);
+    if (status == TN_OK) status = walk(&r, 0, "");
     if (r.best != first) tn_graph_destroy(first);
     if (status == TN_OK && !r.best) status = TN_E_CHECK; /* the sentence is that of the last combination */
-    if (status == TN_OK) status = tn_compress_succeed(r.best, graph, &r.base, &r.best_score);
+    if (status == TN_OK) status = tn_compress_succeed(r.best, graph, &r.base, &r.best_try.score);
     if (status == TN_OK)
         *out_graph = r.best;
     else
@@ -224,5 +285,6 @@ tn_status tn_recipe_run(const tn_recipe *recipe, const tn_graph *graph, const tn
         *out_report = r.best_report;
     else
         tn_quantize_report_destroy(r.best_report);
+    tn_recipe_state_close(r.state, status != TN_OK && status != TN_E_CHECK);
     return status;
 }

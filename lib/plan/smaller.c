@@ -40,7 +40,7 @@ static tn_status shrink(const tn_recipe *recipe, const tn_samples *samples, cons
     const tn_quantize_options base = {
         .struct_size = sizeof base, .threads = fit->options->threads, .cpu = fit->options->cpu};
     tn_graph *smaller;
-    tn_status status = tn_recipe_run(recipe, *graph, samples, &base, NULL, NULL, &smaller, NULL);
+    tn_status status = tn_recipe_run(recipe, *graph, samples, &base, NULL, NULL, NULL, &smaller, NULL);
     if (status != TN_OK) return tn_fail_context(status, "compress");
     tn_graph_destroy(*graph);
     *graph = smaller;

@@ -77,6 +77,36 @@ class Compress(unittest.TestCase):
         self.assertIn("<svg", (self.folder / "report.html").read_text())
         self.tenon("check", self.folder / "small.tenon")
 
+    def test_recipes_go_on_after_a_kill_and_make_the_same(self):
+        recipe = self.folder / "recipe.yaml"
+        recipe.write_text(
+            "model: float.onnx\noutput: small.tenon\ndata: rows.npz\nreport: report.json\nbounds: {min_sqnr: 28}\nsteps:\n"
+            "  - - quantize: {calibration: best}\n    - weights: {bits: 4, block: 16}\n    - half: {}\n"
+            "  - - share: {bits: 3}\n    - quantize: {calibration: mse, bias_correction: true}\n"
+        )
+        small, kept = self.folder / "small.tenon", self.folder / "small.tenon.steps"
+        self.tenon("compress", recipe)
+        made, report = small.read_bytes(), json.loads((self.folder / "report.json").read_text())
+        small.unlink()
+        known = 0
+        for tries in range(100):
+            run = subprocess.Popen([COMMAND, "compress", str(recipe)], stdout=subprocess.PIPE, text=True)
+            try:
+                out, _ = run.communicate(timeout=0.004 * (1 + tries))
+                known += out.count("(in the run before)")
+                break
+            except subprocess.TimeoutExpired:
+                run.kill()
+                known += run.communicate()[0].count("(in the run before)")
+                self.assertFalse(small.exists())
+        self.assertEqual(run.returncode, 0)
+        self.assertEqual(small.read_bytes(), made)
+        again = json.loads((self.folder / "report.json").read_text())
+        del report["seconds"], again["seconds"]
+        self.assertEqual(again, report)
+        self.assertFalse(kept.exists())
+        self.assertGreater(known, 0)
+
     def test_manifest_pipeline_and_self_test_go_along(self):
         (self.folder / "press.yaml").write_text(
             "name: press\nversion: 1.4.2\nlicence: Apache-2.0\ncreated: 2026-01-31T12:00:00Z\n"

@@ -2,6 +2,8 @@
 #include "unit.h"
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
 #include <tenon/tenon.h>
 
 static tn_graph *network(void) {
@@ -60,7 +62,7 @@ static tn_status cook(const char *text, seen *s, tn_graph **out, tn_quantize_rep
     tn_graph *graph = network();
     assert_ok(tn_recipe_parse(text, strlen(text), &recipe));
     assert_ok(tn_tensor_create(TN_FLOAT32, 2, (int64_t[]){4, 64}, NULL, &x));
-    tn_status status = tn_recipe_run(recipe, graph, &(tn_samples){get, x}, NULL, note, s, out, report);
+    tn_status status = tn_recipe_run(recipe, graph, &(tn_samples){get, x}, NULL, NULL, note, s, out, report);
     tn_tensor_destroy(x);
     tn_graph_destroy(graph);
     tn_recipe_destroy(recipe);
@@ -156,7 +158,7 @@ static void the_smallest_combination_within_the_bounds_is_made(void **state) {
     tn_quantize_report *report;
     assert_ok(tn_recipe_parse(text, sizeof text - 1, &recipe));
     assert_ok(tn_tensor_create(TN_FLOAT32, 2, (int64_t[]){4, 64}, NULL, &x));
-    assert_ok(tn_recipe_run(recipe, graph, &(tn_samples){get, x}, NULL, count_ways, tried, &made, &report));
+    assert_ok(tn_recipe_run(recipe, graph, &(tn_samples){get, x}, NULL, NULL, count_ways, tried, &made, &report));
     for (int way = 0; way < 3; way++) assert_int_equal(tried[0][way][0], 1);
     for (int way = 0; way < 2; way++) assert_int_equal(tried[1][way][0], 3);
     assert_int_equal(tried[1][0][1] < 3, 1); /* 2 bits for all weights leave the bounds */
@@ -183,7 +185,8 @@ static void the_smallest_combination_within_the_bounds_is_made(void **state) {
     /* None holds what is asked for in the end. */
     static const char small[] = "bounds: {max_bytes: 100}\nsteps: [[{half: {}}, {quantize: {}}], {half: {}}]\n";
     assert_ok(tn_recipe_parse(small, sizeof small - 1, &recipe));
-    assert_int_equal(tn_recipe_run(recipe, graph, &(tn_samples){get, x}, NULL, NULL, NULL, &made, &report), TN_E_CHECK);
+    assert_int_equal(tn_recipe_run(recipe, graph, &(tn_samples){get, x}, NULL, NULL, NULL, NULL, &made, &report),
+                     TN_E_CHECK);
     assert_null(made);
     assert_null(report);
     assert_non_null(strstr(tn_last_error(), "max_bytes is 100"));
@@ -192,16 +195,136 @@ static void the_smallest_combination_within_the_bounds_is_made(void **state) {
     tn_graph_destroy(graph);
 }
 
+/* Steps that were done and that were known, until so many were done. */
+typedef struct {
+    int done, known, most;
+} work;
+
+static tn_status until_most(void *context, int step, const tn_recipe_row *row) {
+    work *w = context;
+    (void)step;
+    if (row->known)
+        w->known++;
+    else
+        w->done++;
+    return w->done == w->most ? tn_fail(TN_E_INTERRUPTED, "enough") : TN_OK;
+}
+
+/* The graph's file, which is compared. */
+static void *file_of(const tn_graph *graph, const char *path, size_t *size) {
+    assert_ok(tn_graph_save(graph, path, NULL));
+    FILE *file = fopen(path, "rb");
+    assert_non_null(file);
+    void *bytes = malloc(1 << 20);
+    *size = fread(bytes, 1, 1 << 20, file);
+    fclose(file);
+    unlink(path);
+    return bytes;
+}
+
+static const char long_recipe[] = "bounds: {min_sqnr: 15}\n"
+                                  "steps:\n"
+                                  " - - half: {keep: second}\n"
+                                  "   - quantize: {exclude: first, calibration: best}\n"
+                                  "   - quantize: {}\n"
+                                  " - - weights: {bits: 2}\n"
+                                  "   - weights: {bits: 4, keep: second}\n"
+                                  "   - share: {bits: 3}\n"
+                                  " - - weights: {bits: 2}\n"
+                                  "   - half: {}\n";
+
+static tn_status run_in(const char *folder, const char *text, work *w, tn_graph **made, tn_quantize_report **report) {
+    tn_recipe *recipe;
+    tn_tensor *x;
+    tn_graph *graph = network();
+    assert_ok(tn_recipe_parse(text, strlen(text), &recipe));
+    assert_ok(tn_tensor_create(TN_FLOAT32, 2, (int64_t[]){4, 64}, NULL, &x));
+    tn_status status = tn_recipe_run(recipe, graph, &(tn_samples){get, x}, NULL, folder, until_most, w, made, report);
+    tn_tensor_destroy(x);
+    tn_graph_destroy(graph);
+    tn_recipe_destroy(recipe);
+    return status;
+}
+
+static void interrupted_runs_go_on_and_make_the_same(void **state) {
+    (void)state;
+    char place[] = "/tmp/tenon-recipe-XXXXXX", folder[64], path[128];
+    assert_non_null(mkdtemp(place));
+    snprintf(folder, sizeof folder, "%s/steps", place);
+    snprintf(path, sizeof path, "%s/made.tenon", place);
+    work whole = {0};
+    tn_graph *made;
+    tn_quantize_report *report;
+    size_t size, other_size;
+    assert_ok(run_in(NULL, long_recipe, &whole, &made, &report));
+    assert_int_equal(whole.known, 0);
+    void *bytes = file_of(made, path, &size), *other;
+    tn_graph_destroy(made);
+    for (int every = 1; every < whole.done; every++) {
+        work w = {.most = every};
+        tn_quantize_report *again;
+        int runs = 0, done = 0;
+        tn_status status;
+        while ((status = run_in(folder, long_recipe, &w, &made, &again)) == TN_E_INTERRUPTED) {
+            assert_null(made);
+            assert_true(++runs <= whole.done);
+            done += w.done;
+            w = (work){.most = every};
+        }
+        assert_ok(status);
+        /* No step was done twice: the interrupted ones had been kept. */
+        assert_int_equal(done + w.done, whole.done);
+        assert_true(w.known > 0);
+        other = file_of(made, path, &other_size);
+        assert_int_equal(other_size, size);
+        assert_memory_equal(other, bytes, size);
+        assert_int_equal(again != NULL, report != NULL);
+        tn_quantize_row a = {.struct_size = sizeof a}, b = a;
+        for (int i = 0; report && tn_quantize_report_at(report, i, &a) == TN_OK; i++) {
+            assert_ok(tn_quantize_report_at(again, i, &b));
+            assert_string_equal(a.name, b.name);
+            assert_int_equal(a.bytes_after, b.bytes_after);
+            assert_true(fabs(a.sqnr - b.sqnr) < 1e-6 || (isnan(a.sqnr) && isnan(b.sqnr)));
+        }
+        assert_int_equal(access(folder, F_OK), -1); /* nothing stays */
+        free(other);
+        tn_quantize_report_destroy(again);
+        tn_graph_destroy(made);
+    }
+    /* Another recipe begins anew, and so does one whose files are broken. */
+    work w = {.most = 3};
+    assert_int_equal(run_in(folder, long_recipe, &w, &made, NULL), TN_E_INTERRUPTED);
+    w = (work){.most = 1};
+    assert_int_equal(run_in(folder, "steps: [{half: {}}, {half: {}}]", &w, &made, NULL), TN_E_INTERRUPTED);
+    assert_int_equal(w.known, 0);
+    w = (work){.most = 3};
+    assert_int_equal(run_in(folder, long_recipe, &w, &made, NULL), TN_E_INTERRUPTED);
+    assert_int_equal(w.known, 0);
+    snprintf(path, sizeof path, "%s/state.json", folder);
+    FILE *file = fopen(path, "wb");
+    assert_non_null(file);
+    fputs("{\"of\": [", file);
+    fclose(file);
+    w = (work){0};
+    assert_ok(run_in(folder, long_recipe, &w, &made, NULL));
+    assert_int_equal(w.known, 0);
+    assert_int_equal(w.done, whole.done);
+    tn_graph_destroy(made);
+    tn_quantize_report_destroy(report);
+    free(bytes);
+    assert_int_equal(rmdir(place), 0);
+}
+
 static void bounds_need_data(void **state) {
     (void)state;
     tn_recipe *recipe;
     tn_graph *graph = network(), *made;
     static const char bound[] = "bounds: {max_drop: 0.1}\nsteps: [{half: {}}]\n", plain[] = "steps: [{half: {}}]\n";
     assert_ok(tn_recipe_parse(bound, sizeof bound - 1, &recipe));
-    assert_int_equal(tn_recipe_run(recipe, graph, NULL, NULL, NULL, NULL, &made, NULL), TN_E_INVALID);
+    assert_int_equal(tn_recipe_run(recipe, graph, NULL, NULL, NULL, NULL, NULL, &made, NULL), TN_E_INVALID);
     tn_recipe_destroy(recipe);
     assert_ok(tn_recipe_parse(plain, sizeof plain - 1, &recipe));
-    assert_ok(tn_recipe_run(recipe, graph, NULL, NULL, NULL, NULL, &made, NULL));
+    assert_ok(tn_recipe_run(recipe, graph, NULL, NULL, NULL, NULL, NULL, &made, NULL));
     tn_recipe_destroy(recipe);
     tn_graph_destroy(made);
     tn_graph_destroy(graph);
@@ -257,6 +380,7 @@ int main(void) {
         cmocka_unit_test(steps_that_leave_the_bounds_are_undone),
         cmocka_unit_test(bounds_that_do_not_hold_make_nothing),
         cmocka_unit_test(the_smallest_combination_within_the_bounds_is_made),
+        cmocka_unit_test(interrupted_runs_go_on_and_make_the_same),
         cmocka_unit_test(bounds_need_data),
         cmocka_unit_test(paths_are_told),
         cmocka_unit_test(what_they_cannot_say_is_refused_with_its_place),

@@ -1,15 +1,18 @@
-"""Smaller and faster models; what is done is in tenon/quantize.h.
+"""Smaller and faster models; what is done is in tenon/quantize.h and tenon/recipe.h.
 
     report = tenon.compress.quantize("press.onnx", "press.int8.onnx", [{"x": sound} for sound in recorded])
     report["sqnr_db"], report["bytes_before"], report["rows"]
+
+    steps = [{"prune": {"sparsity": 0.8}}, [{"share": {"bits": 4}}, {"quantize": {"calibration": "best"}}]]
+    done = tenon.compress.recipe("press.onnx", "press.tenon", {"bounds": {"min_sqnr": 25}, "steps": steps}, data)
 """
 from __future__ import annotations
 
 import ctypes
 import json
 import os
-from ctypes import CFUNCTYPE, POINTER, byref, c_bool, c_char_p, c_double, c_int, c_int64, c_size_t, c_void_p
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+from ctypes import CFUNCTYPE, POINTER, byref, c_bool, c_char_p, c_double, c_int, c_int64, c_size_t, c_uint64, c_void_p
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -58,8 +61,40 @@ class QuantizeOptions(ctypes.Structure):
     ]
 
 
+class RecipeRow(ctypes.Structure):
+    _fields_ = [
+        ("step", c_char_p),
+        ("kept", c_bool),
+        ("bytes_before", c_uint64),
+        ("bytes_after", c_uint64),
+        ("sqnr", c_double),
+        ("metric", c_double),
+        ("metric_before", c_double),
+        ("way", c_int),
+        ("known", c_bool),
+    ]
+
+
+_PROGRESS = CFUNCTYPE(c_int, c_void_p, c_int, POINTER(RecipeRow))
+
 declare(
     {
+        "tn_recipe_parse": (None, (c_char_p, c_size_t, POINTER(c_void_p))),
+        "tn_recipe_destroy": (type(None), (c_void_p,)),
+        "tn_recipe_run": (
+            None,
+            (
+                c_void_p,
+                c_void_p,
+                POINTER(SamplesStruct),
+                POINTER(QuantizeOptions),
+                c_char_p,
+                _PROGRESS,
+                c_void_p,
+                POINTER(c_void_p),
+                POINTER(c_void_p),
+            ),
+        ),
         "tn_quantize": (
             None,
             (c_void_p, POINTER(SamplesStruct), POINTER(QuantizeOptions), POINTER(c_void_p), POINTER(c_void_p)),
@@ -212,10 +247,76 @@ def quantize(
         return {}
     told = Handle(report.value, lib.tn_quantize_report_destroy)
     save_graph(small.pointer, target, None, False, False)
-    if report_html is not None:
-        with open(report_html, "wb") as file:
-            file.write(lib.tn_quantize_report_html(told.pointer))
-    return json.loads(lib.tn_quantize_report_json(told.pointer).decode())
+    return _write_report(told, report_html)
+
+
+def _write_report(report: Handle, html: Optional[Path]) -> Dict[str, Any]:
+    if html is not None:
+        with open(html, "wb") as file:
+            file.write(lib.tn_quantize_report_html(report.pointer))
+    return json.loads(lib.tn_quantize_report_json(report.pointer).decode())
+
+
+def recipe(
+    source: Path,
+    target: Path,
+    steps: Union[str, Mapping[str, Any]],
+    data: Optional[Sequence[Mapping[str, Any]]] = None,
+    *,
+    metric: Optional[Callable[[int, Dict[str, np.ndarray]], Tuple[float, float]]] = None,
+    folder: Optional[Path] = None,
+    progress: Optional[Callable[[Dict[str, Any]], None]] = None,
+    threads: int = 1,
+    cpu: Optional[str] = None,
+    report_html: Optional[Path] = None,
+) -> Dict[str, Any]:
+    """Writes what a recipe's steps make of a model. Returns {"steps": what was tried, a dictionary each, "quantization": the
+    report of the last quantize step of what was made, or None}.
+
+    steps: the recipe as YAML, or as {"steps": [...], "bounds": {...}}; paths in it are not looked at.
+    data, metric: as quantize() has them.  folder: where an interrupted run leaves what it tried, and goes on from.
+    progress(step): called with each as it was tried; what it raises ends the recipe.
+    """
+    text = (steps if isinstance(steps, str) else json.dumps(steps)).encode()
+    made_recipe = create(lib.tn_recipe_parse, lib.tn_recipe_destroy, text, len(text))
+    load = ModelOptions(struct_size=ctypes.sizeof(ModelOptions), verify_weights=True)
+    graph = create(lib.tn_graph_load, lib.tn_graph_destroy, os.fsencode(source), byref(load))
+    calls = _Calls(graph.pointer, list(data) if data is not None else [], metric)
+    options = QuantizeOptions(
+        struct_size=ctypes.sizeof(QuantizeOptions),
+        metric=calls.score if metric else _METRIC(),
+        threads=threads,
+        cpu=cpu.encode() if cpu else None,
+    )
+    rows: List[Dict[str, Any]] = []
+
+    def told(_: Any, index: int, row: Any) -> int:
+        values = {name: getattr(row[0], name) for name, _type in RecipeRow._fields_}
+        rows.append({"index": index, **values, "step": row[0].step.decode()})
+        try:
+            if progress is not None:
+                progress(rows[-1])
+            return 0
+        except BaseException as failure:  # pylint: disable=broad-except
+            calls.failure = failure
+            return _STATE
+
+    samples, call = SamplesStruct(calls.get, None), _PROGRESS(told)
+    made, report = c_void_p(), c_void_p()
+    place = None if folder is None else os.fsencode(folder)
+    given = byref(samples) if data is not None else None
+    try:
+        lib.tn_recipe_run(
+            made_recipe.pointer, graph.pointer, given, byref(options), place, call, None, byref(made), byref(report)
+        )
+    except Exception:
+        if calls.failure is not None:
+            raise calls.failure
+        raise
+    small = Handle(made.value, lib.tn_graph_destroy)
+    last = Handle(report.value, lib.tn_quantize_report_destroy) if report.value else None
+    save_graph(small.pointer, target, None, False, False)
+    return {"steps": rows, "quantization": _write_report(last, report_html) if last else None}
 
 
 def integers(source: Path, target: Path) -> None:

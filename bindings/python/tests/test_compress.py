@@ -101,6 +101,33 @@ class Compress(unittest.TestCase):
             tenon.compress.quantize(self.source, self.target, self.data, calibration="magic")
         self.assertFalse(self.target.exists())
 
+    def test_recipes_chain_passes_and_go_on_after_an_interruption(self):
+        steps = [{"prune": {"sparsity": 0.5}}, [{"share": {"bits": 2}}, {"quantize": {"calibration": "best"}}]]
+        recipe = {"bounds": {"min_sqnr": 10}, "steps": steps}
+        done = tenon.compress.recipe(self.source, self.target, recipe, self.data)
+        tried = [(row["index"], row["step"], row["way"], row["known"]) for row in done["steps"]]
+        self.assertEqual(tried, [(0, "prune", 0, False), (1, "share", 0, False), (1, "quantize", 1, False)])
+        self.assertEqual(done["quantization"]["int8_layers"], 2)
+        bytes_made = self.target.read_bytes()
+
+        def stop(row):
+            if row["step"] == "share":
+                raise KeyboardInterrupt
+
+        self.target.unlink()
+        place = {"folder": self.folder / "steps"}
+        with self.assertRaises(KeyboardInterrupt):
+            tenon.compress.recipe(self.source, self.target, recipe, self.data, progress=stop, **place)
+        self.assertFalse(self.target.exists())
+        again = tenon.compress.recipe(self.source, self.target, recipe, self.data, **place)
+        self.assertEqual([row["known"] for row in again["steps"]], [True, True, False])
+        self.assertEqual(self.target.read_bytes(), bytes_made)
+        self.assertFalse(place["folder"].exists())
+        text = "steps: [{share: {bits: 4}}]"
+        self.assertIsNone(tenon.compress.recipe(self.source, self.target, text)["quantization"])
+        with self.assertRaises(tenon.FormatError):
+            tenon.compress.recipe(self.source, self.target, "steps: [{bake: {}}]")
+
     def test_excluded_layers_stay_float(self):
         report = tenon.compress.quantize(self.source, self.target, self.data, exclude=["dense"])
         self.assertEqual([row["form"] for row in report["rows"]], ["int8", "float32"])
