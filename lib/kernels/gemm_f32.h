@@ -10,7 +10,10 @@
  * next (`next`, packed, and `ahead`, rows of a matrix), and tiles fetch some of that now and then while k runs: one line
  * in so many steps, since a burst would fill the few places for lines that are on their way, and the tile would wait.
  *
- * Include after vec_<level>.h, with GEMM_ROWS, GEMM_VECS and GEMM_OVERLAY defined. */
+ * Steps of k go GEMM_STEPS (or 1) at a time: a core that runs another thread beside this one gives it every other cycle to
+ * fetch instructions, and counting and asking whether to fetch took a third of them (6 x 16 floats: half as fast again then).
+ *
+ * Include after vec_<level>.h, with GEMM_ROWS, GEMM_VECS and GEMM_OVERLAY defined; GEMM_STEPS and ADD_PRODUCT may be. */
 #include "kernels/kernels.h"
 #include "kernels/activate.h"
 
@@ -18,12 +21,19 @@
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 #define LINE 16 /* floats of a cache line */
 #define FETCHES (VF_WIDTH >= 8)
+#ifndef GEMM_STEPS
+#define GEMM_STEPS 1
+#endif
 
 /* Scalar code is better off with two roundings than with a fused multiplication that the machine may lack. */
 #if VF_WIDTH == 1
 #define MULTIPLY_ADD(a, b, c) vf_add(vf_mul(a, b), c)
 #else
 #define MULTIPLY_ADD(a, b, c) vf_fma(a, b, c)
+#endif
+
+#ifndef ADD_PRODUCT
+#define ADD_PRODUCT(sum, a, b) sum = MULTIPLY_ADD(a, b, sum)
 #endif
 
 ALWAYS_INLINE vf load_part(const float *p, size_t left) {
@@ -42,13 +52,27 @@ typedef struct tile_call {
     const uint32_t *offset;
     float *c;
     size_t k, b_stride, c_stride, ahead_stride;
-    size_t next_rest, ahead_rest; /* a line of `next`, a row of `ahead`, is fetched where k has no bit of these */
-    tn_act activation;            /* of those that are made in registers, else none */
+    size_t next_rest, ahead_rest; /* lines of `next`, a row of `ahead`, are fetched where k has no bit of these */
+    size_t next_lines;
+    tn_act activation; /* of those that are made in registers, else none */
     float low, high;
 } tile_call;
 
 /* Where rows of B are: one after the other, or anywhere. */
 enum { B_ROWS, B_OFFSETS };
+
+/* One step of k. */
+ALWAYS_INLINE void step(const float *a, const float *b, int rows, int vecs, vf acc[GEMM_ROWS][GEMM_VECS]) {
+    vf x[GEMM_VECS];
+#pragma GCC unroll 4
+    for (int v = 0; v < vecs; v++) x[v] = vf_load(b + v * VF_WIDTH);
+#pragma GCC unroll 16
+    for (int r = 0; r < rows; r++) {
+        vf s = vf_set(a[r]);
+#pragma GCC unroll 4
+        for (int v = 0; v < vecs; v++) ADD_PRODUCT(acc[r][v], s, x[v]);
+    }
+}
 
 ALWAYS_INLINE void tile(const tile_call *t, const float *a, int rows, int vecs, int way) {
     vf acc[GEMM_ROWS][GEMM_VECS];
@@ -66,22 +90,16 @@ ALWAYS_INLINE void tile(const tile_call *t, const float *a, int rows, int vecs, 
 #pragma GCC unroll 4
             for (int v = 0; v < vecs; v++) acc[r][v] = vf_load(c + (size_t)r * c_stride + v * VF_WIDTH);
     }
-    for (size_t k = 0; k < t->k; k++) {
-        vf x[GEMM_VECS];
-        if (way == B_OFFSETS) b = t->b + t->offset[k];
+    const int steps = 2 * rows < GEMM_ROWS ? 1 : GEMM_STEPS;
+    size_t k = 0;
+    for (; k + (size_t)steps <= t->k; k += (size_t)steps) {
 #pragma GCC unroll 4
-        for (int v = 0; v < vecs; v++) x[v] = vf_load(b + v * VF_WIDTH);
-#pragma GCC unroll 16
-        for (int r = 0; r < rows; r++) {
-            vf s = vf_set(a[r]);
-#pragma GCC unroll 4
-            for (int v = 0; v < vecs; v++) acc[r][v] = MULTIPLY_ADD(s, x[v], acc[r][v]);
+        for (int i = 0; i < steps; i++, a += rows, b += way == B_OFFSETS ? 0 : b_stride) {
+            if (way == B_OFFSETS) b = t->b + t->offset[k + (size_t)i];
+            step(a, b, rows, vecs, acc);
         }
-        a += rows;
-        if (way != B_OFFSETS) b += b_stride;
         if (FETCHES && (k & t->next_rest) == 0) {
-            __builtin_prefetch(next, 0, 2);
-            next += LINE;
+            for (size_t i = t->next_lines; i > 0; i--, next += LINE) __builtin_prefetch(next, 0, 2);
         }
         if (FETCHES && way == B_ROWS && (k & t->ahead_rest) == 0) {
 #pragma GCC unroll 4
@@ -92,6 +110,10 @@ ALWAYS_INLINE void tile(const tile_call *t, const float *a, int rows, int vecs, 
         /* GCC 12 would make a vector of two steps' columns, and read one step more than there are. */
         if (vecs < GEMM_VECS) __asm__ volatile("" : "+r"(b));
 #endif
+    }
+    for (; steps > 1 && k < t->k; k++, a += rows, b += way == B_OFFSETS ? 0 : b_stride) {
+        if (way == B_OFFSETS) b = t->b + t->offset[k];
+        step(a, b, rows, vecs, acc);
     }
     if (t->activation == TN_ACT_CLIP) {
         vf low = vf_set(t->low), high = vf_set(t->high);
@@ -239,12 +261,14 @@ static void fetch_part(const tn_gemm_f32 *g, tile_call *t, size_t part, size_t p
     if (g->next) {
         const size_t lines = (g->next_floats / LINE + parts) / parts;
         t->next_rest = spread(g->k, lines);
+        t->next_lines = t->next_rest < GEMM_STEPS ? GEMM_STEPS / (t->next_rest + 1) : 1;
+        t->next_rest |= GEMM_STEPS - 1;
         t->next = g->next + panel * g->next_panel + part * lines * LINE;
     }
     if (g->ahead) {
         const size_t rows = g->k / panels + 1, rest = spread(g->k, rows), row = panel * (g->k / (rest + 1));
         if (row >= g->k) return;
-        t->ahead_rest = rest;
+        t->ahead_rest = rest | (GEMM_STEPS - 1);
         t->ahead = g->ahead + row * g->ahead_stride + part * GEMM_COLUMNS;
     }
 }
