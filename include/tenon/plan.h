@@ -10,6 +10,8 @@
  *       separator: ","
  *       decimal: "."
  *       header: true
+ *       memory: 4096                     # MB that tables and prepared samples may take; what goes beyond lies in files beside
+ *                                        # the output, without names, which are mapped. Half of the machine's without it
  *     pipeline:                          # tenon/pipeline.h: features, target, split
  *       features:
  *         - column: "pixel_*"            # all columns that begin so and are not named elsewhere here; "*": all others
@@ -112,6 +114,12 @@
  * testing (data: NAME-train, NAME-test), digests of the files, and under extra the fitted pipeline and the losses, so that
  * tenon/evaluate.h takes it and raw columns. It has a self-test of some rows. The same plan and data give the same bytes at
  * any number of threads, and so does a run that was stopped or killed and resumed.
+ *
+ * Data larger than memory: beyond `memory`, the columns of the table and what the pipeline makes of them (of series each window
+ * whole) lie in files, which the system writes and reads as it needs memory; results are the same bit for bit. They want as
+ * much disk as that takes, and a quick one: rows are taken in random order. What stays in memory is some ten numbers a row:
+ * order, targets and answers while they are measured, all answers of a model without target; and the texts of a column. .npy
+ * and .npz files are read whole before they become tables.
  *
  * While it trains, OUTPUT.checkpoint (and OUTPUT.retraining.checkpoint) is written at the end of an epoch, at most each
  * second, and when it is stopped. It goes when the model file is there. A plan whose text or data changed does not resume.

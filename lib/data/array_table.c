@@ -102,14 +102,14 @@ static tn_status load(arrays *a, const char *path) {
     return TN_OK;
 }
 
-tn_status tn_table_of_arrays(const char *path, tn_table **out_table) {
+tn_status tn_table_of_arrays(const char *path, const tn_allocator *allocator, tn_table **out_table) {
     arrays a = {0};
     tn_table *t = NULL;
     int64_t rows, columns;
     *out_table = NULL;
     tn_status status = load(&a, path);
     if (status == TN_OK) status = check(&a, &rows, &columns);
-    if (status == TN_OK) status = tn_table_create(rows, (int)columns, &t);
+    if (status == TN_OK) status = tn_table_create(rows, (int)columns, allocator, &t);
     if (status == TN_OK) status = fill(&a, t);
     for (int i = 0; i < a.count; i++) tn_tensor_destroy(a.data[i]);
     tn_free(NULL, a.data, (size_t)a.count * sizeof *a.data);

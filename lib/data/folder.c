@@ -82,7 +82,7 @@ static tn_status fill(const listing *l, tn_table *t) {
     return TN_OK;
 }
 
-tn_status tn_table_of_folder(const char *path, tn_table **out_table) {
+tn_status tn_table_of_folder(const char *path, const tn_allocator *allocator, tn_table **out_table) {
     tn_table *t = NULL;
     *out_table = NULL;
     if (strlen(path) >= MOST_PATH) return tn_fail(TN_E_LIMIT, "a path of %zu characters", strlen(path));
@@ -91,7 +91,7 @@ tn_status tn_table_of_folder(const char *path, tn_table **out_table) {
     if (status == TN_OK && !l.count) status = tn_fail(TN_E_INVALID, "%s has no files", path);
     if (status == TN_OK) {
         qsort(l.samples, l.count, sizeof *l.samples, by_bytes);
-        status = tn_table_create((int64_t)l.count, 2, &t);
+        status = tn_table_create((int64_t)l.count, 2, allocator, &t);
     }
     if (status == TN_OK) status = fill(&l, t);
     tn_region_destroy(l.region);

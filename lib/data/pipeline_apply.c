@@ -3,6 +3,7 @@
 #include <math.h>
 #include "data/media.h"
 #include "data/series.h"
+#include "data/table.h"
 
 int tn_feature_width(const tn_feature *f) {
     if (f->media) return (int)f->media->size;
@@ -120,7 +121,7 @@ static tn_status files_into(const job *j, const tn_feature *f, int column, float
 
 static tn_status make_x(const job *j, tn_tensor **out_x) {
     int width = row_width(j->p);
-    TN_TRY(tn_tensor_create(TN_FLOAT32, 2, (int64_t[]){j->count, width}, NULL, out_x));
+    TN_TRY(tn_tensor_create(TN_FLOAT32, 2, (int64_t[]){j->count, width}, tn_table_allocator(j->table), out_x));
     float *out = tn_tensor_data(*out_x);
     for (int i = 0; i < j->p->count; i++) {
         const tn_feature *f = &j->p->features[i];
@@ -150,7 +151,7 @@ static tn_status make_sequences(const job *j, const tn_feature *f, int column, t
         for (tn_string rest = text_of(j, column, i); tn_next_word(&rest).size; count++) continue;
         most = TN_MAX(most, count);
     }
-    TN_TRY(tn_tensor_create(TN_INT64, 2, (int64_t[]){j->count, most}, NULL, out_y));
+    TN_TRY(tn_tensor_create(TN_INT64, 2, (int64_t[]){j->count, most}, tn_table_allocator(j->table), out_y));
     for (int64_t i = 0; i < j->count; i++) {
         int64_t *to = (int64_t *)tn_tensor_data(*out_y) + i * most, count = 0;
         tn_string rest = text_of(j, column, i), word;
@@ -175,7 +176,7 @@ static tn_status make_y(const job *j, tn_tensor **out_y) {
     bool classes = f->encode != TN_ENCODE_NONE;
     TN_TRY(tn_feature_column(f, j->table, &column));
     if (f->encode == TN_ENCODE_SEQUENCE) return make_sequences(j, f, column, out_y);
-    TN_TRY(tn_tensor_create(classes ? TN_INT64 : TN_FLOAT32, 1, &j->count, NULL, out_y));
+    TN_TRY(tn_tensor_create(classes ? TN_INT64 : TN_FLOAT32, 1, &j->count, tn_table_allocator(j->table), out_y));
     if (!classes) return numbers_into(j, f, column, tn_tensor_data(*out_y), 1);
     int64_t *out = tn_tensor_data(*out_y);
     for (int64_t i = 0; i < j->count; i++) {
@@ -191,6 +192,7 @@ static tn_status make_y(const job *j, tn_tensor **out_y) {
 
 tn_status tn_pipeline_apply(const tn_pipeline *pipeline, const tn_table *table, const uint8_t *part, int wanted,
                             tn_tensor **out_x, tn_tensor **out_y) {
+    const tn_allocator *allocator = tn_table_allocator(table);
     tn_tensor *x = NULL, *y = NULL;
     size_t bytes;
     *out_x = NULL;
@@ -202,15 +204,15 @@ tn_status tn_pipeline_apply(const tn_pipeline *pipeline, const tn_table *table, 
              .table = table,
              .part = part,
              .wanted = wanted,
-             .rows = tn_alloc(NULL, bytes),
-             .filled = tn_alloc(NULL, bytes)};
+             .rows = tn_alloc(allocator, bytes),
+             .filled = tn_alloc(allocator, bytes)};
     tn_status status = j.rows && j.filled ? TN_OK : TN_E_MEMORY;
     if (status == TN_OK) choose_rows(&j, target);
     if (status == TN_OK) status = make_x(&j, &x);
     if (status == TN_OK && target) status = make_y(&j, &y);
     if (status == TN_OK && pipeline->series) status = tn_series_windows(pipeline, table, j.rows, j.count, &x, &y);
-    tn_free(NULL, j.rows, bytes);
-    tn_free(NULL, j.filled, bytes);
+    tn_free(allocator, j.rows, bytes);
+    tn_free(allocator, j.filled, bytes);
     if (status != TN_OK) {
         tn_tensor_destroy(x);
         tn_tensor_destroy(y);

@@ -267,7 +267,7 @@ static tn_status prepare(job *j) {
     if (j->s->every > 0) TN_TRY(count_bins(j));
     j->counts = tn_alloc(NULL, (size_t)j->made * sizeof *j->counts);
     if (!j->counts) return TN_E_MEMORY;
-    TN_TRY(tn_table_create(j->made, tn_table_column_count(j->from), &j->to));
+    TN_TRY(tn_table_create(j->made, tn_table_column_count(j->from), tn_table_allocator(j->from), &j->to));
     const char *folder = tn_table_folder(j->from);
     if (folder) TN_TRY(tn_table_set_folder(j->to, folder, strlen(folder)));
     for (int c = 0; c < tn_table_column_count(j->from); c++) TN_TRY(copy_column(j, c));

@@ -14,22 +14,23 @@ typedef struct column {
 
 struct tn_table {
     tn_region *region;
+    const tn_allocator *allocator;
     int64_t rows;
     int count;
     column *columns;
     const char *folder;
 };
 
-tn_status tn_table_create(int64_t rows, int count, tn_table **out_table) {
+tn_status tn_table_create(int64_t rows, int count, const tn_allocator *allocator, tn_table **out_table) {
     *out_table = NULL;
-    tn_region *region = tn_region_create(NULL);
+    tn_region *region = tn_region_create(allocator);
     tn_table *t = region ? tn_region_alloc(region, sizeof *t) : NULL;
     column *columns = t ? tn_region_array(region, (size_t)count, sizeof *columns) : NULL;
     if (!columns) {
         tn_region_destroy(region);
         return TN_E_MEMORY;
     }
-    *t = (tn_table){.region = region, .rows = rows, .count = count, .columns = columns};
+    *t = (tn_table){.region = region, .allocator = allocator, .rows = rows, .count = count, .columns = columns};
     *out_table = t;
     return TN_OK;
 }
@@ -54,6 +55,10 @@ tn_status tn_table_put_text(tn_table *t, int index, int64_t row, tn_string text)
     column *c = &t->columns[index];
     c->codes[row] = text.data ? tn_dictionary_add(&c->levels, text, INT32_MAX) : -1;
     return !text.data || c->codes[row] >= 0 ? TN_OK : TN_E_MEMORY;
+}
+
+const tn_allocator *tn_table_allocator(const tn_table *t) {
+    return t->allocator;
 }
 
 const char *tn_table_folder(const tn_table *t) {
@@ -98,14 +103,14 @@ static tn_status fill(tn_table *t, tn_csv *csv) {
     }
 }
 
-static tn_status read_place(const tn_csv_place *place, tn_table **out_table) {
+static tn_status read_place(const tn_csv_place *place, const tn_allocator *allocator, tn_table **out_table) {
     tn_survey *survey;
     tn_csv *csv = NULL;
     tn_table *t = NULL;
     *out_table = NULL;
     TN_TRY(tn_survey_place(place, &survey));
     const char *slash = place->path ? strrchr(place->path, '/') : NULL;
-    tn_status status = tn_table_create(tn_survey_rows(survey), tn_survey_column_count(survey), &t);
+    tn_status status = tn_table_create(tn_survey_rows(survey), tn_survey_column_count(survey), allocator, &t);
     if (status == TN_OK) status = prepare(t, survey);
     if (status == TN_OK && slash)
         status = tn_table_set_folder(t, place->path, TN_MAX((size_t)(slash - place->path), 1));
@@ -120,15 +125,20 @@ static tn_status read_place(const tn_csv_place *place, tn_table **out_table) {
     return status;
 }
 
+tn_status tn_table_read_into(const char *path, const tn_csv_options *options, const tn_allocator *allocator,
+                             tn_table **out_table) {
+    if (tn_is_folder(path)) return tn_table_of_folder(path, allocator, out_table);
+    if (tn_is_array_file(path)) return tn_table_of_arrays(path, allocator, out_table);
+    return read_place(&(tn_csv_place){.path = path, .name = path, .options = options}, allocator, out_table);
+}
+
 tn_status tn_table_read(const char *path, const tn_csv_options *options, tn_table **out_table) {
-    if (tn_is_folder(path)) return tn_table_of_folder(path, out_table);
-    if (tn_is_array_file(path)) return tn_table_of_arrays(path, out_table);
-    return read_place(&(tn_csv_place){.path = path, .name = path, .options = options}, out_table);
+    return tn_table_read_into(path, options, NULL, out_table);
 }
 
 tn_status tn_table_read_memory(const void *data, size_t size, const char *name, const tn_csv_options *options,
                                tn_table **out_table) {
-    return read_place(&(tn_csv_place){NULL, data, size, name, options}, out_table);
+    return read_place(&(tn_csv_place){NULL, data, size, name, options}, NULL, out_table);
 }
 
 void tn_table_destroy(tn_table *table) {

@@ -2,6 +2,7 @@
 #include <math.h>
 #include "base/tensor.h"
 #include "data/series.h"
+#include "data/table.h"
 #include "model/manifest.h"
 
 /* ---- keys ---- */
@@ -127,10 +128,10 @@ static void find_windows(windows *w, const int64_t *kept, int64_t count, bool ta
     }
 }
 
-static tn_status gather_x(const windows *w, const tn_tensor *x, tn_tensor **out) {
+static tn_status gather_x(const windows *w, const tn_tensor *x, const tn_allocator *allocator, tn_tensor **out) {
     int64_t width = x->dims[1], steps = w->s->steps;
     const float *from = x->data;
-    TN_TRY(tn_tensor_create(TN_FLOAT32, 2, (int64_t[]){w->count, width * steps}, NULL, out));
+    TN_TRY(tn_tensor_create(TN_FLOAT32, 2, (int64_t[]){w->count, width * steps}, allocator, out));
     float *to = (*out)->data;
     for (int64_t i = 0; i < w->count; i++)
         for (int64_t c = 0; c < width; c++)
@@ -138,9 +139,9 @@ static tn_status gather_x(const windows *w, const tn_tensor *x, tn_tensor **out)
     return TN_OK;
 }
 
-static tn_status gather_y(const windows *w, const tn_tensor *y, tn_tensor **out) {
+static tn_status gather_y(const windows *w, const tn_tensor *y, const tn_allocator *allocator, tn_tensor **out) {
     size_t size = tn_dtype_bytes(y->dtype, 1);
-    TN_TRY(tn_tensor_create(y->dtype, 1, &w->count, NULL, out));
+    TN_TRY(tn_tensor_create(y->dtype, 1, &w->count, allocator, out));
     for (int64_t i = 0; i < w->count; i++)
         memcpy((char *)(*out)->data + (size_t)i * size, (const char *)y->data + (size_t)w->targets[i] * size, size);
     return TN_OK;
@@ -155,7 +156,8 @@ tn_status tn_series_windows(const tn_pipeline *p, const tn_table *table, const i
                             tn_tensor **x, tn_tensor **y) {
     windows w = {.s = p->series, .rows = tn_table_rows(table)};
     size_t rows = (size_t)w.rows * sizeof(int64_t), bytes = 4 * rows; /* rows of 8 bytes are there, so 32 fit */
-    int64_t *all = tn_alloc(NULL, bytes);
+    const tn_allocator *allocator = tn_table_allocator(table);
+    int64_t *all = tn_alloc(allocator, bytes);
     tn_tensor *new_x = NULL, *new_y = NULL;
     if (!all) return TN_E_MEMORY;
     w.place = all;
@@ -164,9 +166,9 @@ tn_status tn_series_windows(const tn_pipeline *p, const tn_table *table, const i
     w.targets = w.ends + w.rows;
     find_groups(&w, table);
     find_windows(&w, kept, count, *y != NULL);
-    tn_status status = gather_x(&w, *x, &new_x);
-    if (status == TN_OK && *y) status = gather_y(&w, *y, &new_y);
-    tn_free(NULL, all, bytes);
+    tn_status status = gather_x(&w, *x, allocator, &new_x);
+    if (status == TN_OK && *y) status = gather_y(&w, *y, allocator, &new_y);
+    tn_free(allocator, all, bytes);
     if (status != TN_OK) {
         tn_tensor_destroy(new_x);
         return status;

@@ -199,12 +199,12 @@ static tn_status fit(const tn_plan *plan, tn_plan_data *data, const tn_table *ta
     return tn_pipeline_tests(p) ? make_part(plan, data, table, part, TN_PART_TEST) : TN_OK;
 }
 
-static tn_status read_table(const tn_plan *plan, const char *path, tn_table **out) {
+static tn_status read_table(const tn_plan *plan, const char *path, const tn_allocator *allocator, tn_table **out) {
     const tn_csv_options options = {.struct_size = sizeof options,
                                     .separator = plan->separator ? *plan->separator : 0,
                                     .decimal = plan->decimal ? *plan->decimal : 0,
                                     .no_header = !plan->header};
-    TN_TRY(tn_table_read(path, &options, out));
+    TN_TRY(tn_table_read_into(path, &options, allocator, out));
     return tn_table_rows(*out) ? TN_OK : tn_fail(TN_E_INVALID, "'%s' has no rows", path);
 }
 
@@ -231,8 +231,8 @@ static tn_status prepare(const tn_pipeline *p, tn_table **table) {
 
 static tn_status read_both(tn_plan *plan, tn_plan_data *out, tn_table **table, tn_table **test) {
     tn_manifest_node *pipeline;
-    TN_TRY(read_table(plan, plan->train, table));
-    if (plan->test) TN_TRY(read_table(plan, plan->test, test));
+    TN_TRY(read_table(plan, plan->train, &out->spill.allocator, table));
+    if (plan->test) TN_TRY(read_table(plan, plan->test, &out->spill.allocator, test));
     TN_TRY(expand(plan->region, plan->pipeline_node, *table, &pipeline));
     TN_TRY(tn_pipeline_from_tree(pipeline, &out->pipeline));
     if (plan->folds) TN_TRY(tn_pipeline_set_fold(out->pipeline, plan->folds, plan->fold));
@@ -247,6 +247,7 @@ tn_status tn_plan_data_read(tn_plan *plan, const tn_plan_options *options, tn_pl
     uint8_t *part = NULL;
     size_t rows = 0;
     *out = (tn_plan_data){0};
+    tn_spill_init(&out->spill, plan->output, (size_t)plan->memory << 20);
     tn_status status = read_both(plan, out, &table, &test);
     if (status == TN_OK) {
         rows = (size_t)tn_table_rows(table);
@@ -259,6 +260,9 @@ tn_status tn_plan_data_read(tn_plan *plan, const tn_plan_options *options, tn_pl
     tn_free(NULL, part, rows);
     tn_table_destroy(table);
     tn_table_destroy(test);
+    if (status == TN_E_MEMORY && out->spill.error)
+        return tn_fail(TN_E_IO, "the data take more than %zu MB, and what is beyond has no room beside '%s': %s",
+                       out->spill.limit >> 20, plan->output, strerror(out->spill.error));
     return status;
 }
 

@@ -30,9 +30,13 @@ static const tn_key root_keys[] = {
     {0},
 };
 static const tn_key data_keys[] = {
-    {"train", TN_KEY_TEXT, AT(train), 0, 0, NULL},         {"test", TN_KEY_TEXT, AT(test), 0, 0, NULL},
-    {"separator", TN_KEY_TEXT, AT(separator), 0, 0, NULL}, {"decimal", TN_KEY_TEXT, AT(decimal), 0, 0, NULL},
-    {"header", TN_KEY_SWITCH, AT(header), 0, 0, NULL},     {0},
+    {"train", TN_KEY_TEXT, AT(train), 0, 0, NULL},
+    {"test", TN_KEY_TEXT, AT(test), 0, 0, NULL},
+    {"separator", TN_KEY_TEXT, AT(separator), 0, 0, NULL},
+    {"decimal", TN_KEY_TEXT, AT(decimal), 0, 0, NULL},
+    {"header", TN_KEY_SWITCH, AT(header), 0, 0, NULL},
+    {"memory", TN_KEY_WHOLE, AT(memory), 1, 1 << 24, NULL},
+    {0},
 };
 static const tn_key model_keys[] = {
     {"shape", TN_KEY_NODE, AT(shape_node), 0, 0, NULL}, {"layers", TN_KEY_NODE, AT(layers_node), 0, 0, NULL},

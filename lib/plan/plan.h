@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <tenon/plan.h>
 #include <tenon/recipe.h>
+#include "data/spill.h"
 #include "eval/evaluation.h"
 #include "graph/graph.h"
 #include "kernels/sha256.h"
@@ -82,6 +83,7 @@ struct tn_plan {
     /* data */
     const char *train, *test, *separator, *decimal;
     bool header;
+    int64_t memory; /* MB that the data may take before they lie in files; 0: half of the machine's */
     /* model */
     const char *file, *until, *freeze;
     int rank;
@@ -114,6 +116,7 @@ struct tn_plan {
 enum { TN_PART_TRAIN, TN_PART_TEST, TN_PART_VALIDATION, TN_PARTS };
 
 typedef struct tn_plan_data {
+    tn_spill spill;        /* memory of x and y */
     tn_pipeline *pipeline; /* fitted */
     tn_tensor *x[TN_PARTS], *y[TN_PARTS];
     int64_t rows[TN_PARTS];

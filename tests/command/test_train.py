@@ -64,6 +64,46 @@ class Train(unittest.TestCase):
         self.assertEqual(done.returncode, code, (words, done.stdout, done.stderr))
         return done.stdout if code == 0 else done.stderr
 
+    def train_within(self, megabytes, pipeline):
+        """Losses and metrics of a plan as its model file has them, and the most memory that lay in no file."""
+        self.plan.write_text(f"""\
+name: large
+data: {{train: large.csv, memory: {megabytes}}}
+pipeline: {pipeline}
+model: {{layers: [{{dense: 8, activation: relu}}]}}
+train: {{epochs: 2, batch: 256, validation: 0.1}}
+""")
+        most = 0
+        with subprocess.Popen([COMMAND, "train", self.plan], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as run:
+            while run.poll() is None:
+                found = re.search(r"RssAnon:\s*(\d+)", Path(f"/proc/{run.pid}/status").read_text())
+                most = max(most, int(found[1]) if found else 0)
+                time.sleep(0.002)
+            self.assertEqual(run.returncode, 0, run.stderr.read().decode())
+        text = (self.folder / "large.tenon").read_bytes()
+        return re.findall(rb"losses: .*|validation: .*|value: .*", text), most * 1024
+
+    def test_data_beyond_the_limit_lie_in_files_and_teach_the_same(self):
+        rows, columns = 60000, 40
+        values = np.random.default_rng(0).integers(-999, 999, (rows, columns)).astype(str)
+        header = ",".join([f"c{i}" for i in range(columns - 1)] + ["y"])
+        (self.folder / "large.csv").write_text("\n".join([header, *map(",".join, values)]) + "\n")
+        features, target = '{column: "*", scale: standard}', "{column: y, scale: standard}"
+        for pipeline in (
+            f"{{features: [{features}], target: {target}, split: {{by: ratio, test: 0.2}}}}",
+            "{features: [{column: c1, scale: standard}], target: " + target + ", series: {length: 100, horizon: 1}}",
+        ):
+            inside, memory = self.train_within(4096, pipeline)
+            beyond, bounded = self.train_within(1, pipeline)
+            self.assertEqual(inside, beyond)
+            self.assertGreater(len(inside), 5)
+            self.assertLess(bounded + 0.6 * rows * columns * 8, memory)
+            self.assertEqual(list(self.folder.glob("*.data-*")), [])
+        self.plan.write_text(self.plan.read_text() + "output: missing/large.tenon\n")
+        run = subprocess.run([COMMAND, "train", self.plan], capture_output=True, text=True, check=False)
+        self.assertNotEqual(run.returncode, 0)
+        self.assertRegex(run.stderr, "more than 1 MB, and what is beyond has no room beside '.*missing/large.tenon'")
+
     def test_folds_are_summed_up(self):
         self.plan.write_text(PLAN.replace("EPOCHS", "10").replace(", test: test.csv", ""))
         told = json.loads(self.tenon("train", self.plan, "--folds", 5, "--json"))

@@ -1,0 +1,63 @@
+/* Memory beyond a limit: files mapped into it. The kernel writes their pages back, and drops them, as it needs memory, so
+ * that whoever reads and writes them need not know where they are.
+ *
+ * A file loses its name as soon as it is open, so that a killed process leaves none; its blocks are taken at once, so that a
+ * full disk is told here, and not by a signal when a page is first written. */
+#include "data/spill.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+/* Smaller ones, as the blocks of regions, come from the heap: a process has 65530 mappings. */
+#define PIECE_BYTES ((size_t)128 << 10)
+
+static void *map_file(tn_spill *s, size_t size) {
+    char name[4096];
+    if (snprintf(name, sizeof name, "%s.data-XXXXXX", s->beside) >= (int)sizeof name) {
+        s->error = ENAMETOOLONG;
+        return MAP_FAILED;
+    }
+    const int file = mkstemp(name);
+    if (file < 0) {
+        s->error = errno;
+        return MAP_FAILED;
+    }
+    void *at = MAP_FAILED;
+    unlink(name);
+    s->error = posix_fallocate(file, 0, (off_t)size);
+    if (!s->error) at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    if (!s->error && at == MAP_FAILED) s->error = errno;
+    close(file);
+    return at;
+}
+
+static void *spill_alloc(void *context, size_t size, size_t alignment) {
+    tn_spill *s = context;
+    const tn_allocator *heap = tn_allocator_default();
+    if (size < PIECE_BYTES) return heap->alloc(heap->context, size, alignment);
+    const bool fits = size <= s->limit && s->used <= s->limit - size;
+    void *at = fits ? mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) : map_file(s, size);
+    if (at == MAP_FAILED) return NULL;
+    s->used += size;
+    return at;
+}
+
+static void spill_free(void *context, void *pointer, size_t size) {
+    tn_spill *s = context;
+    const tn_allocator *heap = tn_allocator_default();
+    if (size < PIECE_BYTES) {
+        heap->free(heap->context, pointer, size);
+        return;
+    }
+    munmap(pointer, size);
+    s->used -= size;
+}
+
+void tn_spill_init(tn_spill *s, const char *beside, size_t limit) {
+    const long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+    if (!limit) limit = pages > 0 ? (size_t)pages / 2 * (size_t)page : SIZE_MAX;
+    *s = (tn_spill){{sizeof(tn_allocator), s, spill_alloc, spill_free}, beside, 0, limit, 0};
+}
