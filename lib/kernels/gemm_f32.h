@@ -254,23 +254,36 @@ ALWAYS_INLINE size_t spread(size_t k, size_t count) {
     return step - 1;
 }
 
-/* Of what the call fetches, the part of a tile, of `parts` across and in panel `panel` of A, of `panels`. */
-static void fetch_part(const tn_gemm_f32 *g, tile_call *t, size_t part, size_t parts, size_t panel, size_t panels) {
+/* Of what the call fetches, what each tile does: `across` tiles for each of `panels` panels of A. */
+typedef struct fetch_plan {
+    size_t next_floats, ahead_rows; /* of a tile; of a panel, from one to the next */
+} fetch_plan;
+
+static fetch_plan plan_fetches(const tn_gemm_f32 *g, tile_call *t, size_t across, size_t panels) {
+    fetch_plan plan = {0, 0};
     t->next_rest = t->ahead_rest = NEVER;
     t->next = t->ahead = g->a;
     if (g->next) {
-        const size_t lines = (g->next_floats / LINE + parts) / parts;
-        t->next_rest = spread(g->k, lines);
-        t->next_lines = t->next_rest < GEMM_STEPS ? GEMM_STEPS / (t->next_rest + 1) : 1;
-        t->next_rest |= GEMM_STEPS - 1;
-        t->next = g->next + panel * g->next_panel + part * lines * LINE;
+        const size_t lines = (g->next_floats / LINE + across) / across, rest = spread(g->k, lines);
+        plan.next_floats = lines * LINE;
+        t->next_lines = rest < GEMM_STEPS ? GEMM_STEPS / (rest + 1) : 1;
+        t->next_rest = rest | (GEMM_STEPS - 1);
     }
     if (g->ahead) {
-        const size_t rows = g->k / panels + 1, rest = spread(g->k, rows), row = panel * (g->k / (rest + 1));
-        if (row >= g->k) return;
+        const size_t rest = spread(g->k, g->k / panels + 1);
+        plan.ahead_rows = g->k / (rest + 1);
         t->ahead_rest = rest | (GEMM_STEPS - 1);
-        t->ahead = g->ahead + row * g->ahead_stride + part * GEMM_COLUMNS;
     }
+    return plan;
+}
+
+/* The part of a tile, the `part`-th across in panel `panel` of A. */
+ALWAYS_INLINE void fetch_part(const tn_gemm_f32 *g, const fetch_plan *plan, tile_call *t, size_t part, size_t panel) {
+    const size_t row = panel * plan->ahead_rows;
+    if (g->next) t->next = g->next + panel * g->next_panel + part * plan->next_floats;
+    if (!g->ahead) return;
+    t->ahead = g->ahead + row * g->ahead_stride + part * GEMM_COLUMNS;
+    if (row >= g->k) t->ahead_rest = NEVER;
 }
 
 static void gemm_f32(const tn_gemm_f32 *g) {
@@ -282,12 +295,14 @@ static void gemm_f32(const tn_gemm_f32 *g) {
     const float *a = g->a;
     const size_t across = (g->n + GEMM_COLUMNS - 1) / GEMM_COLUMNS, panels = (g->m + g->rows - 1) / g->rows;
     const bool far = g->m * g->c_stride >= FAR_FLOATS;
-    for (size_t row = 0; row < g->m; row += g->rows, a += g->a_panel) {
-        size_t rows = TN_LEAST(g->m - row, g->rows);
+    const fetch_plan fetches = FETCHES ? plan_fetches(g, &t, across, panels) : (fetch_plan){0, 0};
+    size_t panel = 0;
+    for (size_t row = 0; row < g->m; row += g->rows, panel++, a += g->a_panel) {
+        size_t rows = TN_LEAST(g->m - row, g->rows), part = 0;
         t.b = g->b;
-        for (size_t column = 0; column < g->n; column += GEMM_COLUMNS, t.b += g->b_panel) {
+        for (size_t column = 0; column < g->n; column += GEMM_COLUMNS, part++, t.b += g->b_panel) {
             size_t n = TN_LEAST(g->n - column, (size_t)GEMM_COLUMNS);
-            if (FETCHES) fetch_part(g, &t, column / GEMM_COLUMNS, across, row / g->rows, panels);
+            if (FETCHES) fetch_part(g, &fetches, &t, part, panel);
             if (far && row + rows < g->m) fetch_next_tile(g, row + rows, column, n);
             one_tile(g, &t, a + g->a_skip * rows, row, column, n);
         }
