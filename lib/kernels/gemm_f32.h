@@ -91,20 +91,22 @@ ALWAYS_INLINE void tile(const tile_call *t, const float *a, int rows, int vecs, 
             for (int v = 0; v < vecs; v++) acc[r][v] = vf_load(c + (size_t)r * c_stride + v * VF_WIDTH);
     }
     const int steps = 2 * rows < GEMM_ROWS ? 1 : GEMM_STEPS;
+    const size_t whole = t->k & ~(size_t)(steps - 1), either = t->next_rest & t->ahead_rest;
     size_t k = 0;
-    for (; k + (size_t)steps <= t->k; k += (size_t)steps) {
+    for (; k < whole; k += (size_t)steps) {
 #pragma GCC unroll 4
         for (int i = 0; i < steps; i++, a += rows, b += way == B_OFFSETS ? 0 : b_stride) {
             if (way == B_OFFSETS) b = t->b + t->offset[k + (size_t)i];
             step(a, b, rows, vecs, acc);
         }
-        if (FETCHES && (k & t->next_rest) == 0) {
-            for (size_t i = t->next_lines; i > 0; i--, next += LINE) __builtin_prefetch(next, 0, 2);
-        }
-        if (FETCHES && way == B_ROWS && (k & t->ahead_rest) == 0) {
+        if (FETCHES && (k & either) == 0) {
+            if ((k & t->next_rest) == 0)
+                for (size_t i = t->next_lines; i > 0; i--, next += LINE) __builtin_prefetch(next, 0, 2);
+            if (way == B_ROWS && (k & t->ahead_rest) == 0) {
 #pragma GCC unroll 4
-            for (int i = 0; i < GEMM_COLUMNS; i += LINE) __builtin_prefetch(ahead + i, 0, 2);
-            ahead += t->ahead_stride;
+                for (int i = 0; i < GEMM_COLUMNS; i += LINE) __builtin_prefetch(ahead + i, 0, 2);
+                ahead += t->ahead_stride;
+            }
         }
 #if VF_WIDTH == 1
         /* GCC 12 would make a vector of two steps' columns, and read one step more than there are. */
