@@ -94,6 +94,27 @@ typedef struct tn_prune_channels_options {
 TN_API tn_status tn_graph_prune_channels(tn_graph *graph, const tn_prune_channels_options *options,
                                          tn_weights_report *out_report);
 
+/* What is 0 has the default in brackets. */
+typedef struct tn_prune_heads_options {
+    size_t struct_size;
+    double sparsity;                 /* share of heads that go, in each block of attention; at least one stays */
+    bool global;                     /* the share is of all blocks together: those whose heads give little lose more */
+    const char *keep;                /* names of output products (MatMul, Gemm) that keep their heads */
+    const tn_tensor *const *samples; /* sample_count times the graph's inputs; NULL: weights alone tell */
+    size_t sample_count;
+} tn_prune_heads_options;
+
+/* Takes whole heads of attention out: rows of the products that make Q, K and V, columns of the product that reads the heads
+ * side by side (Michel et al., "Are Sixteen Heads Really Better than One?", arXiv 1905.10650). Those go that give the output
+ * product least, each by its share of its block's: on samples the norm of what it adds there, without them that of the product
+ * of its weights in V and in the output. Blocks are found as exporters write them, MatMul, Softmax and MatMul on
+ * [batch, heads, rows, depth] between Reshapes, or as one Attention or MultiHeadAttention; one with anything else between
+ * (rotary positions, a cache, Q, K and V of one matrix), with fewer heads of K and V, a mask for each head, weights that are
+ * read twice, or a shape that is not known to keep batch and rows stays as it is. The report's `layers` are the blocks that
+ * lost heads. */
+TN_API tn_status tn_graph_prune_heads(tn_graph *graph, const tn_prune_heads_options *options,
+                                      tn_weights_report *out_report);
+
 #ifdef __cplusplus
 }
 #endif

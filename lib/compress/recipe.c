@@ -72,6 +72,11 @@ static const field channel_fields[] = {{"sparsity", NUMBER, AT(channels.sparsity
                                        {"global", FLAG, AT(channels.global), NULL, 0, 0},
                                        {"keep", TEXT, AT(channels.keep), NULL, 0, 0},
                                        {0}};
+static const field head_fields[] = {{"sparsity", NUMBER, AT(heads.sparsity), NULL, 0, 0.999999},
+                                    {"global", FLAG, AT(heads.global), NULL, 0, 0},
+                                    {"keep", TEXT, AT(heads.keep), NULL, 0, 0},
+                                    {"samples", COUNT, AT(samples), NULL, 1, 100000},
+                                    {0}};
 static const field share_fields[] = {{"bits", COUNT, AT(count), NULL, 2, 8},
                                      {"linear", FLAG, AT(share.linear), NULL, 0, 0},
                                      {"keep", TEXT, AT(share.keep), NULL, 0, 0},
@@ -100,6 +105,7 @@ static const struct {
              [TN_STEP_HALF] = {"half", half_fields},
              [TN_STEP_PRUNE] = {"prune", prune_fields},
              [TN_STEP_CHANNELS] = {"channels", channel_fields},
+             [TN_STEP_HEADS] = {"heads", head_fields},
              [TN_STEP_SHARE] = {"share", share_fields},
              [TN_STEP_LOW_RANK] = {"low_rank", rank_fields}};
 
@@ -194,7 +200,8 @@ static tn_status read_step(const tn_manifest_node *entry, tn_recipe_step *out) {
         out->half.dtype = out->type ? TN_BFLOAT16 : TN_FLOAT16;
         return TN_OK;
     }
-    return wrong(entry, "a step is a map of one key: quantize, weights, half, prune, channels, share or low_rank");
+    return wrong(entry,
+                 "a step is a map of one key: quantize, weights, half, prune, channels, heads, share or low_rank");
 }
 
 /* A step, or a list of those that are tried in its place. */

@@ -57,8 +57,14 @@ class PruneChannels(Options):
     _fields_ += [("keep", c_char_p)]
 
 
+class PruneHeads(Options):
+    _fields_ = [("struct_size", c_size_t), ("sparsity", c_double), ("global_", c_bool), ("keep", c_char_p)]
+    _fields_ += [("samples", c_void_p), ("sample_count", c_size_t)]
+
+
 PASSES = {"tn_graph_to_half": Half, "tn_graph_quantize_weights": WeightOnly, "tn_graph_cluster": Cluster}
 PASSES |= {"tn_graph_low_rank": LowRank, "tn_graph_prune": Prune, "tn_graph_prune_channels": PruneChannels}
+PASSES |= {"tn_graph_prune_heads": PruneHeads}
 folder = tempfile.TemporaryDirectory()
 
 

@@ -81,6 +81,7 @@ PASSES = {
     "tn_graph_low_rank": [{"rank": 16}],
     "tn_graph_prune": [{"sparsity": 0.5}, {"pattern": 1, "kept": 2, "of": 4}],
     "tn_graph_prune_channels": [{"sparsity": 0.5}],
+    "tn_graph_prune_heads": [{"sparsity": 0.5}],
 }
 # Of the output, relative; what a pass takes away on purpose is left out.
 MOST = {"tn_graph_to_half": 0.01, "tn_graph_quantize_weights": 0.5, "tn_graph_cluster": 0.3}

@@ -6,6 +6,7 @@ import tempfile
 import numpy as np
 import onnx
 
+import heads
 from native import distance, run_ort, run_tenon
 from prune import images, tensors, without_second_output
 
@@ -41,10 +42,21 @@ def main():
         assert tensors(small)["w1.codes"].shape[0] == 12, "a quarter of 16 channels goes"
         assert distance(run_tenon(small, feed)[0], run_ort(small, feed)[0]) < 1e-5
         for step, words in (("prune: {sparsity: 1}", "'sparsity'"), ("share: {bits: 9}", "'bits'"),
-                            ("channels: {kept: 3}", "no key 'kept'"), ("weights: {bits: 5}", "8, 4, 3 or 2")):
+                            ("channels: {kept: 3}", "no key 'kept'"), ("weights: {bits: 5}", "8, 4, 3 or 2"),
+                            ("heads: {sparsity: 1}", "'sparsity'")):
             said = compress(folder, f"  - {step}\n")
             assert said.returncode != 0 and words in said.stderr, said.stderr
-    print("recipes: channels, prune, low_rank, share, weights")
+        model = heads.network("dynamic")
+        onnx.save(model, folder / "in.onnx")
+        feed = {"x": np.random.default_rng(9).standard_normal((2, 5, heads.WIDTH)).astype(np.float32)}
+        np.savez(folder / "in.npz", **feed)
+        for step in ("heads: {sparsity: 0.5}", "heads: {sparsity: 0.5, global: true, samples: 1, keep: none}"):
+            said = compress(folder, f"  - {step}\n")
+            assert said.returncode == 0, said.stderr
+            small = onnx.load(folder / "out.onnx")
+            assert heads.shapes(small)["wq"][1] == heads.ALL // 2
+            assert distance(run_ort(small, feed)[0], run_ort(model, feed)[0]) < 1e-5
+    print("recipes: channels, heads, prune, low_rank, share, weights")
 
 
 if __name__ == "__main__":
