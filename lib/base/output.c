@@ -1,7 +1,9 @@
 /* Files written whole or not at all: see output.h. Calls write(2) and its kin directly, where tests make them fail. */
 #include "base/output.h"
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <sys/file.h>
@@ -58,6 +60,30 @@ tn_status tn_output_open(tn_output *o, const char *path) {
     }
     if (o->status != TN_OK) close_all(o);
     return o->status;
+}
+
+/* Whether the name is FILE.PID-NUMBER.tmp, and nobody has that number. */
+static bool is_left(const char *name, const char *file) {
+    const size_t length = strlen(file);
+    long process;
+    unsigned number;
+    int end = 0;
+    if (strncmp(name, file, length) != 0 || sscanf(name + length, ".%9ld-%9u.tmp%n", &process, &number, &end) != 2)
+        return false;
+    return end && !name[length + (size_t)end] && process > 0 && kill((pid_t)process, 0) != 0 && errno == ESRCH;
+}
+
+void tn_output_sweep(const char *path) {
+    const char *slash = strrchr(path, '/'), *file = slash ? slash + 1 : path;
+    char folder[4096];
+    if (snprintf(folder, sizeof folder, "%.*s", slash ? (int)(file - path) : 1, slash ? path : ".") >=
+        (int)sizeof folder)
+        return;
+    DIR *entries = opendir(folder);
+    const struct dirent *entry;
+    while (entries && (entry = readdir(entries)))
+        if (is_left(entry->d_name, file)) unlinkat(dirfd(entries), entry->d_name, 0);
+    if (entries) closedir(entries);
 }
 
 /* Opened, ours alone, and still under its name. */

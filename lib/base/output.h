@@ -39,6 +39,8 @@ void tn_output_patch(tn_output *o, uint64_t offset, const void *data, size_t siz
 /* Ends the file, in its place or, after a failure, nowhere. */
 tn_status tn_output_commit(tn_output *o);
 void tn_output_abort(tn_output *o);
+/* Removes what processes of this machine that are gone left of this path: a killed one cannot abort its output. */
+void tn_output_sweep(const char *path);
 /* A new name, or a rename, is on the disk once its folder is. */
 tn_status tn_output_flush_folder(const char *path);
 

@@ -87,6 +87,7 @@ static tn_status apply(tn_fit *fit, const uint8_t *data, size_t size) {
 }
 
 tn_status tn_fit_load(tn_fit *fit) {
+    if (tn_fit_writes(fit)) tn_output_sweep(fit->checkpoint);
     FILE *file = fopen(fit->checkpoint, "rb");
     if (!file && errno == ENOENT) return TN_OK;
     if (!file) return tn_fail(TN_E_IO, "cannot open '%s': %s", fit->checkpoint, strerror(errno));

@@ -216,7 +216,7 @@ static inline bool tn_fit_writes(const tn_fit *fit) {
     return !fit->group || fit->group->rank == 0;
 }
 tn_status tn_fit_save(const tn_fit *fit);
-/* Nothing happens if there is no file. */
+/* Nothing is loaded if there is no file; what killed processes left beside it goes. */
 tn_status tn_fit_load(tn_fit *fit);
 
 /* ---- snapshot.c ---- */

@@ -127,6 +127,31 @@ static void what_is_no_file_is_not_replaced(void **state) {
     assert_non_null(strstr(tn_last_error(), "/nowhere/at/all"));
 }
 
+static void make_empty(const char *ending) {
+    char name[160];
+    snprintf(name, sizeof name, "%s%s", path, ending);
+    FILE *file = fopen(name, "wb");
+    assert_non_null(file);
+    fclose(file);
+}
+
+static void what_processes_that_are_gone_left_is_removed_and_nothing_else(void **state) {
+    (void)state;
+    char own[40], name[160];
+    snprintf(own, sizeof own, ".%ld-7.tmp", (long)getpid());
+    const char *const stay[] = {"", own, ".999999999-x.tmp", ".999999999-1.tmp2", ".999999999-1", "s.999999999-1.tmp"};
+    for (size_t i = 0; i < TN_COUNT(stay); i++) make_empty(stay[i]);
+    make_empty(".999999999-0.tmp");
+    make_empty(".999999998-12.tmp");
+    tn_output_sweep(path);
+    assert_int_equal(entries(), TN_COUNT(stay));
+    for (size_t i = 0; i < TN_COUNT(stay); i++) {
+        snprintf(name, sizeof name, "%s%s", path, stay[i]);
+        assert_int_equal(unlink(name), 0);
+    }
+    tn_output_sweep("/nowhere/at/all");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_file_is_written_and_replaced, make_folder, drop_folder),
@@ -134,6 +159,8 @@ int main(void) {
                                         drop_folder),
         cmocka_unit_test_setup_teardown(a_file_that_may_not_grow_leaves_the_old_one, make_folder, drop_folder),
         cmocka_unit_test(what_is_no_file_is_not_replaced),
+        cmocka_unit_test_setup_teardown(what_processes_that_are_gone_left_is_removed_and_nothing_else, make_folder,
+                                        drop_folder),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
