@@ -6,11 +6,19 @@
 #include "base/element.h"
 #include "base/random.h"
 
+static bool is_taken(const tn_graph *graph, const char *name) {
+    for (int n = 0; n < graph->node_count; n++)
+        if (graph->nodes[n].name && strcmp(graph->nodes[n].name, name) == 0) return true;
+    return false;
+}
+
+/* A layer's second node of a kind is called layer2.Transpose_2: readers of ONNX want names that differ. */
 int tn_build_nodes(tn_builder *b, const char *op, int count, const int *in, int out_count, int *out,
                    const tn_attribute *attributes) {
     char name[100];
     for (int i = 0; i < out_count; i++) out[i] = -1;
     snprintf(name, sizeof name, "%s.%s", b->name, op);
+    for (int k = 2; is_taken(b->graph, name); k++) snprintf(name, sizeof name, "%s.%s_%d", b->name, op, k);
     if (b->status == TN_OK) b->status = tn_graph_node(b->graph, op, name, count, in, out_count, out, attributes);
     return out[0];
 }
