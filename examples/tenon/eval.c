@@ -81,6 +81,7 @@ static void print_text(const evaluation *e) {
     }
     print_confusion(e);
     print_hardship(e);
+    print_attention(e);
     print_security(e);
     print_gate(e);
     if (e->settings->page) printf("\nreport: %s\n", e->settings->page);
@@ -120,6 +121,7 @@ static void print_json(const evaluation *e) {
         emit_end(j);
     }
     emit_hardship(e, j);
+    emit_attention(e, j);
     emit_security(e, j);
     if (e->gate_count) {
         emit_array(j, "gate");
@@ -243,6 +245,7 @@ int eval_command(const settings *s) {
     free(e.confusion);
     free(e.gate_lines);
     free(e.weights);
+    attention_free(&e);
     free(e.suspects);
     findings_free(&e.findings);
     tn_evaluation_destroy(e.result);

@@ -41,6 +41,12 @@ typedef struct suspect {
 #define MOST_AGREE 0.8 /* part of the neighbours that are of another class */
 #define SHOWN_SUSPECTS 20
 
+/* What each place `to` of a sequence takes from each place `from`, by head. */
+typedef struct attention_map {
+    int64_t heads, to, from; /* 0: it is none of this shape */
+    double *values;
+} attention_map;
+
 typedef struct evaluation {
     const settings *settings;
     tn_model *model;
@@ -58,6 +64,8 @@ typedef struct evaluation {
     int trouble_count;
     weight *weights; /* the weightiest first */
     int weight_count;
+    attention_map *maps;
+    int map_count;
     tn_membership membership; /* no members: not measured */
     suspect *suspects;        /* the strangest first */
     int suspect_count;
@@ -71,6 +79,13 @@ extern const char *const attribution_names[ATTRIBUTIONS];
 bool measure_hardship(evaluation *e);
 void print_hardship(const evaluation *e);
 void emit_hardship(const evaluation *e, json *j);
+
+/* attention.c: what --importance adds for models with attention, as means over the first rows. */
+bool measure_attention(evaluation *e, int64_t rows);
+void print_attention(const evaluation *e);
+void emit_attention(const evaluation *e, json *j);
+void draw_attention(const evaluation *e, FILE *f);
+void attention_free(evaluation *e);
 
 /* security.c: what --security asks for. */
 bool measure_security(evaluation *e, const tn_evaluate_options *options);

@@ -235,7 +235,8 @@ bool measure_hardship(evaluation *e) {
     progress(s, NULL);
     tn_probe_destroy(j.probe);
     free(j.means);
-    return status == TN_OK || complain_status(s->operands.items[0], status);
+    if (status != TN_OK) return complain_status(s->operands.items[0], status);
+    return !s->importance || measure_attention(e, EXPLAINED);
 }
 
 void print_hardship(const evaluation *e) {

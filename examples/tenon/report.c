@@ -351,6 +351,7 @@ bool report_write(const evaluation *e, const char *path) {
     else if (tn_evaluation_task(e->result) != TN_TASK_SEQUENCES)
         write_numbers(e, f);
     write_hardship(e, f);
+    draw_attention(e, f);
     write_security(e, f);
     write_training(e, f);
     fputs("</body></html>\n", f);

@@ -277,6 +277,30 @@ train: {{epochs: 2, batch: 256, validation: 0.1}}
             ElementTree.fromstring(picture)
         self.assertNotIn("http", text)
 
+    def test_attention_is_what_onnx_runtime_sees(self):
+        layers = "{shape: [1, 13], layers: [{conv: 4}, {transformer: 2}, {transformer: 1}]}"
+        self.plan.write_text(PLAN.replace("EPOCHS", "3").replace("{layers: [{dense: 32, activation: relu}]}", layers))
+        self.tenon("train", self.plan, "--quiet")
+        page = self.folder / "wine.html"
+        found = json.loads(self.tenon("eval", self.model, self.test, "--importance", "--json", "--report", page))["attention"]
+        self.tenon("convert", self.model, self.folder / "wine.onnx")
+        model = onnx.load(self.folder / "wine.onnx")
+        weighing = {node.input[0] for node in model.graph.node if node.op_type == "MatMul"}
+        maps = [node.output[0] for node in model.graph.node if node.op_type == "Softmax" and node.output[0] in weighing]
+        model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in maps)
+        train, test = self.parts[:2]
+        x = ((test - train.mean(0)) / train.std(0)).astype(np.float32)[:64]
+        expected = onnxruntime.InferenceSession(model.SerializeToString()).run(maps, {"x": x})
+        self.assertEqual(sorted(found), ["attention/0", "attention/1"])
+        for i, heads in enumerate((2, 1)):
+            told = np.array(found[f"attention/{i}"])
+            self.assertEqual(told.shape, (heads, 13, 13))
+            np.testing.assert_allclose(told, expected[i].mean(0), atol=1e-5)
+        self.assertEqual(page.read_text().count("<title>attention/"), 3)
+        text = self.tenon("eval", self.model, self.test, "--importance")
+        self.assertIn("attention/1 (13 places look at 13)", text)
+        self.assertNotIn("attention", self.tenon("eval", self.model, self.test))
+
     def test_a_gate_that_is_not_passed_exits_with_3(self):
         self.write_plan()
         self.tenon("train", self.plan, "--quiet")
