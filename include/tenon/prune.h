@@ -115,6 +115,23 @@ typedef struct tn_prune_heads_options {
 TN_API tn_status tn_graph_prune_heads(tn_graph *graph, const tn_prune_heads_options *options,
                                       tn_weights_report *out_report);
 
+typedef struct tn_prune_layers_options {
+    size_t struct_size;
+    int count;        /* of blocks that go; 0: as many as max_error lets go */
+    double max_error; /* of all outputs on the samples: norm of the difference by the norm; 0: no bound */
+    const char *keep; /* names of Add nodes whose blocks stay */
+    const tn_tensor *const *samples; /* sample_count times the graph's inputs; there must be some */
+    size_t sample_count;
+} tn_prune_layers_options;
+
+/* Takes whole residual blocks out: where a node adds x and f(x) of the same shape, as far as the graph and the samples tell,
+ * and f has weights, x alone goes on. Each block is left out in turn, and the one goes without which the float32 outputs on the
+ * samples change least; then those left are tried anew, until `count` are gone or the next would leave max_error. In a
+ * transformer attention and the layers behind it are blocks of their own. The report's `layers` are the blocks that went,
+ * `error` is that of the outputs. */
+TN_API tn_status tn_graph_prune_layers(tn_graph *graph, const tn_prune_layers_options *options,
+                                       tn_weights_report *out_report);
+
 #ifdef __cplusplus
 }
 #endif

@@ -14,6 +14,7 @@
  *     steps:
  *       - channels: {sparsity: 0.3, multiple: 8, global: false, keep: "head*"}
  *       - heads: {sparsity: 0.25, global: false, samples: 64, keep: "head*"}   # without samples by weights alone
+ *       - layers: {count: 2, max_error: 0.1, samples: 64, keep: "first*"}   # one of count and max_error may be left out
  *       - prune: {sparsity: 0.8, pattern: blocks, block_rows: 4, block_columns: 1, criterion: magnitude, keep: "head*"}
  *       - prune: {pattern: n-of-m, kept: 2, of: 4, criterion: sparsegpt, samples: 64}   # or anywhere; wanda
  *       - low_rank: {energy: 0.95}    # or rank: 16
@@ -46,7 +47,7 @@
  *
  * All combinations are tried, 256 at most, and the one with the fewest bytes that holds all bounds is made.
  *
- * weights, half, share and low_rank are the passes of tenon/weights.h, prune, channels and heads those of tenon/prune.h, quantize is
+ * weights, half, share and low_rank are the passes of tenon/weights.h, prune, channels, heads and layers those of tenon/prune.h, quantize is
  * tn_quantize, which leaves layers in float32 until max_drop and min_sqnr hold; it makes float32 again of what is half, so
  * half comes last. After each step the graph is compared with the one that came, on the samples; a step that leaves these
  * bounds is undone, and the next begins where it began. max_bytes, max_ms and max_ram are looked at in the end: if no

@@ -7,8 +7,6 @@
  * not understood, or is read by others as well, stays as it is. */
 #include <tenon/prune.h>
 #include "compress/matrices.h"
-#include "graph/infer.h"
-#include "passes/passes.h"
 #include <math.h>
 #include <stdlib.h>
 
@@ -396,58 +394,9 @@ static tn_status cut_block(tn_graph *graph, const block *b) {
     return TN_OK;
 }
 
-/* ---- shapes that are put together while the graph runs ---- */
-
-/* Entry `at` of the shape of a Reshape, from what a Concat puts there: a constant, or 0 for an axis that is as it was. */
-static bool entry_of(const walk *w, const tn_node *reshape, int from, int at, int64_t *out) {
-    const tn_tensor *t = constant_of(w, from);
-    *out = 0;
-    if (t && t->dtype == TN_INT64 && tn_count(t) == 1) {
-        *out = *(const int64_t *)t->data;
-        return *out != 0;
-    }
-    const tn_node *unsqueeze = producer_of(w, from);
-    const tn_node *gather = unsqueeze && is(unsqueeze, "", "Unsqueeze") ? producer_of(w, unsqueeze->in[0]) : NULL;
-    const tn_node *shape = gather && is(gather, "", "Gather") ? producer_of(w, gather->in[0]) : NULL;
-    if (!shape || !is(shape, "", "Shape") || tn_attr_int(shape, "start", 0) != 0) return false;
-    const tn_tensor *index = constant_of(w, gather->in[1]);
-    if (!index || index->dtype != TN_INT64 || tn_count(index) != 1 || *(const int64_t *)index->data != at) return false;
-    const tn_type *data = type_of(w, reshape->in[0]), *asked = type_of(w, shape->in[0]);
-    return data->rank > at && asked->rank > at &&
-           (shape->in[0] == reshape->in[0] || (data->dims[at] != -1 && data->dims[at] == asked->dims[at]));
-}
-
-/* Makes shapes constant where they keep axes and name the others, as [0, 0, heads, depth]. */
-static tn_status settle(walk *w) {
-    tn_graph *graph = w->graph;
-    int changes = 0;
-    TN_TRY(tn_fold_to_store(graph, &changes));
-    for (int n = 0; n < graph->node_count; n++) {
-        const tn_node *node = &graph->nodes[n];
-        const tn_node *concat = is(node, "", "Reshape") && !node->dead ? producer_of(w, node->in[1]) : NULL;
-        if (concat && is(concat, "", "Concat") && concat->formal_in <= TN_MAX_RANK &&
-            !tn_attr_int(node, "allowzero", 0)) {
-            const int64_t rank = concat->formal_in;
-            int64_t entries[TN_MAX_RANK];
-            int known = 0;
-            while (known < rank && entry_of(w, node, concat->in[known], known, &entries[known])) known++;
-            if (known == rank) {
-                tn_tensor *shape = tn_graph_tensor(graph, TN_INT64, 1, &rank, NULL);
-                if (shape) memcpy(shape->data, entries, (size_t)rank * sizeof *entries);
-                TN_TRY(set_constant(graph, n, 1, "", shape));
-            }
-        }
-        const tn_status status = graph->nodes[n].dead ? TN_OK : tn_graph_infer_node(graph, &graph->nodes[n]);
-        if (status != TN_OK) return tn_node_context(status, &graph->nodes[n]);
-    }
-    TN_TRY(tn_graph_drop_unused(graph, NULL));
-    tn_graph_compact(graph);
-    return TN_OK;
-}
-
 static tn_status prune_heads(walk *w, tn_weights_report *report) {
     tn_graph *graph = w->graph;
-    TN_TRY(settle(w));
+    TN_TRY(tn_settle_shapes(graph));
     w->uses = tn_region_array(w->region, (size_t)graph->value_count + 1, sizeof *w->uses);
     w->blocks = tn_region_array(w->region, (size_t)graph->node_count + 1, sizeof *w->blocks);
     if (!w->uses || !w->blocks) return TN_E_MEMORY;

@@ -9,6 +9,8 @@
 tn_status tn_weights_begin(tn_graph *graph, tn_weights_report *report);
 /* Drops what nobody reads, infers again, and copies the report to the host's, which may be shorter or NULL. */
 tn_status tn_weights_end(tn_graph *graph, tn_weights_report *report, tn_weights_report *out_report);
+/* shapes.c: of a sorted and inferred graph, which stays so. */
+tn_status tn_settle_shapes(tn_graph *graph);
 /* Bytes of all constants that the graph and its bodies read. */
 int64_t tn_weights_bytes(const tn_graph *graph);
 /* Sums of squares, to make the report's error of. */
@@ -44,6 +46,21 @@ tn_status tn_weights_finite(const tn_graph *graph, int value);
 tn_status tn_observe(const tn_graph *graph, int count, const int *values, const tn_tensor *const *samples,
                      size_t sample_count, tn_status (*see)(void *context, int which, const tn_tensor *tensor),
                      void *context);
+
+/* What float32 outputs of all runs were, one after the other, and what those of others differ from it. */
+typedef struct tn_outputs {
+    tn_region *region; /* set by the caller */
+    const float **values;
+    size_t *sizes; /* how many each has; infinity is what one of another size differs by */
+    size_t count, at, most;
+    bool compares;
+    tn_weights_error error;
+} tn_outputs;
+tn_status tn_outputs_collect(tn_outputs *seen, const tn_graph *graph, const tn_tensor *const *samples,
+                             size_t sample_count);
+/* Norm of the difference by the norm. */
+tn_status tn_outputs_compare(tn_outputs *seen, const tn_graph *graph, const tn_tensor *const *samples,
+                             size_t sample_count, double *out_error);
 
 /* What samples say of the inputs of a product: sums over all rows of activations x[k]. */
 typedef struct tn_activations {

@@ -266,22 +266,16 @@ double tn_prune_schedule(double first, double last, int64_t step, int64_t steps)
 
 /* ---- sensitivity ---- */
 
-/* What the outputs of all runs were, one after the other, and what others differ from it. */
-typedef struct outputs {
-    tn_region *region;
-    const float **values;
-    size_t count, at, most;
-    bool compares;
-    tn_weights_error error;
-} outputs;
-
 static tn_status see_output(void *context, int which, const tn_tensor *tensor) {
-    outputs *o = context;
+    tn_outputs *o = context;
     (void)which;
     if (tensor->dtype != TN_FLOAT32) return TN_OK;
     const size_t count = (size_t)tn_count(tensor);
     if (o->compares) {
-        if (o->at < o->count) tn_weights_compare(&o->error, o->values[o->at], tensor->data, count);
+        if (o->at < o->count && o->sizes[o->at] == count)
+            tn_weights_compare(&o->error, o->values[o->at], tensor->data, count);
+        else
+            o->error.difference = INFINITY;
         o->at++;
         return TN_OK;
     }
@@ -289,32 +283,47 @@ static tn_status see_output(void *context, int which, const tn_tensor *tensor) {
     float *copy = tn_region_array(o->region, count + 1, sizeof *copy);
     if (!copy) return TN_E_MEMORY;
     memcpy(copy, tensor->data, count * sizeof *copy);
+    o->sizes[o->count] = count;
     o->values[o->count++] = copy;
     return TN_OK;
 }
 
-static tn_status try_layer(const tn_graph *graph, const tn_prune_options *o, int layer, outputs *seen, double *error) {
+tn_status tn_outputs_collect(tn_outputs *seen, const tn_graph *graph, const tn_tensor *const *samples,
+                             size_t sample_count) {
+    seen->most = (size_t)graph->output_count * sample_count;
+    seen->values = tn_region_array(seen->region, seen->most + 1, sizeof *seen->values);
+    seen->sizes = tn_region_array(seen->region, seen->most + 1, sizeof *seen->sizes);
+    if (!seen->values || !seen->sizes) return TN_E_MEMORY;
+    TN_TRY(tn_observe(graph, 0, NULL, samples, sample_count, see_output, seen));
+    seen->compares = true;
+    return TN_OK;
+}
+
+tn_status tn_outputs_compare(tn_outputs *seen, const tn_graph *graph, const tn_tensor *const *samples,
+                             size_t sample_count, double *out_error) {
+    seen->at = 0;
+    seen->error = (tn_weights_error){0};
+    TN_TRY(tn_observe(graph, 0, NULL, samples, sample_count, see_output, seen));
+    *out_error = isinf(seen->error.difference) ? INFINITY : tn_weights_relative(&seen->error);
+    return TN_OK;
+}
+
+static tn_status try_layer(const tn_graph *graph, const tn_prune_options *o, int layer, tn_outputs *seen,
+                           double *error) {
     tn_graph *copy;
     tn_weights_report report = {0};
     TN_TRY(tn_graph_copy(graph, true, &copy));
     tn_status status = prune_graph(copy, o, layer, &report);
-    seen->at = 0;
-    seen->error = (tn_weights_error){0};
-    if (status == TN_OK) status = tn_observe(copy, 0, NULL, o->samples, o->sample_count, see_output, seen);
+    if (status == TN_OK) status = tn_outputs_compare(seen, copy, o->samples, o->sample_count, error);
     tn_graph_destroy(copy);
-    *error = tn_weights_relative(&seen->error);
     return status;
 }
 
-static tn_status scan(const tn_graph *graph, tn_prune_options *o, const double *sparsities, int count, outputs *seen,
+static tn_status scan(const tn_graph *graph, tn_prune_options *o, const double *sparsities, int count, tn_outputs *seen,
                       void (*see)(void *context, const char *layer, double sparsity, double error), void *context) {
     tn_linear *layers;
     int layer_count;
-    seen->most = (size_t)graph->output_count * o->sample_count;
-    seen->values = tn_region_array(seen->region, seen->most + 1, sizeof *seen->values);
-    if (!seen->values) return TN_E_MEMORY;
-    TN_TRY(tn_observe(graph, 0, NULL, o->samples, o->sample_count, see_output, seen));
-    seen->compares = true;
+    TN_TRY(tn_outputs_collect(seen, graph, o->samples, o->sample_count));
     TN_TRY(tn_layers_collect(graph, o->criterion == TN_PRUNE_MAGNITUDE, o->keep, seen->region, &layers, &layer_count));
     for (int i = 0; i < layer_count; i++)
         for (int s = 0; s < count; s++) {
@@ -334,7 +343,7 @@ tn_status tn_prune_sensitivity(const tn_graph *graph, const tn_prune_options *op
     if (options) memcpy(&o, options, TN_MIN(options->struct_size, sizeof o));
     TN_TRY(check_options(&o, false));
     if (!o.samples || !o.sample_count) return tn_fail(TN_E_INVALID, "there are no samples to see the difference on");
-    outputs seen = {.region = tn_region_create(NULL)};
+    tn_outputs seen = {.region = tn_region_create(NULL)};
     if (!seen.region) return TN_E_MEMORY;
     tn_graph *copy = NULL; /* sorted and inferred */
     tn_weights_report report;

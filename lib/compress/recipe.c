@@ -77,6 +77,11 @@ static const field head_fields[] = {{"sparsity", NUMBER, AT(heads.sparsity), NUL
                                     {"keep", TEXT, AT(heads.keep), NULL, 0, 0},
                                     {"samples", COUNT, AT(samples), NULL, 1, 100000},
                                     {0}};
+static const field layer_fields[] = {{"count", COUNT, AT(count), NULL, 1, 65536},
+                                     {"max_error", NUMBER, AT(layers.max_error), NULL, 1e-9, 1e9},
+                                     {"keep", TEXT, AT(layers.keep), NULL, 0, 0},
+                                     {"samples", COUNT, AT(samples), NULL, 1, 100000},
+                                     {0}};
 static const field share_fields[] = {{"bits", COUNT, AT(count), NULL, 2, 8},
                                      {"linear", FLAG, AT(share.linear), NULL, 0, 0},
                                      {"keep", TEXT, AT(share.keep), NULL, 0, 0},
@@ -106,6 +111,7 @@ static const struct {
              [TN_STEP_PRUNE] = {"prune", prune_fields},
              [TN_STEP_CHANNELS] = {"channels", channel_fields},
              [TN_STEP_HEADS] = {"heads", head_fields},
+             [TN_STEP_LAYERS] = {"layers", layer_fields},
              [TN_STEP_SHARE] = {"share", share_fields},
              [TN_STEP_LOW_RANK] = {"low_rank", rank_fields}};
 
@@ -195,13 +201,15 @@ static tn_status read_step(const tn_manifest_node *entry, tn_recipe_step *out) {
         out->prune.block_rows = (int)out->rows;
         out->prune.block_columns = (int)out->columns;
         out->channels.multiple = (int)out->count;
+        out->layers.count = (int)out->count;
         out->share.bits = (int)out->count;
         out->low_rank.rank = (int)out->count;
         out->half.dtype = out->type ? TN_BFLOAT16 : TN_FLOAT16;
         return TN_OK;
     }
-    return wrong(entry,
-                 "a step is a map of one key: quantize, weights, half, prune, channels, heads, share or low_rank");
+    return wrong(
+        entry,
+        "a step is a map of one key: quantize, weights, half, prune, channels, heads, layers, share or low_rank");
 }
 
 /* A step, or a list of those that are tried in its place. */

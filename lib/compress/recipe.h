@@ -14,6 +14,7 @@ typedef enum tn_recipe_kind {
     TN_STEP_PRUNE,
     TN_STEP_CHANNELS,
     TN_STEP_HEADS,
+    TN_STEP_LAYERS,
     TN_STEP_SHARE,
     TN_STEP_LOW_RANK
 } tn_recipe_kind;
@@ -26,6 +27,7 @@ typedef struct tn_recipe_step {
     tn_prune_options prune;
     tn_prune_channels_options channels;
     tn_prune_heads_options heads;
+    tn_prune_layers_options layers;
     tn_cluster_options share;
     tn_low_rank_options low_rank;
     int word, type; /* as read: what the options are made of */

@@ -68,6 +68,7 @@ static tn_status run_pass(const tn_recipe_step *step, tn_graph *graph, tn_tensor
     tn_prune_options prune = step->prune;
     tn_prune_channels_options channels = step->channels;
     tn_prune_heads_options heads = step->heads;
+    tn_prune_layers_options layers = step->layers;
     tn_cluster_options share = step->share;
     tn_low_rank_options low_rank = step->low_rank;
     weights.struct_size = sizeof weights;
@@ -75,15 +76,17 @@ static tn_status run_pass(const tn_recipe_step *step, tn_graph *graph, tn_tensor
     prune.struct_size = sizeof prune;
     channels.struct_size = sizeof channels;
     heads.struct_size = sizeof heads;
+    layers.struct_size = sizeof layers;
     share.struct_size = sizeof share;
     low_rank.struct_size = sizeof low_rank;
-    weights.samples = prune.samples = heads.samples = (const tn_tensor *const *)samples;
-    weights.sample_count = prune.sample_count = heads.sample_count = count;
+    weights.samples = prune.samples = heads.samples = layers.samples = (const tn_tensor *const *)samples;
+    weights.sample_count = prune.sample_count = heads.sample_count = layers.sample_count = count;
     switch (step->kind) {
     case TN_STEP_HALF: return tn_graph_to_half(graph, &half, NULL);
     case TN_STEP_PRUNE: return tn_graph_prune(graph, &prune, NULL);
     case TN_STEP_CHANNELS: return tn_graph_prune_channels(graph, &channels, NULL);
     case TN_STEP_HEADS: return tn_graph_prune_heads(graph, &heads, NULL);
+    case TN_STEP_LAYERS: return tn_graph_prune_layers(graph, &layers, NULL);
     case TN_STEP_SHARE: return tn_graph_cluster(graph, &share, NULL);
     case TN_STEP_LOW_RANK: return tn_graph_low_rank(graph, &low_rank, NULL);
     default: return tn_graph_quantize_weights(graph, &weights, NULL);
@@ -96,7 +99,8 @@ static tn_status pass_step(const run *r, const tn_recipe_step *step, tn_graph **
     TN_TRY(tn_graph_infer(*out));
     const bool looks =
         (step->kind == TN_STEP_WEIGHTS && (step->weights.awq || step->weights.method == TN_WEIGHT_GPTQ)) ||
-        (step->kind == TN_STEP_PRUNE && step->prune.criterion) || (step->kind == TN_STEP_HEADS && step->samples > 0);
+        (step->kind == TN_STEP_PRUNE && step->prune.criterion) || (step->kind == TN_STEP_HEADS && step->samples > 0) ||
+        step->kind == TN_STEP_LAYERS;
     const size_t most = looks ? (step->samples > 0 ? (size_t)step->samples : 64) : 0;
     tn_tensor **samples = NULL;
     size_t count = 0;

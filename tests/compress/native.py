@@ -62,9 +62,14 @@ class PruneHeads(Options):
     _fields_ += [("samples", c_void_p), ("sample_count", c_size_t)]
 
 
+class PruneLayers(Options):
+    _fields_ = [("struct_size", c_size_t), ("count", c_int), ("max_error", c_double), ("keep", c_char_p)]
+    _fields_ += [("samples", c_void_p), ("sample_count", c_size_t)]
+
+
 PASSES = {"tn_graph_to_half": Half, "tn_graph_quantize_weights": WeightOnly, "tn_graph_cluster": Cluster}
 PASSES |= {"tn_graph_low_rank": LowRank, "tn_graph_prune": Prune, "tn_graph_prune_channels": PruneChannels}
-PASSES |= {"tn_graph_prune_heads": PruneHeads}
+PASSES |= {"tn_graph_prune_heads": PruneHeads, "tn_graph_prune_layers": PruneLayers}
 folder = tempfile.TemporaryDirectory()
 
 

@@ -56,7 +56,9 @@ def main():
             small = onnx.load(folder / "out.onnx")
             assert heads.shapes(small)["wq"][1] == heads.ALL // 2
             assert distance(run_ort(small, feed)[0], run_ort(model, feed)[0]) < 1e-5
-    print("recipes: channels, heads, prune, low_rank, share, weights")
+        said = compress(folder, "  - layers: {count: 3, samples: 1}\n")
+        assert said.returncode == 0 and "wq" not in heads.shapes(onnx.load(folder / "out.onnx")), said.stderr
+    print("recipes: channels, heads, layers, prune, low_rank, share, weights")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 set -eu
 cd "$(dirname "$0")/../.."
 export PYTHONPATH=bindings/python TENON_LIBRARY="$PWD/build/libtenon.so"
-for step in half_precision weight_only prune heads sharing recipe_rows odd; do
+for step in half_precision weight_only prune heads layers sharing recipe_rows odd; do
     build/venv/bin/python "tests/compress/$step.py"
 done
 work=$(mktemp -d)
