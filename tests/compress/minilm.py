@@ -181,6 +181,8 @@ def main():
         "3 bits, nearest": (whole, {**products, "bits": 3}),
         "3 bits, HQQ": (whole, {**products, "bits": 3, "method": 1}),
         "3 bits, GPTQ": (whole, {**products, "bits": 3, "method": 2, "samples": samples}),
+        "a quarter of the heads out": ("tn_graph_prune_heads", {"sparsity": 0.25, "samples": samples}),
+        "two blocks out": ("tn_graph_prune_layers", {"count": 2, "samples": samples[:8]}),
         "2 bits, nearest": (whole, {**products, "bits": 2, "block": 16}),
         "2 bits, GPTQ": (whole, {**products, "bits": 2, "block": 16, "method": 2, "samples": samples}),
     }
