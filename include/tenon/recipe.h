@@ -18,7 +18,7 @@
  *       - prune: {sparsity: 0.8, pattern: blocks, block_rows: 4, block_columns: 1, criterion: magnitude, keep: "head*"}
  *       - prune: {pattern: n-of-m, kept: 2, of: 4, criterion: sparsegpt, samples: 64}   # or anywhere; wanda
  *       - low_rank: {energy: 0.95}    # or rank: 16
- *       - share: {bits: 4, linear: false}
+ *       - share: {bits: 4, linear: false, group: 16}
  *       - weights: {bits: 4, block: 32, method: hqq, symmetric: false, embeddings: false, keep: "head*"}
  *       - weights: {bits: 4, method: gptq, awq: true, embedding_bits: 8, samples: 64}
  *       - quantize:

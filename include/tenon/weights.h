@@ -89,12 +89,14 @@ typedef struct tn_cluster_options {
     bool linear;   /* centres begin evenly spread between the least and the largest weight; else drawn as k-means++ */
     uint64_t seed; /* of the drawing */
     const char *keep; /* names of nodes to leave alone, with commas between; "block1*" is all that begin so */
+    int group;        /* so many outputs, one after the other, have a codebook of their own [all share one] */
 } tn_cluster_options;
 
 /* The weights of each Conv, MatMul and Gemm share 2^bits values, found by k-means (Han et al., "Deep Compression", arXiv
  * 1510.00149). A weight becomes a codebook, a Cast of the codes (uint4 up to 4 bits, else uint8) and a Gather, which loading
  * a model looks up once, into float32; products of more than some megabytes of them keep codes, and look up as they go: the
- * file is small, and deflated (tn_model_file_options.compress) smaller still. A trainer fits codebooks as it fits weights. A
+ * file is small, and deflated (tn_model_file_options.compress) smaller still. By groups the codebooks lie one behind the other,
+ * and an Add says where that of each output begins. A trainer fits codebooks as it fits weights. A
  * weight that has zeros keeps them: one of the centres is 0. */
 TN_API tn_status tn_graph_cluster(tn_graph *graph, const tn_cluster_options *options, tn_weights_report *out_report);
 /* k-means of numbers (Lloyd's turns, until nothing moves or `turns` are over): centres[clusters] are where it begins, in any

@@ -146,10 +146,11 @@ static int nearest_centre(const double *centres, int clusters, double x) {
     return low + 1 < clusters && x - centres[low] >= centres[low + 1] - x ? low + 1 : low;
 }
 
-static tn_status make_codebook(const tn_cluster_options *o, const tn_tensor *t, tn_region *region, double *centres) {
+static tn_status make_codebook(const tn_cluster_options *o, const float *values, size_t count, tn_region *region,
+                               double *centres) {
     const int clusters = 1 << o->bits;
     line l;
-    TN_TRY(line_of(t->data, (size_t)tn_count(t), region, &l));
+    TN_TRY(line_of(values, count, region, &l));
     if (o->linear)
         spread_centres(&l, clusters, centres);
     else
@@ -159,52 +160,106 @@ static tn_status make_codebook(const tn_cluster_options *o, const tn_tensor *t, 
     return TN_OK;
 }
 
-/* codebook and indices -> Cast -> Gather, which what read the weight reads now. */
-static tn_status replace_weight(tn_graph *graph, int weight, int codebook, int indices) {
-    const tn_op *cast = tn_op_find("", "Cast"), *gather = tn_op_find("", "Gather");
-    if (!cast || !gather) return tn_fail(TN_E_UNSUPPORTED, "the operators Cast and Gather are not in this build");
-    tn_type type = graph->values[weight].type;
-    const char *name = tn_region_printf(graph->region, "%s.shared", graph->values[weight].name);
-    type.dtype = TN_INT32;
-    int wide = tn_graph_add_value(graph, "", &type);
-    type.dtype = TN_FLOAT32;
-    int made = wide < 0 ? -1 : tn_graph_add_value(graph, "", &type);
-    if (!name || made < 0) return TN_E_MEMORY;
-    tn_graph_replace_uses(graph, weight, made);
-    int n = tn_graph_add_node(graph, cast, "", 1, &indices, 1, &wide);
-    if (n < 0) return TN_E_MEMORY;
-    TN_TRY(tn_node_set_int(graph, &graph->nodes[n], "to", TN_INT32));
-    return tn_graph_add_node(graph, gather, name, 2, (int[]){codebook, wide}, 1, &made) < 0 ? TN_E_MEMORY : TN_OK;
+static int add_node(tn_graph *graph, const char *op, const char *name, int a, int b, tn_dtype dtype, int like) {
+    tn_type type = graph->values[like].type;
+    type.dtype = dtype;
+    const int in[2] = {a, b};
+    int made = tn_graph_add_value(graph, "", &type);
+    return made < 0 || tn_graph_add_node(graph, tn_op_find("", op), name, b < 0 ? 1 : 2, in, 1, &made) < 0 ? -1 : made;
 }
 
-static tn_status cluster_weight(tn_graph *graph, const tn_cluster_options *o, int weight, tn_region *region,
-                                tn_weights_error *error) {
-    const tn_tensor *t = graph->values[weight].constant;
-    const char *name = graph->values[weight].name;
+/* codebook and indices -> Cast -> (Add of starts, if they are a value) -> Gather, which what read the weight reads now. */
+static tn_status replace_weight(tn_graph *graph, int weight, int codebook, int indices, int starts) {
+    if (!tn_op_find("", "Cast") || !tn_op_find("", "Gather") || !tn_op_find("", "Add"))
+        return tn_fail(TN_E_UNSUPPORTED, "the operators Cast, Gather and Add are not in this build");
+    const char *name = tn_region_printf(graph->region, "%s.shared", graph->values[weight].name);
+    int wide = name ? add_node(graph, "Cast", "", indices, -1, TN_INT32, weight) : -1;
+    if (wide >= 0) TN_TRY(tn_node_set_int(graph, &graph->nodes[graph->node_count - 1], "to", TN_INT32));
+    if (wide >= 0 && starts >= 0) wide = add_node(graph, "Add", "", wide, starts, TN_INT32, weight);
+    int made = wide < 0 ? -1 : add_node(graph, "Gather", name, codebook, wide, TN_FLOAT32, weight);
+    if (made < 0) return TN_E_MEMORY;
+    tn_graph_replace_uses(graph, weight, made);
+    return TN_OK;
+}
+
+/* A weight's codes and codebooks, as they are being made. */
+typedef struct shared {
+    const tn_linear *layer;
+    const tn_tensor *weight;
+    tn_tensor *book, *codes;
+} shared;
+
+/* Where input k of an output is. */
+static size_t place(const tn_linear *l, size_t output, size_t k) {
+    return l->rows ? output * l->k + k : k * l->n + output;
+}
+
+static tn_status share_outputs(const tn_cluster_options *o, const shared *s, size_t first, size_t count, int book,
+                               tn_region *region, tn_weights_error *error) {
+    const tn_linear *l = s->layer;
+    const float *x = s->weight->data;
     const int clusters = 1 << o->bits;
-    const int64_t entries = clusters;
+    float *values = tn_region_array(region, count * l->k, sizeof *values),
+          *entries = (float *)s->book->data + book * clusters;
     double centres[256];
-    TN_TRY(make_codebook(o, t, region, centres));
-    const tn_dtype dtype = o->bits <= 4 ? TN_UINT4 : TN_UINT8;
-    tn_tensor *book = tn_graph_tensor(graph, TN_FLOAT32, 1, &entries, NULL);
-    tn_tensor *codes = tn_graph_tensor(graph, dtype, t->rank, t->dims, NULL);
-    if (!book || !codes) return TN_E_MEMORY;
-    for (int c = 0; c < clusters; c++) ((float *)book->data)[c] = (float)centres[c];
-    const float *x = t->data;
-    for (int64_t i = 0; i < tn_count(t); i++) {
-        int code = nearest_centre(centres, clusters, (double)x[i]);
-        if (dtype == TN_UINT4)
-            tn_packed_set(codes->data, 4, i, (unsigned)code);
+    if (!values) return TN_E_MEMORY;
+    for (size_t i = 0; i < count * l->k; i++) values[i] = x[place(l, first + i / l->k, i % l->k)];
+    TN_TRY(make_codebook(o, values, count * l->k, region, centres));
+    for (int c = 0; c < clusters; c++) entries[c] = (float)centres[c];
+    for (size_t i = 0; i < count * l->k; i++) {
+        const size_t at = place(l, first + i / l->k, i % l->k);
+        const int code = nearest_centre(centres, clusters, (double)values[i]);
+        if (s->codes->dtype == TN_UINT4)
+            tn_packed_set(s->codes->data, 4, (int64_t)at, (unsigned)code);
         else
-            ((uint8_t *)codes->data)[i] = (uint8_t)code;
-        tn_weights_compare(error, &x[i], &((float *)book->data)[code], 1);
+            ((uint8_t *)s->codes->data)[at] = (uint8_t)code;
+        tn_weights_compare(error, &values[i], &entries[code], 1);
     }
-    const char *names[2] = {tn_region_printf(graph->region, "%s.codebook", name),
-                            tn_region_printf(graph->region, "%s.codes", name)};
+    return TN_OK;
+}
+
+static size_t group_of(const tn_cluster_options *o, const tn_linear *l) {
+    return o->group > 0 ? TN_MIN((size_t)o->group, l->n) : l->n;
+}
+
+/* Where the codebook of each output begins: [n, 1, ...], or [1, n] where outputs lie along the last axis. */
+static int add_starts(tn_graph *graph, const tn_cluster_options *o, const shared *s, const char *name) {
+    const tn_linear *l = s->layer;
+    int64_t dims[TN_MAX_RANK];
+    for (int i = 0; i < s->weight->rank; i++) dims[i] = i == (l->rows ? 0 : s->weight->rank - 1) ? (int64_t)l->n : 1;
+    tn_tensor *starts = name ? tn_graph_tensor(graph, TN_INT32, s->weight->rank, dims, NULL) : NULL;
+    for (size_t i = 0; starts && i < l->n; i++) ((int32_t *)starts->data)[i] = (int32_t)(i / group_of(o, l)) << o->bits;
+    return starts ? tn_graph_add_constant(graph, name, starts) : -1;
+}
+
+static tn_status cluster_weight(tn_graph *graph, const tn_cluster_options *o, const tn_linear *l, tn_region *region,
+                                tn_weights_error *error) {
+    const tn_tensor *t = graph->values[l->weight].constant;
+    const char *name = graph->values[l->weight].name;
+    const size_t group = group_of(o, l), books = (l->n + group - 1) / group;
+    const int64_t entries = (int64_t)books << o->bits;
+    const shared s = {l, t, tn_graph_tensor(graph, TN_FLOAT32, 1, &entries, NULL),
+                      tn_graph_tensor(graph, o->bits <= 4 ? TN_UINT4 : TN_UINT8, t->rank, t->dims, NULL)};
+    if (!s.book || !s.codes) return TN_E_MEMORY;
+    for (size_t i = 0; i < books; i++)
+        TN_TRY(share_outputs(o, &s, i * group, TN_MIN(group, l->n - i * group), (int)i, region, error));
+    const char *names[3] = {tn_region_printf(graph->region, "%s.codebook", name),
+                            tn_region_printf(graph->region, "%s.codes", name),
+                            tn_region_printf(graph->region, "%s.starts", name)};
     if (!names[0] || !names[1]) return TN_E_MEMORY;
-    int codebook = tn_graph_add_constant(graph, names[0], book),
-        indices = tn_graph_add_constant(graph, names[1], codes);
-    return codebook < 0 || indices < 0 ? TN_E_MEMORY : replace_weight(graph, weight, codebook, indices);
+    int codebook = tn_graph_add_constant(graph, names[0], s.book),
+        indices = tn_graph_add_constant(graph, names[1], s.codes),
+        starts = books > 1 ? add_starts(graph, o, &s, names[2]) : -1;
+    return codebook < 0 || indices < 0 || (books > 1 && starts < 0)
+               ? TN_E_MEMORY
+               : replace_weight(graph, l->weight, codebook, indices, starts);
+}
+
+/* Bytes that a layer's weights take then. */
+static double shared_bytes(const tn_cluster_options *o, const tn_linear *l) {
+    const size_t group = group_of(o, l), books = (l->n + group - 1) / group;
+    return (double)(l->n * l->k) * (o->bits <= 4 ? 0.5 : 1) +
+           4 * ((double)(books << o->bits) + (books > 1 ? (double)l->n : 0));
 }
 
 static tn_status cluster_all(tn_graph *graph, const tn_cluster_options *o, tn_weights_report *report) {
@@ -214,10 +269,10 @@ static tn_status cluster_all(tn_graph *graph, const tn_cluster_options *o, tn_we
     tn_weights_error error = {0};
     tn_status status = region ? tn_layers_collect(graph, true, o->keep, region, &layers, &count) : TN_E_MEMORY;
     for (int i = 0; i < count && status == TN_OK; i++) {
-        const int64_t elements = (int64_t)(layers[i].n * layers[i].k), book = INT64_C(4) << o->bits;
-        if (elements * (o->bits <= 4 ? 4 : 8) / 8 + book >= 4 * elements) continue; /* it would not get smaller */
+        const int64_t elements = (int64_t)(layers[i].n * layers[i].k);
+        if (shared_bytes(o, &layers[i]) >= 4 * (double)elements) continue; /* it would not get smaller */
         tn_region *scratch = tn_region_create(NULL);
-        status = scratch ? cluster_weight(graph, o, layers[i].weight, scratch, &error) : TN_E_MEMORY;
+        status = scratch ? cluster_weight(graph, o, &layers[i], scratch, &error) : TN_E_MEMORY;
         tn_region_destroy(scratch);
         if (status != TN_OK) tn_fail_context(status, "weight '%s'", graph->values[layers[i].weight].name);
         report->layers++;
@@ -234,6 +289,7 @@ tn_status tn_graph_cluster(tn_graph *graph, const tn_cluster_options *options, t
     if (options) memcpy(&o, options, TN_MIN(options->struct_size, sizeof o));
     if (!o.bits) o.bits = 4;
     if (o.bits < 2 || o.bits > 8) return tn_fail(TN_E_INVALID, "codebooks of %d bits; expected 2 to 8", o.bits);
+    if (o.group < 0) return tn_fail(TN_E_INVALID, "groups of %d outputs; expected 1 or more, or 0 for all", o.group);
     TN_TRY(tn_weights_begin(graph, &report));
     TN_TRY(cluster_all(graph, &o, &report));
     return tn_weights_end(graph, &report, out_report);

@@ -84,6 +84,7 @@ static const field layer_fields[] = {{"count", COUNT, AT(count), NULL, 1, 65536}
                                      {0}};
 static const field share_fields[] = {{"bits", COUNT, AT(count), NULL, 2, 8},
                                      {"linear", FLAG, AT(share.linear), NULL, 0, 0},
+                                     {"group", COUNT, AT(rows), NULL, 1, 1e9},
                                      {"keep", TEXT, AT(share.keep), NULL, 0, 0},
                                      {0}};
 static const field rank_fields[] = {{"energy", NUMBER, AT(low_rank.energy), NULL, 1e-9, 1},
@@ -203,6 +204,7 @@ static tn_status read_step(const tn_manifest_node *entry, tn_recipe_step *out) {
         out->channels.multiple = (int)out->count;
         out->layers.count = (int)out->count;
         out->share.bits = (int)out->count;
+        out->share.group = (int)out->rows;
         out->low_rank.rank = (int)out->count;
         out->half.dtype = out->type ? TN_BFLOAT16 : TN_FLOAT16;
         return TN_OK;

@@ -39,7 +39,7 @@ class WeightOnly(Options):
 
 class Cluster(Options):
     _fields_ = [("struct_size", c_size_t), ("bits", c_int), ("linear", c_bool), ("seed", ctypes.c_uint64)]
-    _fields_ += [("keep", c_char_p)]
+    _fields_ += [("keep", c_char_p), ("group", c_int)]
 
 
 class LowRank(Options):

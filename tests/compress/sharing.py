@@ -52,6 +52,41 @@ def weights_share_values():
     native.refused(model, "tn_graph_cluster", "2 to 8", bits=9)
 
 
+def groups_of_outputs_have_codebooks_of_their_own():
+    model, weights = network()
+    ids = {"ids": np.arange(150)}
+    before = run_ort(model, ids)[0]
+    whole = distance(run_ort(apply(model, "tn_graph_cluster", bits=4)[0], ids)[0], before)
+    for bits, group, limit in ((4, 1, 0.5), (2, 5, 0), (4, 16, 1), (6, 40, 0), (3, 1000, 0)):
+        small, report = apply(model, "tn_graph_cluster", bits=bits, group=group)
+        found = tensors(small)
+        for name, transposed in (("w", False), ("g", True), ("odd", False)):
+            w = weights[name] if transposed else weights[name].T  # a row an output
+            if name + ".codes" not in found:
+                assert 2**bits * 4 + 4 >= group * w.shape[1] * (4 - bits / 8), "the smaller form was not taken"
+                continue
+            book, codes = found[name + ".codebook"].reshape(-1, 2**bits), found[name + ".codes"].astype(int)
+            codes = codes if transposed else codes.T
+            assert len(book) == -(-len(w) // group)
+            for i, row in enumerate(w):
+                own = book[i // group]
+                assert (np.abs(own[codes[i]] - row) <= np.abs(row[:, None] - own).min(-1) + 1e-7).all()
+        ours, theirs = run_tenon(small, ids)[0], run_ort(small, ids)[0]
+        assert distance(ours, theirs) < 1e-5
+        if bits == 4:
+            assert distance(theirs, before) < limit * whole, (group, distance(theirs, before), whole)
+            assert report.bytes_after < report.bytes_before
+    native.refused(model, "tn_graph_cluster", "1 or more", group=-1)
+
+
+def convolutions_have_groups_too():
+    feed = {"x": np.random.default_rng(9).standard_normal((2, 3, 8, 8)).astype(np.float32)}
+    small, _ = apply(images(), "tn_graph_cluster", bits=4, group=2)
+    assert any(name.endswith(".starts") for name in tensors(small))
+    for ours, theirs in zip(run_tenon(small, feed), run_ort(small, feed)):
+        assert distance(ours, theirs) < 1e-5
+
+
 def ranks_are_low():
     model, weights = network()
     r = np.random.default_rng(9)
@@ -81,5 +116,7 @@ def ranks_are_low():
 if __name__ == "__main__":
     kmeans_is_that_of_scikit_learn()
     weights_share_values()
+    groups_of_outputs_have_codebooks_of_their_own()
+    convolutions_have_groups_too()
     ranks_are_low()
     print("shared weights and low ranks, beside scikit-learn and NumPy")
