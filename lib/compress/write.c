@@ -5,6 +5,7 @@
 #include "compress/quantize.h"
 #include <float.h>
 #include <math.h>
+#include <stdio.h>
 #include "passes/match.h"
 
 typedef struct writer {
@@ -16,7 +17,13 @@ typedef struct writer {
     uint64_t *bytes; /* of each layer's weights and bias */
     bool trains;     /* weights are to be trained yet */
     const tn_op *quantize, *dequantize;
-    int *scale, *zero; /* constants of a value's range; -1: not yet made */
+    int *scale; /* constants of a value's range; -1: not yet made */
+    struct zero_point {
+        tn_dtype dtype;
+        int64_t count; /* 0: a scalar */
+        int value, constant;
+    } * zeros; /* each once, whoever reads it */
+    size_t zero_count;
     struct written {
         int out; /* dequantized weights; -1: not yet made */
         tn_qweights q;
@@ -37,12 +44,32 @@ static const char *named(const writer *w, int value, const char *what) {
     return full ? full : "";
 }
 
+/* The same number in a scalar (count 0), or in a vector. *fresh (may be NULL): it was not there. */
+static int add_zero_point(writer *w, tn_dtype dtype, int64_t count, int value, bool *fresh) {
+    const struct zero_point *z = w->zeros, *end = z + w->zero_count;
+    while (z < end && (z->dtype != dtype || z->count != count || z->value != value)) z++;
+    if (fresh) *fresh = z == end;
+    if (z < end) return z->constant;
+    tn_tensor *t = tn_graph_tensor(w->graph, dtype, count > 0, &count, NULL);
+    char name[64];
+    if (count)
+        snprintf(name, sizeof name, "zero_%s_x%lld", tn_dtype_name(dtype), (long long)count); /* a vector is of zeros */
+    else
+        snprintf(name, sizeof name, "zero_%s_%d", tn_dtype_name(dtype), value);
+    const char *kept = tn_region_strdup(w->graph->region, name);
+    if (!t || !kept) return -1;
+    memset(t->data, value, tn_dtype_bytes(dtype, tn_count(t))); /* of more than a byte it is 0 */
+    const int constant = tn_graph_add_constant(w->graph, kept, t);
+    if (constant >= 0) w->zeros[w->zero_count++] = (struct zero_point){dtype, count, value, constant};
+    return constant;
+}
+
 /* A node of one output, whose type is that of `like` with another dtype. */
 static int add_node(writer *w, const tn_op *op, const char *name, int like, tn_dtype dtype, const int in[3]) {
     tn_type type = w->graph->values[like].type;
     type.dtype = dtype;
     int out = tn_graph_add_value(w->graph, name, &type);
-    if (out < 0 || tn_graph_add_node(w->graph, op, name, 3, in, 1, &out) < 0) return -1;
+    if (out < 0 || tn_graph_add_node(w->graph, op, "", in[2] < 0 ? 2 : 3, in, 1, &out) < 0) return -1;
     return out;
 }
 
@@ -50,15 +77,14 @@ static tn_status write_value(writer *w, int v, int *out) {
     tn_dtype dtype = w->options->activations == TN_INT8 ? TN_INT8 : TN_UINT8;
     int root = w->plan->like[v];
     if (w->scale[root] < 0) {
-        uint8_t zero = (uint8_t)w->ranges[root].zero;
         w->scale[root] = add_constant(w, named(w, root, "scale"), TN_FLOAT32, 0, NULL, &w->ranges[root].scale);
-        w->zero[root] = add_constant(w, named(w, root, "zero_point"), dtype, 0, NULL, &zero);
-        if (w->scale[root] < 0 || w->zero[root] < 0) return TN_E_MEMORY;
+        if (w->scale[root] < 0) return TN_E_MEMORY;
     }
-    int scale = w->scale[root], zero = w->zero[root];
-    int bytes = add_node(w, w->quantize, named(w, v, "quantized"), v, dtype, (int[]){v, scale, zero});
+    int scale = w->scale[root], zero = add_zero_point(w, dtype, 0, (uint8_t)w->ranges[root].zero, NULL);
+    if (zero < 0) return TN_E_MEMORY;
+    int bytes = add_node(w, w->quantize, named(w, v, "q"), v, dtype, (int[]){v, scale, zero});
     if (bytes < 0) return TN_E_MEMORY;
-    *out = add_node(w, w->dequantize, named(w, v, "dequantized"), v, TN_FLOAT32, (int[]){bytes, scale, zero});
+    *out = add_node(w, w->dequantize, named(w, v, "dq"), v, TN_FLOAT32, (int[]){bytes, scale, zero});
     return *out < 0 ? TN_E_MEMORY : TN_OK;
 }
 
@@ -85,16 +111,15 @@ static void redirect(writer *w, int v, int now) {
 /* A constant of integers and the DequantizeLinear that reads it. */
 static int add_integers(writer *w, int n, int like, tn_dtype dtype, const tn_tensor *shape, const void *data,
                         int64_t axis, int64_t scales, const float *scale) {
-    size_t bytes = tn_dtype_bytes(dtype, scales);
-    void *none = tn_region_alloc(w->region, bytes + 1);
-    if (!none) return -1;
-    int rank = scales == shape->dims[axis];
-    int value = add_constant(w, named(w, like, "quantized"), dtype, shape->rank, shape->dims, data);
+    const int rank = scales == shape->dims[axis], no_zero = dtype == TN_INT32; /* which such have anyway */
+    bool fresh = false;
+    int value = add_constant(w, named(w, like, "q"), dtype, shape->rank, shape->dims, data);
     int in[3] = {value, add_constant(w, named(w, like, "scale"), TN_FLOAT32, rank, &scales, scale),
-                 add_constant(w, named(w, like, "zero_point"), dtype, rank, &scales, none)};
-    if (in[0] < 0 || in[1] < 0 || in[2] < 0) return -1;
-    w->bytes[n] += tn_dtype_bytes(dtype, tn_count(shape)) + (uint64_t)scales * 4 + bytes;
-    int out = add_node(w, w->dequantize, named(w, like, "dequantized"), like, TN_FLOAT32, in);
+                 no_zero ? -1 : add_zero_point(w, dtype, rank ? scales : 0, 0, &fresh)};
+    if (in[0] < 0 || in[1] < 0 || (in[2] < 0 && !no_zero)) return -1;
+    w->bytes[n] += tn_dtype_bytes(dtype, tn_count(shape)) + (uint64_t)scales * 4;
+    if (fresh) w->bytes[n] += tn_dtype_bytes(dtype, scales);
+    int out = add_node(w, w->dequantize, named(w, like, "dq"), like, TN_FLOAT32, in);
     if (out < 0) return -1;
     tn_node *node = &w->graph->nodes[w->graph->node_count - 1];
     if (rank && tn_node_set_int(w->graph, node, "axis", axis) != TN_OK) return -1;
@@ -168,9 +193,9 @@ static tn_status write_rounding(writer *w, int n, int weights, int axis) {
     for (int i = 0; i < 4; i++)
         TN_TRY(tn_graph_node(w->graph, chain[i], named(w, weights, "range"), i ? 2 : 1, (int[]){in[1], second[i]}, 1,
                              &in[1], i == 1 ? keep : NULL));
-    TN_TRY(tn_graph_node(w->graph, "QuantizeLinear", named(w, weights, "quantized"), 3, in, 1, &out, along));
-    TN_TRY(tn_graph_node(w->graph, "DequantizeLinear", named(w, weights, "dequantized"), 3, (int[]){out, in[1], in[2]},
-                         1, &out, along));
+    TN_TRY(tn_graph_node(w->graph, "QuantizeLinear", named(w, weights, "q"), 3, in, 1, &out, along));
+    TN_TRY(tn_graph_node(w->graph, "DequantizeLinear", named(w, weights, "dq"), 3, (int[]){out, in[1], in[2]}, 1, &out,
+                         along));
     *before = (struct written){.out = out, .q.axis = axis};
     w->graph->nodes[n].in[1] = out;
     return TN_OK;
@@ -189,7 +214,7 @@ static tn_status write_all(writer *w, int *out_value) {
     const tn_qplan *plan = w->plan;
     for (int v = 0; v < plan->value_count; v++) {
         out_value[v] = v;
-        w->scale[v] = w->zero[v] = w->written[v].out = -1;
+        w->scale[v] = w->written[v].out = -1;
     }
     for (int v = 0; v < plan->value_count; v++)
         if (plan->byte[v]) {
@@ -206,6 +231,11 @@ static tn_status write_all(writer *w, int *out_value) {
     return tn_graph_infer(w->graph);
 }
 
+/* One for each value, and weights and bias of each node, at most. */
+static struct zero_point *room_for_zeros(tn_region *region, int nodes, int values) {
+    return tn_region_array(region, (size_t)values + 2 * (size_t)nodes + 1, sizeof(struct zero_point));
+}
+
 static tn_status write_plan(const tn_qplan *plan, const tn_qrange *ranges, const tn_quantize_options *options,
                             bool trains, tn_region *region, int *out_value, uint64_t *bytes, tn_graph **out_graph) {
     writer w = {.plan = plan,
@@ -217,10 +247,10 @@ static tn_status write_plan(const tn_qplan *plan, const tn_qrange *ranges, const
                 .quantize = tn_op_find("", "QuantizeLinear"),
                 .dequantize = tn_op_find("", "DequantizeLinear"),
                 .scale = tn_region_array(region, (size_t)plan->value_count + 1, sizeof *w.scale),
-                .zero = tn_region_array(region, (size_t)plan->value_count + 1, sizeof *w.zero),
+                .zeros = room_for_zeros(region, plan->node_count, plan->value_count),
                 .written = tn_region_array(region, (size_t)plan->value_count + 1, sizeof *w.written)};
     *out_graph = NULL;
-    if (!w.scale || !w.zero || !w.written) return TN_E_MEMORY;
+    if (!w.scale || !w.zeros || !w.written) return TN_E_MEMORY;
     if (!w.quantize || !w.dequantize)
         return tn_fail(TN_E_UNSUPPORTED, "this build has no QuantizeLinear and DequantizeLinear (TN_OPS)");
     TN_TRY(tn_graph_copy(plan->graph, true, &w.graph));
@@ -292,7 +322,8 @@ static tn_status finish_all(writer *w) {
     TN_TRY(tn_graph_infer(w->graph));
     w->bytes = tn_region_array(w->region, (size_t)count + 1, sizeof *w->bytes);
     w->written = tn_region_array(w->region, (size_t)w->graph->value_count + 1, sizeof *w->written);
-    if (!w->bytes || !w->written) return TN_E_MEMORY;
+    w->zeros = room_for_zeros(w->region, count, w->graph->value_count);
+    if (!w->bytes || !w->written || !w->zeros) return TN_E_MEMORY;
     for (int v = 0; v < w->graph->value_count; v++) w->written[v].out = -1;
     for (int n = 0; n < count; n++) {
         tn_status status = finish_layer(w, n);

@@ -138,7 +138,7 @@ static void no_weight_moves_by_more_than_a_step(void **state) {
     double sqnr;
     tn_quantize_options o = {.struct_size = sizeof o, .adaptive_rounding = true};
     tn_graph *graph = products(), *made = quantize(graph, &o, &sqnr);
-    const tn_tensor *w = constant_named(graph, "w"), *q = constant_named(made, "w_quantized"),
+    const tn_tensor *w = constant_named(graph, "w"), *q = constant_named(made, "w_q"),
                     *s = constant_named(made, "w_scale");
     assert_non_null(w);
     assert_non_null(q);
