@@ -46,12 +46,12 @@ ALWAYS_INLINE void store_part(float *p, vf x, size_t left) {
         vf_store_n(p, x, left);
 }
 
-/* One tile of whole vectors: sums start from `bias`, one a row, or (NULL) from what is in c. */
+/* One tile of whole vectors: sums start from `bias`, one a row, or (NULL) from what is in rows at `start`. */
 typedef struct tile_call {
-    const float *b, *bias, *ahead, *next;
+    const float *b, *bias, *start, *ahead, *next;
     const uint32_t *offset;
     float *c;
-    size_t k, b_stride, c_stride, ahead_stride;
+    size_t k, b_stride, c_stride, start_stride, ahead_stride;
     size_t next_rest, ahead_rest; /* lines of `next`, a row of `ahead`, are fetched where k has no bit of these */
     size_t next_lines;
     tn_act activation; /* of those that are made in registers, else none */
@@ -88,7 +88,7 @@ ALWAYS_INLINE void tile(const tile_call *t, const float *a, int rows, int vecs, 
 #pragma GCC unroll 16
         for (int r = 0; r < rows; r++)
 #pragma GCC unroll 4
-            for (int v = 0; v < vecs; v++) acc[r][v] = vf_load(c + (size_t)r * c_stride + v * VF_WIDTH);
+            for (int v = 0; v < vecs; v++) acc[r][v] = vf_load(t->start + (size_t)r * t->start_stride + v * VF_WIDTH);
     }
     const int steps = 2 * rows < GEMM_ROWS ? 1 : GEMM_STEPS;
     const size_t whole = t->k & ~(size_t)(steps - 1), either = t->next_rest & t->ahead_rest;
@@ -194,19 +194,29 @@ static void gemm_f32_tile(size_t *rows, size_t *columns, size_t *lanes) {
 static void start_rows(const tn_gemm_f32 *g, size_t row, size_t rows, size_t column, size_t n, float *c,
                        size_t c_stride) {
     const tn_epilogue *e = &g->epilogue;
+    const float *bias = g->first && e->column_bias ? e->column_bias + column : NULL;
     for (size_t r = 0; r < rows; r++, c += c_stride) {
         const float *from = !g->first     ? g->c + (row + r) * g->c_stride + column
                             : e->residual ? e->residual + (row + r) * e->residual_stride + column
                                           : NULL;
-        const float *bias = g->first && e->column_bias ? e->column_bias + column : NULL;
-        vf row_bias = vf_set(g->first && e->row_bias ? e->row_bias[row + r] : 0);
+        const bool biased = g->first && e->row_bias;
+        const vf row_bias = vf_set(biased ? e->row_bias[row + r] : 0);
         for (size_t j = 0; j < n; j += VF_WIDTH) {
-            vf x = row_bias;
-            if (from) x = vf_add(load_part(from + j, n - j), x);
-            if (bias) x = vf_add(load_part(bias + j, n - j), x);
+            vf x = from ? load_part(from + j, n - j) : row_bias;
+            if (from && biased) x = vf_add(x, row_bias);
+            if (bias) x = from || biased ? vf_add(load_part(bias + j, n - j), x) : load_part(bias + j, n - j);
             store_part(c + j, x, n - j);
         }
     }
+}
+
+/* What the sums of a tile of whole vectors start from, if it lies in rows somewhere; a bias by columns is one row for all. */
+static const float *start_of(const tn_gemm_f32 *g, size_t row, size_t column, size_t *stride) {
+    const tn_epilogue *e = &g->epilogue;
+    *stride = !g->first ? g->c_stride : e->residual ? e->residual_stride : 0;
+    if (!g->first) return g->c + row * g->c_stride + column;
+    if (e->row_bias || (e->residual && e->column_bias)) return NULL;
+    return e->residual ? e->residual + row * e->residual_stride + column : e->column_bias + column;
 }
 
 /* The tile at `row` and `column` of n columns. Where vectors are cut, it is made apart, so that only storing it knows of
@@ -221,7 +231,12 @@ static void one_tile(const tn_gemm_f32 *g, tile_call *t, const float *a, size_t 
     t->c = whole ? c : edge;
     t->c_stride = whole ? g->c_stride : GEMM_COLUMNS;
     t->bias = !plain ? NULL : e->row_bias ? e->row_bias + row : zeros;
-    if (!plain && !(whole && !g->first)) start_rows(g, row, rows, column, n, t->c, t->c_stride);
+    t->start = !plain && whole ? start_of(g, row, column, &t->start_stride) : NULL;
+    if (!plain && !t->start) {
+        start_rows(g, row, rows, column, n, t->c, t->c_stride);
+        t->start = t->c;
+        t->start_stride = t->c_stride;
+    }
     tiles[t->offset ? B_OFFSETS : B_ROWS][vecs - 1][rows - 1](t, a);
     if (g->last && e->activation != t->activation) activate(rows, vecs * VF_WIDTH, t->c, t->c_stride, e);
     for (size_t r = 0; r < rows && !whole; r++)
