@@ -111,7 +111,7 @@ typedef struct tn_prune_heads_options {
  * [batch, heads, rows, depth] between Reshapes, or as one Attention or MultiHeadAttention; one with anything else between
  * (rotary positions, a cache, Q, K and V of one matrix), with fewer heads of K and V, a mask for each head, weights that are
  * read twice, or a shape that is not known to keep batch and rows stays as it is. The report's `layers` are the blocks that
- * lost heads. */
+ * lost heads. Samples need OpenBLAS. */
 TN_API tn_status tn_graph_prune_heads(tn_graph *graph, const tn_prune_heads_options *options,
                                       tn_weights_report *out_report);
 

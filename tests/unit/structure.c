@@ -113,7 +113,7 @@ static void heads_that_add_nothing_go_first(void **state) {
     (void)state;
     tn_tensor *x = input();
     const tn_tensor *samples[] = {x};
-    for (int way = 0; way < 4; way++) {
+    for (int way = 0; way < (TN_WITH_OPENBLAS ? 4 : 2); way++) { /* samples need it */
         const tn_prune_heads_options o = {.struct_size = sizeof o,
                                           .sparsity = 0.25,
                                           .global = way % 2,
@@ -128,6 +128,13 @@ static void heads_that_add_nothing_go_first(void **state) {
             assert_true(r.bytes_before - r.bytes_after >= WIDTH * WIDTH * 4);
             assert_true(difference(network(silent, false), g) < 1e-5);
         }
+    }
+    if (!TN_WITH_OPENBLAS) {
+        const tn_prune_heads_options o = {
+            .struct_size = sizeof o, .sparsity = 0.25, .samples = samples, .sample_count = 1};
+        tn_graph *g = network(0, false);
+        assert_int_equal(tn_graph_prune_heads(g, &o, NULL), TN_E_UNSUPPORTED);
+        tn_graph_destroy(g);
     }
     tn_tensor_destroy(x);
 }
