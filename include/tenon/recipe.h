@@ -47,13 +47,13 @@
  *
  * All combinations are tried, 256 at most, and the one with the fewest bytes that holds all bounds is made.
  *
- * weights, half, share and low_rank are the passes of tenon/weights.h, prune, channels, heads and layers those of tenon/prune.h, quantize is
- * tn_quantize, which leaves layers in float32 until max_drop and min_sqnr hold; it makes float32 again of what is half, so
- * half comes last. After each step the graph is compared with the one that came, on the samples; a step that leaves these
- * bounds is undone, and the next begins where it began. max_bytes, max_ms and max_ram are looked at in the end: if no
- * combination keeps them the recipe fails with TN_E_CHECK and makes nothing. But for never_slower and max_ms the same recipe,
- * model and data give the same bytes. Other keys are refused with their line and column; YAML as in manifests: maps, lists
- * and scalars alone.
+ * weights, half, share and low_rank are the passes of tenon/weights.h, prune, channels, heads and layers those of
+ * tenon/prune.h, quantize is tn_quantize, which leaves layers in float32 until max_drop and min_sqnr hold; it makes float32
+ * again of what is half, so half comes last. After each step the graph is compared with the one that came, on the samples; a
+ * step that leaves these bounds is undone, and the next begins where it began. max_bytes, max_ms and max_ram are looked at in
+ * the end: if no combination keeps them the recipe fails with TN_E_CHECK and makes nothing. But for never_slower and max_ms the
+ * same recipe, model and data give the same bytes. Other keys are refused with their line and column; YAML as in manifests:
+ * maps, lists and scalars alone.
  *
  * What is made has the manifest and self-test of the model that came, as tn_quantize gives them, once for all steps.
  *
@@ -96,8 +96,8 @@ typedef tn_status tn_recipe_progress(void *context, int step, const tn_recipe_ro
  *
  * folder (may be NULL): where what was tried is kept, one run at a time. A run that was interrupted, killed or failed leaves it
  * there, and the next one of the same recipe, graph and samples goes on from it and makes the same bytes; if the text, a weight
- * or a sample differs it begins anew (what a metric knows besides is not looked at). It goes when the recipe is done, or fails since its bounds do not hold. In it are at most
- * as many graphs as there are steps, and the best one.
+ * or a sample differs it begins anew (what a metric knows besides is not looked at). It goes when the recipe is done, or fails
+ * since its bounds do not hold. In it are at most as many graphs as there are steps, and the best one.
  *
  * out_report (may be NULL): of the last quantize step, NULL if there is none. */
 TN_API tn_status tn_recipe_run(const tn_recipe *recipe, const tn_graph *graph, const tn_samples *samples,

@@ -48,10 +48,10 @@ static tn_status hash_samples(const tn_samples *samples, size_t inputs, tn_sha25
             tn_sha256_update(hash, &t->dtype, sizeof t->dtype);
             tn_sha256_update(hash, t->dims, (size_t)t->rank * sizeof *t->dims);
             if (t->dtype == TN_STRING) continue;
-            tn_tensor *dense;
-            TN_TRY(tn_tensor_clone(t, NULL, &dense));
-            tn_sha256_update(hash, dense->data, tn_tensor_bytes(dense));
-            tn_tensor_destroy(dense);
+            tn_tensor *copy = NULL;
+            if (!tn_tensor_is_dense(t)) TN_TRY(tn_tensor_clone(t, NULL, &copy));
+            tn_sha256_update(hash, copy ? copy->data : t->data, tn_tensor_bytes(t));
+            tn_tensor_destroy(copy);
         }
     }
 }

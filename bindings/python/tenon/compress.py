@@ -133,6 +133,15 @@ class _Calls:
         self.outputs = _values(graph, lib.tn_graph_output_count, lib.tn_graph_output_value)
         self.get, self.score = _GET(self._get), _METRIC(self._score)
 
+    def run(self, function: Callable, *given: Any) -> None:
+        """Calls a function of the library that calls back."""
+        try:
+            function(*given)
+        except Exception:
+            if self.failure is not None:
+                raise self.failure
+            raise
+
     def _get(self, _: int, index: int, inputs: Any) -> int:
         try:
             if index >= len(self.data):
@@ -231,16 +240,11 @@ def quantize(
     )
     samples = SamplesStruct(calls.get, None)
     made, report = c_void_p(), c_void_p()
-    try:
-        given = (graph.pointer, byref(samples) if data is not None else None, byref(options), byref(made))
-        if trainable:
-            lib.tn_quantize_aware(*given)
-        else:
-            lib.tn_quantize(*given, byref(report))
-    except Exception:
-        if calls.failure is not None:
-            raise calls.failure
-        raise
+    given = (graph.pointer, byref(samples) if data is not None else None, byref(options), byref(made))
+    if trainable:
+        calls.run(lib.tn_quantize_aware, *given)
+    else:
+        calls.run(lib.tn_quantize, *given, byref(report))
     small = Handle(made.value, lib.tn_graph_destroy)
     if trainable:
         save_graph(small.pointer, target, None, False, False)
@@ -304,15 +308,8 @@ def recipe(
     samples, call = SamplesStruct(calls.get, None), _PROGRESS(told)
     made, report = c_void_p(), c_void_p()
     place = None if folder is None else os.fsencode(folder)
-    given = byref(samples) if data is not None else None
-    try:
-        lib.tn_recipe_run(
-            made_recipe.pointer, graph.pointer, given, byref(options), place, call, None, byref(made), byref(report)
-        )
-    except Exception:
-        if calls.failure is not None:
-            raise calls.failure
-        raise
+    given = (graph.pointer, byref(samples) if data is not None else None, byref(options), place, call, None)
+    calls.run(lib.tn_recipe_run, made_recipe.pointer, *given, byref(made), byref(report))
     small = Handle(made.value, lib.tn_graph_destroy)
     last = Handle(report.value, lib.tn_quantize_report_destroy) if report.value else None
     save_graph(small.pointer, target, None, False, False)
