@@ -117,10 +117,10 @@
  *
  * Data larger than memory: beyond `memory`, the columns of the table and what the pipeline makes of them (of series each window
  * whole) lie in files, which the system writes and reads as it needs memory; results are the same bit for bit. They want as
- * much disk as that takes, and a quick one: each column is laid into all samples before the next, and training takes rows in
- * random order. Where both went through 100 MB of memory, 200 MB of data took eight times as long as in memory. What stays in
- * memory is some ten numbers a row: order, targets and answers while they are measured, all answers of a model without target;
- * and the texts of a column. .npy and .npz files are read whole before they become tables.
+ * much disk as that takes. Samples are made some of all columns at a time, and those of many shuffled batches, half of `memory`,
+ * are read at once in the order of the file: through 100 MB of memory, 200 MB of data took 1.7 times as long as in memory. What
+ * stays in memory is some ten numbers a row: order, targets and answers while they are measured, all answers of a model without
+ * target; and the texts of a column. .npy and .npz files are read whole before they become tables.
  *
  * While it trains, OUTPUT.checkpoint (and OUTPUT.retraining.checkpoint) is written at the end of an epoch, at most each
  * second, and when it is stopped. It goes when the model file is there. A plan whose text or data changed does not resume.

@@ -40,10 +40,15 @@ tn_status tn_table_column(tn_table *t, int index, const char *name, tn_column_ty
     c->name = tn_region_strdup(t->region, name);
     c->type = type;
     c->levels.region = t->region;
-    if (type == TN_COLUMN_NUMBER)
-        c->numbers = tn_region_array(t->region, (size_t)t->rows, sizeof *c->numbers);
+    size_t bytes;
+    const bool numbers = type == TN_COLUMN_NUMBER;
+    if (!tn_mul_size((size_t)t->rows, numbers ? sizeof *c->numbers : sizeof *c->codes, &bytes))
+        return tn_fail(TN_E_MEMORY, "out of memory");
+    void *room = tn_region_take(t->region, bytes);
+    if (numbers)
+        c->numbers = room;
     else
-        c->codes = tn_region_array(t->region, (size_t)t->rows, sizeof *c->codes);
+        c->codes = room;
     return c->name && (c->numbers || c->codes) ? TN_OK : TN_E_MEMORY;
 }
 

@@ -14,7 +14,7 @@ tn_status tn_table_read_into(const char *path, const tn_csv_options *options, co
 const tn_allocator *tn_table_allocator(const tn_table *table);
 /* Columns without names or values yet; rows and columns are not negative. */
 tn_status tn_table_create(int64_t rows, int count, const tn_allocator *allocator, tn_table **out_table);
-/* Names a column and makes room for its rows: zeros, or codes of 0. */
+/* Names a column and makes room for its rows, which the caller writes. */
 tn_status tn_table_column(tn_table *table, int column, const char *name, tn_column_type type);
 double *tn_table_room(tn_table *table, int column); /* of a column of numbers */
 /* A text of a column of texts; missing: NULL data. */

@@ -12,6 +12,7 @@ struct tn_feed {
     tn_batch slots[2];
     int64_t row, answer; /* numbers in a row of x; of y, if it is floats */
     size_t x_bytes, y_bytes;
+    tn_ahead *ahead; /* NULL: rows lie in memory */
     bool threaded;
     pthread_t thread;
     pthread_mutex_t mutex; /* of what follows */
@@ -36,9 +37,10 @@ static void augment(const tn_feed *f, tn_batch *b, int64_t step) {
                tn_takes_labels(fit->loss) ? NULL : b->y, f->answer, fit->data->task == TN_TASK_RECONSTRUCTION);
 }
 
-static void target(const tn_feed *f, int part, int64_t row, void *y, int64_t i) {
+/* Of a row whose x, which may be its own target, is there. */
+static void target(const tn_feed *f, int part, int64_t row, const float *x, void *y, int64_t i) {
     const tn_plan_data *d = f->fit->data;
-    const void *from = d->task == TN_TASK_RECONSTRUCTION ? d->x[part]->data : d->y[part]->data;
+    const void *from = d->task == TN_TASK_RECONSTRUCTION ? NULL : d->y[part]->data;
     const int64_t label = d->task == TN_TASK_CLASSIFICATION ? ((const int64_t *)from)[row] : 0;
     float *to = (float *)y + i * f->answer;
     if (f->fit->loss == TN_LOSS_CTC) { /* rows of a part may be shorter than those of another */
@@ -55,21 +57,23 @@ static void target(const tn_feed *f, int part, int64_t row, void *y, int64_t i) 
     } else if (d->task == TN_TASK_CLASSIFICATION) { /* binary: of class 1 */
         *to = (float)label;
     } else {
-        memcpy(to, (const float *)from + row * f->answer, (size_t)f->answer * sizeof *to);
+        memcpy(to, from ? (const float *)from + row * f->answer : x, (size_t)f->answer * sizeof *to);
     }
 }
 
-static void gather(const tn_feed *f, tn_batch *b, int part, const int64_t *order, int64_t first, int64_t count) {
+static void gather(tn_feed *f, tn_batch *b, int part, const int64_t *order, int64_t first, int64_t count) {
     const float *x = f->fit->data->x[part]->data;
     b->count = count;
     for (int64_t i = 0; i < count; i++) {
         int64_t r = order ? order[first + i] : first + i;
-        memcpy(b->x + i * f->row, x + r * f->row, (size_t)f->row * sizeof *x);
-        target(f, part, r, b->y, i);
+        const float *row =
+            order && f->ahead ? tn_ahead_row(f->ahead, order, f->fit->epochs, first + i) : x + r * f->row;
+        memcpy(b->x + i * f->row, row, (size_t)f->row * sizeof *x);
+        target(f, part, r, row, b->y, i);
     }
 }
 
-static void prepare(const tn_feed *f, tn_batch *b, const int64_t *order, int64_t step) {
+static void prepare(tn_feed *f, tn_batch *b, const int64_t *order, int64_t step) {
     const int64_t size = f->fit->plan->batch, first = step * size;
     gather(f, b, TN_PART_TRAIN, order, first, TN_MIN(size, f->fit->data->rows[TN_PART_TRAIN] - first));
     if (f->fit->plan->augment_node) augment(f, b, step);
@@ -144,7 +148,7 @@ tn_status tn_feed_open(const tn_fit *fit, tn_feed **out_feed) {
     f->y_bytes = rows * (size_t)f->answer * sizeof(int64_t);
     pthread_mutex_init(&f->mutex, NULL);
     pthread_cond_init(&f->changed, NULL);
-    tn_status status = TN_OK;
+    tn_status status = tn_ahead_open(d, fit->plan->batch, &f->ahead);
     for (int i = 0; i < 2; i++) {
         f->slots[i].x = tn_alloc(NULL, f->x_bytes);
         f->slots[i].y = tn_alloc_zero(NULL, f->y_bytes);
@@ -172,6 +176,7 @@ void tn_feed_close(tn_feed *f) {
         tn_free(NULL, f->slots[i].x, f->x_bytes);
         tn_free(NULL, f->slots[i].y, f->y_bytes);
     }
+    tn_ahead_close(f->ahead);
     pthread_cond_destroy(&f->changed);
     pthread_mutex_destroy(&f->mutex);
     tn_free(NULL, f, sizeof *f);

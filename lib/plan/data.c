@@ -169,6 +169,14 @@ static tn_status draw_validation(const tn_plan *plan, const tn_pipeline *p, cons
     return tn_pipeline_draw(p, table, by, plan->validation, (uint64_t)plan->seed + 1, part, TN_PART_VALIDATION);
 }
 
+static tn_status make_parts(const tn_plan *plan, tn_plan_data *data, const tn_table *table, const tn_table *test,
+                            const uint8_t *part) {
+    TN_TRY(make_part(plan, data, table, part, TN_PART_TRAIN));
+    if (plan->validation > 0) TN_TRY(make_part(plan, data, table, part, TN_PART_VALIDATION));
+    if (test) return make_part(plan, data, test, NULL, TN_PART_TEST);
+    return tn_pipeline_tests(data->pipeline) ? make_part(plan, data, table, part, TN_PART_TEST) : TN_OK;
+}
+
 static tn_status fit(const tn_plan *plan, tn_plan_data *data, const tn_table *table, const tn_table *test,
                      uint8_t *part) {
     tn_pipeline *p = data->pipeline;
@@ -193,10 +201,10 @@ static tn_status fit(const tn_plan *plan, tn_plan_data *data, const tn_table *ta
                     : classes       ? p->target.category_count
                     : p->has_target ? 1
                                     : data->width;
-    TN_TRY(make_part(plan, data, table, part, TN_PART_TRAIN));
-    if (plan->validation > 0) TN_TRY(make_part(plan, data, table, part, TN_PART_VALIDATION));
-    if (test) return make_part(plan, data, test, NULL, TN_PART_TEST);
-    return tn_pipeline_tests(p) ? make_part(plan, data, table, part, TN_PART_TEST) : TN_OK;
+    tn_spill_in_order(&data->spill, NULL, false);
+    TN_TRY(make_parts(plan, data, table, test, part));
+    tn_spill_in_order(&data->spill, NULL, true);
+    return TN_OK;
 }
 
 static tn_status read_table(const tn_plan *plan, const char *path, const tn_allocator *allocator, tn_table **out) {
@@ -238,8 +246,11 @@ static tn_status read_both(tn_plan *plan, tn_plan_data *out, tn_table **table, t
     if (plan->folds) TN_TRY(tn_pipeline_set_fold(out->pipeline, plan->folds, plan->fold));
     TN_TRY(digest_of(plan->train, out->pipeline, *table, out->digests[0]));
     if (*test) TN_TRY(digest_of(plan->test, out->pipeline, *test, out->digests[1]));
+    tn_spill_in_order(&out->spill, NULL, true);
     TN_TRY(prepare(out->pipeline, table));
-    return *test ? prepare(out->pipeline, test) : TN_OK;
+    if (*test) TN_TRY(prepare(out->pipeline, test));
+    tn_spill_in_order(&out->spill, NULL, true);
+    return TN_OK;
 }
 
 tn_status tn_plan_data_read(tn_plan *plan, const tn_plan_options *options, tn_plan_data *out) {

@@ -153,6 +153,17 @@ void tn_augment(const tn_augmentation *augmentation, uint64_t seed, int rank, co
 /* What the plan's teacher, if there is one, says of the rows for training. */
 tn_status tn_plan_teach(const tn_plan *plan, const tn_plan_options *options, tn_plan_data *data);
 
+/* ---- ahead.c ---- */
+
+/* Rows for training that lie in a file, those of many batches read at once. */
+typedef struct tn_ahead tn_ahead;
+
+/* *out_ahead NULL: they lie in memory. */
+tn_status tn_ahead_open(const tn_plan_data *data, int64_t batch, tn_ahead **out_ahead);
+void tn_ahead_close(tn_ahead *ahead); /* accepts NULL */
+/* x of row order[position], in the order of this epoch. Valid until the next call. */
+const float *tn_ahead_row(tn_ahead *ahead, const int64_t *order, int64_t epoch, int64_t position);
+
 /* ---- batch.c ---- */
 
 typedef struct tn_batch {

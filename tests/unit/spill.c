@@ -1,0 +1,118 @@
+/* Data beyond a limit: pieces of memory that lie in files, and plans that learn from them what they learn in memory. */
+#include "unit.h"
+#include <math.h>
+#include <stdio.h>
+#include <tenon/tenon.h>
+#include "data/spill.h"
+#include "tree.h"
+
+TREE_ROOT("spill")
+
+#define KB ((size_t)1 << 10)
+
+static void pieces_beyond_the_limit_lie_in_files(void **state) {
+    (void)state;
+    tn_spill s;
+    tn_spill_init(&s, tree_at(root, "beside"), 300 * KB);
+    const size_t sizes[] = {200 * KB, 200 * KB, 100 * KB, 150 * KB, 90 * KB, 128 * KB};
+    const bool filed[] = {false, true, false, true, false, true};
+    char *pieces[TN_COUNT(sizes)];
+    for (int round = 0; round < 2; round++) { /* what is freed can be had again */
+        for (size_t i = 0; i < TN_COUNT(sizes); i++) {
+            pieces[i] = tn_alloc(&s.allocator, sizes[i]);
+            assert_non_null(pieces[i]);
+            memset(pieces[i], (int)i, sizes[i]);
+        }
+        tn_spill_in_order(&s, NULL, true);
+        for (size_t i = 0; i < TN_COUNT(sizes); i++) {
+            assert_int_equal(tn_spill_has(&s, pieces[i] + sizes[i] - 1), filed[i]);
+            tn_spill_in_order(&s, pieces[i], false);
+            tn_spill_ask(pieces[i] + 1, sizes[i] - 1);
+            assert_int_equal(pieces[i][sizes[i] / 2], (char)i);
+        }
+        assert_int_equal(s.used, 200 * KB);
+        for (size_t i = 0; i < TN_COUNT(sizes); i++) /* in another order than they came in */
+            tn_free(&s.allocator, pieces[(i * 5 + 2) % TN_COUNT(sizes)], sizes[(i * 5 + 2) % TN_COUNT(sizes)]);
+        assert_int_equal(s.used, 0);
+        assert_null(s.files);
+    }
+    tn_spill_init(&s, tree_at(root, "missing/beside"), 1);
+    assert_null(tn_alloc(&s.allocator, 128 * KB));
+    assert_int_not_equal(s.error, 0);
+}
+
+/* ---- plans ---- */
+
+enum { ROWS = 12000, COLUMNS = 24 };
+
+static void write_rows(void) {
+    FILE *file = fopen(tree_at(root, "rows.csv"), "w");
+    uint32_t state = 1;
+    assert_non_null(file);
+    for (int c = 0; c < COLUMNS; c++) fprintf(file, "%sc%d", c ? "," : "", c);
+    for (int i = 0; i < ROWS * COLUMNS; i++) {
+        state = state * 1664525 + 1013904223;
+        fputs(i % COLUMNS ? "," : "\n", file);
+        if (i % 11 || i % COLUMNS == 0)
+            fprintf(file, "%u", state >> 20); /* else it is missing; never the first column */
+    }
+    fputs("\n", file);
+    fclose(file);
+}
+
+static bool stop_early(void *context, const tn_plan_progress *p) {
+    (void)context;
+    return p->epoch != 2 || p->step != 17;
+}
+
+/* Trains, and leaves the last losses. */
+static tn_plan_result train(int megabytes, const char *pipeline, int threads, bool stops) {
+    char text[1000];
+    tn_plan *plan;
+    tn_plan_result r = {.struct_size = sizeof r};
+    snprintf(text, sizeof text,
+             "name: rows\ndata: {train: rows.csv, memory: %d}\npipeline: {%s}\n"
+             "model: {layers: [{dense: 4, activation: tanh}]}\n"
+             "train: {epochs: 2, batch: 100, validation: 0.1, augment: {noise: 0.01}}\n",
+             megabytes, pipeline);
+    assert_ok(tn_plan_parse(text, strlen(text), root, &plan));
+    tn_plan_options o = {.struct_size = sizeof o, .threads = threads, .progress = stops ? stop_early : NULL};
+    if (stops) assert_int_equal(tn_plan_train(plan, &o, &r), TN_E_INTERRUPTED);
+    o.progress = NULL;
+    o.resume = stops;
+    assert_ok(tn_plan_train(plan, &o, &r));
+    assert_int_equal(r.resumed, stops);
+    tn_plan_destroy(plan);
+    return r;
+}
+
+static void plans_learn_the_same_beyond_the_limit(void **state) {
+    (void)state;
+    if (!TN_WITH_YAML) skip();
+    write_rows();
+    static const char *const pipelines[] = {
+        "features: [{column: \"*\", scale: standard, missing: mean}], target: {column: c0, scale: standard}",
+        "features: [{column: c0, scale: min-max}, {column: \"*\", scale: standard, missing: interpolate}]",
+        "features: [{column: c0, scale: standard}, {column: c1, missing: last, scale: standard}], "
+        "target: {column: c0, scale: standard}, series: {length: 20, horizon: 1}",
+        "features: [{column: c0, scale: standard}, {column: c1, missing: drop, scale: standard}], "
+        "series: {lags: [20, 2, 0]}",
+    };
+    for (size_t i = 0; i < TN_COUNT(pipelines); i++) {
+        const tn_plan_result inside = train(4096, pipelines[i], 1, false);
+        assert_true(inside.train_rows > 0 && isfinite(inside.loss) && isfinite(inside.validation));
+        for (int way = 0; way < 3; way++) {
+            const tn_plan_result beyond = train(1, pipelines[i], 1 + way % 2, way == 2);
+            assert_int_equal(beyond.train_rows, inside.train_rows);
+            assert_true(beyond.loss == inside.loss && beyond.validation == inside.validation);
+        }
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(pieces_beyond_the_limit_lie_in_files),
+        cmocka_unit_test(plans_learn_the_same_beyond_the_limit),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
