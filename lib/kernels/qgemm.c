@@ -4,7 +4,7 @@
 #include "base/base.h"
 
 static const tn_qgemm_layout layouts[TN_CPU_LEVELS] = {
-    [TN_CPU_SCALAR] = {8, 1, 2, 1, false, false, false},   [TN_CPU_AVX2] = {16, 4, 1, 6, false, true, true},
+    [TN_CPU_SCALAR] = {8, 1, 2, 1, false, false, false},   [TN_CPU_AVX2] = {16, 4, 1, 4, false, true, true},
     [TN_CPU_AVXVNNI] = {16, 4, 1, 6, false, false, false}, [TN_CPU_AVX512] = {32, 2, 2, 8, false, false, false},
     [TN_CPU_VNNI] = {32, 4, 1, 8, false, false, false},    [TN_CPU_BF16] = {32, 4, 1, 8, false, false, false},
     [TN_CPU_AMX] = {32, 4, 1, 32, false, false, false},    [TN_CPU_NEON] = {16, 1, 2, 4, false, false, false},
@@ -26,22 +26,89 @@ size_t tn_qgemm_b_bytes(const tn_qgemm_layout *layout, size_t k, size_t n) {
     if (k > SIZE_MAX / 8 || n > SIZE_MAX / 8) return SIZE_MAX;
     const size_t panels = (n + columns - 1) / columns;
     if (!tn_mul_size(panels * columns, tn_qgemm_k(layout, k), &bytes)) return SIZE_MAX;
-    return !layout->saturates || tn_add_size(bytes, panels, &bytes) ? bytes : SIZE_MAX;
+    if (!layout->saturates) return bytes;
+    const size_t order = (1 + tn_qgemm_k(layout, k) / (size_t)layout->group) * sizeof(uint32_t);
+    size_t orders;
+    return tn_mul_size(panels, order, &orders) && tn_add_size(bytes, orders, &bytes) ? bytes : SIZE_MAX;
 }
 
-const uint8_t *tn_qgemm_tame(const tn_qgemm_layout *layout, const void *packed, size_t k, size_t n) {
-    const size_t columns = (size_t)layout->columns, panels = (n + columns - 1) / columns;
-    return layout->saturates ? (const uint8_t *)packed + panels * columns * tn_qgemm_k(layout, k) : NULL;
+const uint32_t *tn_qgemm_order(const tn_qgemm_layout *layout, const void *packed, size_t k, size_t n, size_t column) {
+    const size_t columns = (size_t)layout->columns, padded = tn_qgemm_k(layout, k);
+    const size_t panels = (n + columns - 1) / columns, each = 1 + padded / (size_t)layout->group;
+    if (!layout->saturates) return NULL;
+    const void *orders = (const uint8_t *)packed + panels * columns * padded;
+    return (const uint32_t *)orders + column / columns * each;
 }
 
-static bool is_tame(const uint8_t *panel, size_t bytes) {
-    int beyond = 0;
-    for (size_t i = 0; i < bytes; i += 2) {
-        const int a = (int8_t)panel[i], b = (int8_t)panel[i + 1];
-        const int above = (a > 0 ? a : 0) + (b > 0 ? b : 0), below = (a < 0 ? a : 0) + (b < 0 ? b : 0);
-        beyond |= (above > 128) | (below < -128);
+enum { STEP = 64, TRIES = 16 }; /* bytes of a step of the layout that saturates */
+
+/* Whether products of two steps (the second may be NULL) fit into 16 bits when they are added. */
+static bool can_be_added(const uint8_t *one, const uint8_t *two) {
+    static const uint8_t none[STEP];
+    int16_t room = 0; /* negative if there was too little for any */
+    if (!two) two = none;
+    for (int i = 0; i < STEP; i += 2) {
+        const int16_t a = (int8_t)one[i], b = (int8_t)one[i + 1], c = (int8_t)two[i], d = (int8_t)two[i + 1];
+        const int16_t above = (int16_t)(TN_MAX(a, 0) + TN_MAX(b, 0) + TN_MAX(c, 0) + TN_MAX(d, 0));
+        const int16_t below = (int16_t)(above - a - b - c - d);
+        room = (int16_t)(room | (128 - above) | (128 - below));
     }
-    return !beyond;
+    return room >= 0;
+}
+
+typedef struct {
+    uint8_t *steps; /* of a panel */
+    uint32_t *at;   /* where each begins in k */
+} ordering;
+
+static const uint8_t *step(const ordering *o, size_t i) {
+    return o->steps + i * STEP;
+}
+
+static void swap_steps(ordering *o, size_t i, size_t j) {
+    uint8_t kept[STEP];
+    memcpy(kept, step(o, i), STEP);
+    memcpy(o->steps + i * STEP, step(o, j), STEP);
+    memcpy(o->steps + j * STEP, kept, STEP);
+    const uint32_t at = o->at[i];
+    o->at[i] = o->at[j];
+    o->at[j] = at;
+}
+
+/* Makes steps i and i + 1, which cannot be added, such that can, by a swap with one of the `good` ones. */
+static bool mend(ordering *o, size_t i, size_t good) {
+    for (size_t j = good, tries = 0; j > 0 && tries < TRIES; tries++) {
+        j -= 2;
+        for (size_t other = j; other < j + 2; other++)
+            if (can_be_added(step(o, i), step(o, other)) && can_be_added(step(o, i + 1), step(o, j + j + 1 - other))) {
+                swap_steps(o, i + 1, other);
+                return true;
+            }
+    }
+    return false;
+}
+
+/* See tn_qgemm_order. Neighbours are tried first: they can be added nine times out of ten in trained networks. */
+static void put_in_order(uint8_t *panel, size_t steps, uint32_t *order) {
+    ordering o = {panel, order + 1};
+    size_t good = 0, end = steps / 2 * 2;
+    for (size_t i = 0; i < steps; i++) o.at[i] = (uint32_t)i * 4;
+    while (good < end)
+        if (can_be_added(step(&o, good), step(&o, good + 1)))
+            good += 2;
+        else {
+            end -= 2;
+            swap_steps(&o, good, end);
+            swap_steps(&o, good + 1, end + 1);
+        }
+    for (size_t i = end, all = steps / 2 * 2; i < all; i += 2) {
+        if (!mend(&o, i, good)) continue;
+        swap_steps(&o, good, i);
+        swap_steps(&o, good + 1, i + 1);
+        good += 2;
+    }
+    for (size_t i = good; i < steps; i++) o.at[i] |= !can_be_added(step(&o, i), NULL);
+    order[0] = (uint32_t)(good / 2);
 }
 
 /* The loops over k, once with a step of one and once with any. */
@@ -137,7 +204,8 @@ static void sum_columns(int32_t *restrict sums, const uint8_t *restrict b, size_
 void tn_qgemm_pack_b(const tn_qgemm_layout *layout, void *dst, const uint8_t *b, size_t k_stride, size_t n_stride,
                      size_t k, size_t n, bool b_signed, uint8_t flip, int32_t *sums) {
     size_t columns = (size_t)layout->columns, padded = tn_qgemm_k(layout, k);
-    uint8_t *tame = (uint8_t *)dst + (n + columns - 1) / columns * columns * padded;
+    const size_t steps = padded / (size_t)layout->group;
+    uint32_t *order = (uint32_t *)(void *)((uint8_t *)dst + (n + columns - 1) / columns * columns * padded);
     for (size_t c0 = 0; c0 < n; c0 += columns) {
         uint8_t *panel = (uint8_t *)dst + c0 * padded;
         const uint8_t *from = b + c0 * n_stride;
@@ -149,7 +217,7 @@ void tn_qgemm_pack_b(const tn_qgemm_layout *layout, void *dst, const uint8_t *b,
             pack_panel(2, panel, from, k_stride, n_stride, k, columns, width, flip);
         else
             pack_panel(1, panel, from, k_stride, n_stride, k, columns, width, flip);
-        if (layout->saturates) *tame++ = is_tame(panel, columns * padded);
+        if (layout->saturates && b_signed) put_in_order(panel, steps, order + c0 / columns * (1 + steps));
         if (sums) sum_columns(sums + c0, from, k_stride, n_stride, k, width, b_signed, flip);
     }
 }

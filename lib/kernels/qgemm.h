@@ -23,7 +23,7 @@ typedef struct tn_qgemm_layout {
     int rows;          /* that the product takes at a time: best in multiples of it */
     bool bytes_signed; /* both sides are signed bytes */
     bool words;        /* pairs of words multiply as fast as bytes: see kernels/qwinograd.h */
-    bool saturates;    /* pairs of bytes saturate, so that it pays to know which panels have none that do */
+    bool saturates;    /* pairs of bytes saturate: panels are in the order of tn_qgemm_order */
 } tn_qgemm_layout;
 
 const tn_qgemm_layout *tn_qgemm_layout_of(const tn_kernels *kernels);
@@ -32,7 +32,7 @@ static inline size_t tn_qgemm_k(const tn_qgemm_layout *layout, size_t k) {
     size_t group = (size_t)layout->group;
     return (k + group - 1) / group * group;
 }
-/* Bytes of packed operands; SIZE_MAX if that overflows. Behind b's panels there is a byte for each, of tn_qgemm_tame. */
+/* Bytes of packed operands; SIZE_MAX if that overflows. Where bytes saturate, panels of signed bytes are followed by their orders. */
 size_t tn_qgemm_a_bytes(const tn_qgemm_layout *layout, size_t m, size_t k);
 size_t tn_qgemm_b_bytes(const tn_qgemm_layout *layout, size_t k, size_t n);
 
@@ -49,10 +49,12 @@ void tn_qgemm_pack_a(const tn_qgemm_layout *layout, void *dst, const uint8_t *a,
 void tn_qgemm_pack_b(const tn_qgemm_layout *layout, void *dst, const uint8_t *b, size_t k_stride, size_t n_stride,
                      size_t k, size_t n, bool b_signed, uint8_t flip, int32_t *sums);
 
-/* Of packed b, a byte for each panel: not 0 if no pair of its values k, k + 1 (k even), read as signed bytes, reaches
- * beyond what a product with unsigned bytes has in 16 bits: those of one sign are at most 128 together. NULL where the
- * kernels have no use for it. */
-const uint8_t *tn_qgemm_tame(const tn_qgemm_layout *layout, const void *packed, size_t k, size_t n);
+/* In which order the panel of packed b that has `column` holds its steps (a step: a group of each column). A product
+ * with unsigned bytes can be added in 16 bits where values of one sign are at most 128 together, of both values of a pair
+ * (k, k + 1; k even) and of both pairs if those of two steps are added. First stands the number of twos of steps that can
+ * be added so; they lie first. Then, for each step, where it begins in k; and one more if it is wild: if it has pairs that
+ * are beyond that alone. NULL where the kernels have no use for it. */
+const uint32_t *tn_qgemm_order(const tn_qgemm_layout *layout, const void *packed, size_t k, size_t n, size_t column);
 
 /* One group of b for n columns: dst[i * group + g] = g < live ? source[g][i * stride] ^ flip : 0. */
 void tn_qgemm_interleave(const tn_qgemm_layout *layout, uint8_t *dst, const uint8_t *const *source, int live, size_t n,

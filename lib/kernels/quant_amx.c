@@ -145,7 +145,7 @@ static inline __attribute__((always_inline)) void product(bool us, size_t m, siz
 }
 
 /* The kernels of the level below. */
-static void (*low_us)(size_t m, size_t n, size_t k, const void *a, const void *b, const uint8_t *tame, int32_t *c,
+static void (*low_us)(size_t m, size_t n, size_t k, const void *a, const void *b, const uint32_t *order, int32_t *c,
                       size_t ldc);
 static void (*low_su)(size_t m, size_t n, size_t k, const void *a, const void *b, int32_t *c, size_t ldc);
 
@@ -153,9 +153,9 @@ static bool worth_tiles(size_t m, size_t n, size_t k) {
     return m >= LEAST_ROWS && n > 0 && k > 0;
 }
 
-static void qgemm_us(size_t m, size_t n, size_t k, const void *a, const void *b, const uint8_t *tame, int32_t *c,
+static void qgemm_us(size_t m, size_t n, size_t k, const void *a, const void *b, const uint32_t *order, int32_t *c,
                      size_t ldc) {
-    worth_tiles(m, n, k) ? product(true, m, n, k, a, b, c, ldc) : low_us(m, n, k, a, b, tame, c, ldc);
+    worth_tiles(m, n, k) ? product(true, m, n, k, a, b, c, ldc) : low_us(m, n, k, a, b, order, c, ldc);
 }
 static void qgemm_su(size_t m, size_t n, size_t k, const void *a, const void *b, int32_t *c, size_t ldc) {
     worth_tiles(m, n, k) ? product(false, m, n, k, a, b, c, ldc) : low_su(m, n, k, a, b, c, ldc);

@@ -225,7 +225,7 @@ static tn_status prepare_qconv(tn_prepare *call) {
     fits = fits && q->w_bytes < SIZE_MAX / 2 && tn_mul_size(q->groups, q->w_bytes, &bytes);
     if (!fits) return tn_fail(TN_E_SHAPE, "the convolution is too large");
     snprintf(layout, sizeof layout, "qconv_last %d %d %d g=%zu k=%zu%s", q->layout->columns, q->layout->group,
-             q->layout->a_size, q->groups, k, q->layout->saturates ? " tame" : "");
+             q->layout->a_size, q->groups, k, q->layout->saturates ? " order" : "");
     return tn_prepare_pack(call, W, layout, bytes, pack_product, &from, &q->w);
 }
 
@@ -345,7 +345,6 @@ static void multiply(void *context, int64_t task) {
     const uint8_t *a = q->direct && q->layout->a_size == 1 ? j->x + (batch * q->pixels + first) * q->k
                                                            : gather(j, batch, group, first, rows);
     const uint8_t *b = (const uint8_t *)q->w + group * q->w_bytes;
-    const uint8_t *tame = tn_qgemm_tame(q->layout, b, q->k, maps);
     const size_t a_stride = q->k * (size_t)q->layout->a_size;
     for (size_t row = 0; row < rows; row += q->tile) {
         size_t m = TN_MIN(q->tile, rows - row);
@@ -353,7 +352,7 @@ static void multiply(void *context, int64_t task) {
             int32_t sums[TILE_M * TILE_N];
             size_t n = TN_MIN((size_t)TILE_N, until - column), map = group * maps + column;
             j->kernels->qgemm_us(m, n, q->k, a + row * a_stride, b + column * q->k,
-                                 tame ? tame + column / (size_t)q->layout->columns : NULL, sums, TILE_N);
+                                 tn_qgemm_order(q->layout, b, q->k, maps, column), sums, TILE_N);
             j->kernels->qfinish(j->y + (batch * q->pixels + first + row) * q->maps + map, q->maps, sums, TILE_N, m, n,
                                 q->offset + map, q->scale + map, q->y_zero, q->low, q->high);
         }

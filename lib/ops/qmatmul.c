@@ -150,7 +150,7 @@ tn_status tn_qmatmul_prepare(tn_prepare *call, tn_qmatmul *q, const tn_type *a, 
         const b_source source = {q, call->value[b_in]->data, NULL};
         char layout[96];
         snprintf(layout, sizeof layout, "qgemm_b %d %d %d k=%zu n=%zu x%zu%s", q->layout->columns, q->layout->group,
-                 (int)trans_b, q->k, q->n, q->b_count, q->layout->saturates ? " tame" : "");
+                 (int)trans_b, q->k, q->n, q->b_count, q->layout->saturates ? " order" : "");
         size_t bytes;
         if (!tn_mul_size(q->b_count, q->b_bytes, &bytes)) return tn_fail(TN_E_SHAPE, "the matrices are too large");
         return tn_prepare_pack(call, b_in, layout, bytes, pack_all_b, &source, &q->b_packed);
@@ -222,13 +222,13 @@ static void product(void *context, int64_t task) {
     if (j->call->only) batch = (size_t)j->call->only - 1;
     size_t b = q->b_of[batch], a_row = j->call->only ? 0 : q->a_of[batch] * q->m, padded = tn_qgemm_k(q->layout, q->k);
     int32_t sums[TILE_M * TILE_N];
-    const uint8_t *right = j->b + b * q->b_bytes, *tame = tn_qgemm_tame(q->layout, right, q->k, q->n);
+    const uint8_t *right = j->b + b * q->b_bytes;
     const size_t wide = q->m == 1 && !j->call->row_scale ? TASK_N : TILE_N;
     for (size_t col = col0; col < col1; col += wide)
         for (size_t row = row0; row < row1; row += TILE_M) {
             size_t n = TN_MIN(wide, col1 - col), m = TN_MIN((size_t)TILE_M, row1 - row);
             j->kernels->qgemm_us(m, n, padded, j->a + (a_row + row) * j->a_stride, right + col * padded,
-                                 tame ? tame + col / (size_t)q->layout->columns : NULL, sums, wide);
+                                 tn_qgemm_order(q->layout, right, q->k, q->n, col), sums, wide);
             for (size_t r = 0; r < m; r++)
                 finish(j, sums + r * wide, a_row + row + r, b, col, n,
                        (j->call->only ? 0 : batch * j->y_batch) + (row + r) * j->y_row + col);

@@ -250,7 +250,8 @@ static void byte_run(void *context) {
         for (size_t i = 0; i < p->m; i += M_BLOCK)
             p->kernels->qgemm_us(TN_MIN(p->m - i, (size_t)M_BLOCK), TN_MIN(p->n - j, (size_t)N_BLOCK), p->padded,
                                  (const char *)p->a + i * p->padded * (size_t)p->layout->a_size,
-                                 (const char *)p->b + j * p->padded, NULL, p->c, N_BLOCK);
+                                 (const char *)p->b + j * p->padded, tn_qgemm_order(p->layout, p->b, p->k, p->n, j),
+                                 p->c, N_BLOCK);
 }
 
 static void int8(void) {
@@ -269,9 +270,12 @@ static void int8(void) {
             p.a = aligned_alloc(64, (tn_qgemm_a_bytes(p.layout, p.m, p.k) + 63) & ~(size_t)63);
             p.b = aligned_alloc(64, (tn_qgemm_b_bytes(p.layout, p.k, p.n) + 63) & ~(size_t)63);
             p.c = calloc(32 * 128, sizeof *p.c);
-            if (!p.a || !p.b || !p.c) exit(1);
+            uint8_t *b = malloc(p.k * p.n);
+            if (!p.a || !p.b || !p.c || !b) exit(1);
             memset(p.a, 3, tn_qgemm_a_bytes(p.layout, p.m, p.k));
-            memset(p.b, 5, tn_qgemm_b_bytes(p.layout, p.k, p.n));
+            memset(b, 5, p.k * p.n);
+            tn_qgemm_pack_b(p.layout, p.b, b, p.n, 1, p.k, p.n, true, 0, NULL);
+            free(b);
             runner r[2] = {{byte_run, &p, 2.0 * (double)(p.m * p.n * p.k), 0},
                            {byte_peaks[i].work, NULL, byte_peaks[i].operations, 0}};
             alternate(r, 2);

@@ -27,7 +27,7 @@ static void check_product(const tn_kernels *kernels, size_t m, size_t n, size_t 
     tn_qgemm_pack_a(layout, pa, a, k, 1, m, k, a_signed, a_shift ? 0x80 : 0, sa);
     tn_qgemm_pack_b(layout, pb, b, n, 1, k, n, b_signed, b_shift ? 0x80 : 0, sb);
     if (us)
-        kernels->qgemm_us(m, n, tn_qgemm_k(layout, k), pa, pb, tn_qgemm_tame(layout, pb, k, n), c, n);
+        kernels->qgemm_us(m, n, tn_qgemm_k(layout, k), pa, pb, tn_qgemm_order(layout, pb, k, n, 0), c, n);
     else
         kernels->qgemm_su(m, n, tn_qgemm_k(layout, k), pa, pb, c, n);
     assert_int_equal(c[m * n], 77);
@@ -53,11 +53,13 @@ static void qgemm_is_exact_at_every_cpu_level(void **state) {
     for (size_t s = 0; s < TN_COUNT(shapes); s++) {
         size_t m = shapes[s][0], n = shapes[s][1], k = shapes[s][2];
         uint8_t *a = malloc(m * k), *b = malloc(k * n);
-        for (int extreme = 0; extreme < 5; extreme++) {
+        for (int extreme = 0; extreme < 6; extreme++) {
             fill(a, m * k), fill(b, k * n);
-            /* Panels that cannot saturate beside others. */
+            /* Panels whose pairs do not saturate beside others; and such as trained networks have. */
             for (size_t i = 0; extreme == 4 && i < k * n; i++)
                 if (i % n / 16 % 2 == 0) b[i] = (uint8_t)(random_bits() % 129 - 64);
+            for (size_t i = 0; extreme == 5 && i < k * n; i++)
+                b[i] = (uint8_t)(random_bits() % 33 + random_bits() % 33 + random_bits() % 33 - 48);
             /* What saturates in a 16-bit shortcut: the greatest products, all of one sign. */
             if (extreme > 0 && extreme < 4) memset(a, 255, m * k), memset(b, extreme == 1 ? 127 : 128, k * n);
             for (size_t i = 0; extreme == 3 && i < k * n; i++) b[i] = (uint8_t)near[random_bits() % sizeof near];
@@ -69,28 +71,77 @@ static void qgemm_is_exact_at_every_cpu_level(void **state) {
     }
 }
 
-static void only_panels_that_cannot_saturate_are_tame(void **state) {
+/* The most that values of one sign are together in any pair of a step, or of two that are added. */
+enum { ORDERED_N = 48, ORDERED_K = 100, STEPS = ORDERED_K / 4 };
+static int most_of(const int8_t b[ORDERED_K][ORDERED_N], size_t panel, uint32_t one, uint32_t two) {
+    int most = 0;
+    for (size_t c = panel * 16; c < panel * 16 + 16; c++)
+        for (size_t pair = 0; pair < 4; pair += 2) {
+            int above = 0, below = 0;
+            for (size_t v = pair; v < pair + 2; v++) {
+                const int first = b[one + v][c], second = one == two ? 0 : b[two + v][c];
+                above += (first > 0 ? first : 0) + (second > 0 ? second : 0);
+                below += (first < 0 ? -first : 0) + (second < 0 ? -second : 0);
+            }
+            most = above > most ? above : most;
+            most = below > most ? below : most;
+        }
+    return most;
+}
+
+/* Returns how many of the steps can be added. */
+static uint32_t check_order(const tn_qgemm_layout *layout, const int8_t b[ORDERED_K][ORDERED_N]) {
+    uint8_t *packed = malloc(tn_qgemm_b_bytes(layout, ORDERED_K, ORDERED_N));
+    uint32_t total = 0;
+    tn_qgemm_pack_b(layout, packed, (const uint8_t *)b, ORDERED_N, 1, ORDERED_K, ORDERED_N, true, 0, NULL);
+    for (size_t panel = 0; panel < ORDERED_N / 16; panel++) {
+        const uint32_t *order = tn_qgemm_order(layout, packed, ORDERED_K, ORDERED_N, panel * 16), *at = order + 1;
+        uint32_t seen = 0;
+        assert_true(order[0] <= STEPS / 2);
+        for (uint32_t i = 0; i < STEPS; i++) {
+            const uint32_t wild = at[i] & 1, from = at[i] - wild;
+            assert_true(from % 4 == 0 && from < ORDERED_K);
+            seen |= 1u << from / 4;
+            for (size_t c = 0; c < 16; c++)
+                for (size_t v = 0; v < 4; v++)
+                    assert_int_equal(packed[panel * 16 * ORDERED_K + i * 64 + c * 4 + v],
+                                     (uint8_t)b[from + v][panel * 16 + c]);
+            assert_int_equal(wild, i >= 2 * order[0] && most_of(b, panel, from, from) > 128);
+            if (i < 2 * order[0] && i % 2 == 0) assert_true(most_of(b, panel, from, at[i + 1]) <= 128);
+        }
+        assert_int_equal(seen, (1u << STEPS) - 1);
+        total += 2 * order[0];
+    }
+    free(packed);
+    return total;
+}
+
+static void steps_that_can_be_added_come_first(void **state) {
     (void)state;
-    enum { N = 48, K = 10 };
-    static const struct {
-        int8_t first, second;
-        bool tame;
-    } pairs[] = {{64, 64, true},  {127, 1, true},    {127, 2, false},   {-64, -64, true},
-                 {-128, 0, true}, {-128, -1, false}, {1, 127, true},    {-128, 127, true},
-                 {65, 64, false}, {0, -128, true},   {-2, -127, false}, {127, 127, false}};
+    static int8_t b[ORDERED_K][ORDERED_N];
     const tn_kernels *kernels = tn_kernels_at(TN_CPU_AVX2);
     if (!kernels) skip();
     const tn_qgemm_layout *layout = tn_qgemm_layout_of(kernels);
-    for (size_t i = 0; i < TN_COUNT(pairs); i++) {
-        uint8_t b[K][N] = {{0}}, *packed = malloc(tn_qgemm_b_bytes(layout, K, N));
-        b[8][20] = (uint8_t)pairs[i].first;
-        b[9][20] = (uint8_t)pairs[i].second;
-        b[1][20] = b[2][20] = 127; /* no pair: the first begins at an even place */
-        tn_qgemm_pack_b(layout, packed, b[0], N, 1, K, N, true, 0, NULL);
-        const uint8_t *tame = tn_qgemm_tame(layout, packed, K, N);
-        assert_true(tame[0] && tame[2]);
-        assert_int_equal(tame[1] != 0, pairs[i].tame);
-        free(packed);
+    static const struct {
+        int8_t step[4];
+        bool added; /* to itself */
+    } edges[] = {{{0, 0, 0, 0}, true},       {{32, 32, 32, 32}, true},  {{33, 32, 0, 0}, false},
+                 {{64, -64, 64, -64}, true}, {{0, 0, -65, 0}, false},   {{127, 2, 0, 0}, false},
+                 {{0, 0, 0, -128}, false},   {{-128, -1, 0, 0}, false}, {{-128, 127, 0, 1}, false}};
+    for (size_t i = 0; i < TN_COUNT(edges); i++) {
+        for (size_t k = 0; k < ORDERED_K; k++) memset(b[k], 0, sizeof b[k]), b[k][20] = edges[i].step[k % 4];
+        assert_int_equal(check_order(layout, b), edges[i].added ? 72 : 48);
+        for (size_t k = 8; k < 12; k++) b[k][20] = 0; /* that one can be added, where the other is not wild */
+        assert_int_equal(check_order(layout, b) > 48, edges[i].added || most_of(b, 1, 0, 0) <= 128);
+    }
+    for (int spread = 1; spread < 8; spread++) {
+        for (size_t i = 0; i < sizeof b; i++) {
+            int v = 0;
+            for (int t = 0; t < 4; t++) v += (int)(random_bits() % (12u * (unsigned)spread + 1)) - 6 * spread;
+            b[i / ORDERED_N][i % ORDERED_N] = (int8_t)(v < -128 ? -128 : v > 127 ? 127 : v);
+        }
+        const uint32_t added = check_order(layout, b);
+        assert_true(spread > 2 || added == 72);
     }
 }
 
@@ -168,7 +219,7 @@ static void quantize_rounds_to_even_and_saturates(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(qgemm_is_exact_at_every_cpu_level),
-        cmocka_unit_test(only_panels_that_cannot_saturate_are_tame),
+        cmocka_unit_test(steps_that_can_be_added_come_first),
         cmocka_unit_test(rows_equal_scalar_at_every_cpu_level),
         cmocka_unit_test(quantize_rounds_to_even_and_saturates),
     };
