@@ -1,9 +1,8 @@
 /* Applying: a fitted pipeline makes tensors of a table's rows. Nothing is learnt here. */
 #include <limits.h>
 #include <math.h>
-#include "base/tensor.h"
 #include "data/media.h"
-#include "data/series.h"
+#include "data/samples.h"
 #include "data/spill.h"
 #include "data/table.h"
 
@@ -232,24 +231,24 @@ static tn_status find_columns(job *j) {
     return TN_OK;
 }
 
-static tn_status apply(job *j, tn_tensor **x, tn_tensor **y) {
+static tn_status make(job *j, tn_sample_set *out) {
     TN_TRY(find_columns(j));
     choose_rows(j);
-    TN_TRY(make_x(j, x));
-    if (j->lane_count > j->p->count) TN_TRY(make_y(j, &j->lanes[j->p->count], y));
-    return j->p->series ? tn_series_windows(j->p, j->table, j->rows, j->count, x, y) : TN_OK;
+    TN_TRY(make_x(j, &out->x));
+    out->count = j->count;
+    out->width = out->x->dims[1];
+    if (j->lane_count > j->p->count) TN_TRY(make_y(j, &j->lanes[j->p->count], &out->y));
+    return j->p->series ? tn_series_windows(j->p, j->table, j->rows, out) : TN_OK;
 }
 
-tn_status tn_pipeline_apply(const tn_pipeline *pipeline, const tn_table *table, const uint8_t *part, int wanted,
-                            tn_tensor **out_x, tn_tensor **out_y) {
+tn_status tn_pipeline_samples(const tn_pipeline *pipeline, const tn_table *table, const uint8_t *part, int wanted,
+                              bool target, tn_sample_set *out) {
     const tn_allocator *allocator = tn_table_allocator(table);
-    tn_tensor *x = NULL, *y = NULL;
     size_t bytes;
-    *out_x = NULL;
-    if (out_y) *out_y = NULL;
+    *out = (tn_sample_set){.allocator = allocator};
     if (!tn_pipeline_fitted(pipeline)) return tn_fail(TN_E_STATE, "pipeline: it is not fitted");
     if (!tn_mul_size((size_t)tn_table_rows(table), 8, &bytes)) return tn_fail(TN_E_MEMORY, "out of memory");
-    const bool target = out_y && pipeline->has_target && tn_table_find(table, pipeline->target.column) >= 0;
+    target = target && pipeline->has_target && tn_table_find(table, pipeline->target.column) >= 0;
     job j = {.p = pipeline,
              .table = table,
              .part = part,
@@ -258,15 +257,30 @@ tn_status tn_pipeline_apply(const tn_pipeline *pipeline, const tn_table *table, 
              .lane_count = pipeline->count + target};
     const size_t lanes = (size_t)j.lane_count * sizeof *j.lanes;
     j.lanes = tn_alloc(NULL, lanes);
-    tn_status status = j.rows && j.lanes ? apply(&j, &x, &y) : TN_E_MEMORY;
+    tn_status status = j.rows && j.lanes ? make(&j, out) : TN_E_MEMORY;
     tn_free(allocator, j.rows, bytes);
     tn_free(NULL, j.lanes, lanes);
-    if (status != TN_OK) {
-        tn_tensor_destroy(x);
-        tn_tensor_destroy(y);
-        return status;
-    }
-    *out_x = x;
-    if (out_y) *out_y = y;
-    return TN_OK;
+    if (status != TN_OK) tn_sample_set_deinit(out);
+    return status;
+}
+
+static void give(tn_tensor **from, tn_tensor **to) {
+    *to = *from;
+    *from = NULL;
+}
+
+tn_status tn_pipeline_apply(const tn_pipeline *pipeline, const tn_table *table, const uint8_t *part, int wanted,
+                            tn_tensor **out_x, tn_tensor **out_y) {
+    tn_sample_set set;
+    tn_status status = TN_OK;
+    *out_x = NULL;
+    if (out_y) *out_y = NULL;
+    TN_TRY(tn_pipeline_samples(pipeline, table, part, wanted, out_y != NULL, &set));
+    if (set.series)
+        status = tn_sample_tensor(&set, out_x);
+    else
+        give(&set.x, out_x);
+    if (status == TN_OK && out_y) give(&set.y, out_y);
+    tn_sample_set_deinit(&set);
+    return status;
 }

@@ -25,9 +25,5 @@ void tn_series_write(struct tn_manifest_writer *w, struct tn_manifest_node *root
 /* Seconds since 1970 of a time as ISO 8601 writes it: 2015-03-01, 2015-03-01T12:30[:05.5][Z or +01:00]; a space may stand for
  * the T. What has no zone counts as UTC. */
 bool tn_time_of(tn_string text, double *out);
-/* From x [rows, width] of the rows that were kept (of the table, ascending) to windows [n, width * steps], and where
- * `y` is there, the target of each, in place. rows: of the table. */
-tn_status tn_series_windows(const tn_pipeline *p, const tn_table *table, const int64_t *kept, int64_t count,
-                            tn_tensor **x, tn_tensor **y);
 
 #endif

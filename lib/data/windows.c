@@ -1,7 +1,6 @@
 /* Windows of series, and the keys of `series`. */
 #include <math.h>
-#include "base/tensor.h"
-#include "data/series.h"
+#include "data/samples.h"
 #include "data/table.h"
 #include "model/manifest.h"
 
@@ -87,12 +86,10 @@ void tn_series_write(tn_manifest_writer *w, tn_manifest_node *root, const tn_ser
 
 typedef struct windows {
     const tn_series *s;
+    tn_sample_set *set;
     int64_t rows;     /* of the table */
-    int64_t *place;   /* of each of them among the kept ones; -1: none */
     int64_t *begin;   /* the first row of its group */
-    int64_t *ends;    /* the kept rows that windows end at */
     int64_t *targets; /* of each window, among the kept rows */
-    int64_t count;
 } windows;
 
 static void find_groups(const windows *w, const tn_table *table) {
@@ -108,72 +105,100 @@ static void find_groups(const windows *w, const tn_table *table) {
 /* All rows of the window were kept, and the target's too. */
 static bool is_whole(const windows *w, int64_t end, bool target, int64_t *out_target) {
     const tn_series *s = w->s;
+    const int64_t *places = w->set->places;
     if (end - w->begin[end] < s->back[0] || (end - w->begin[end] - s->back[0]) % s->stride != 0) return false;
     for (int i = 0; i < s->steps; i++)
-        if (w->place[end - s->back[i]] < 0) return false;
+        if (places[end - s->back[i]] < 0) return false;
     if (!target) return true;
     if (s->horizon >= w->rows - end || w->begin[end + s->horizon] != w->begin[end]) return false;
-    *out_target = w->place[end + s->horizon];
+    *out_target = places[end + s->horizon];
     return *out_target >= 0;
 }
 
-static void find_windows(windows *w, const int64_t *kept, int64_t count, bool target) {
-    for (int64_t r = 0; r < w->rows; r++) w->place[r] = -1;
-    for (int64_t i = 0; i < count; i++) w->place[kept[i]] = i;
+static void find_windows(windows *w, const int64_t *kept, int64_t count) {
+    tn_sample_set *set = w->set;
+    for (int64_t r = 0; r < w->rows; r++) set->places[r] = -1;
+    for (int64_t i = 0; i < count; i++) set->places[kept[i]] = i;
+    set->count = 0;
     for (int64_t i = 0; i < count; i++) {
         int64_t at = i;
-        if (!is_whole(w, kept[i], target, &at)) continue;
-        w->ends[w->count] = kept[i];
-        w->targets[w->count++] = at;
+        if (!is_whole(w, kept[i], set->y != NULL, &at)) continue;
+        set->ends[set->count] = kept[i];
+        w->targets[set->count++] = at;
     }
 }
 
-static tn_status gather_x(const windows *w, const tn_tensor *x, const tn_allocator *allocator, tn_tensor **out) {
-    int64_t width = x->dims[1], steps = w->s->steps;
-    const float *from = x->data;
-    TN_TRY(tn_tensor_create(TN_FLOAT32, 2, (int64_t[]){w->count, width * steps}, allocator, out));
-    float *to = (*out)->data;
-    for (int64_t i = 0; i < w->count; i++)
-        for (int64_t c = 0; c < width; c++)
-            for (int64_t k = 0; k < steps; k++) *to++ = from[w->place[w->ends[i] - w->s->back[k]] * width + c];
+static tn_status gather_y(const windows *w, tn_tensor **y) {
+    const size_t size = tn_dtype_bytes((*y)->dtype, 1);
+    tn_tensor *out;
+    TN_TRY(tn_tensor_create((*y)->dtype, 1, &w->set->count, w->set->allocator, &out));
+    for (int64_t i = 0; i < w->set->count; i++)
+        memcpy((char *)out->data + (size_t)i * size, (const char *)(*y)->data + (size_t)w->targets[i] * size, size);
+    tn_tensor_destroy(*y);
+    *y = out;
     return TN_OK;
 }
 
-static tn_status gather_y(const windows *w, const tn_tensor *y, const tn_allocator *allocator, tn_tensor **out) {
-    size_t size = tn_dtype_bytes(y->dtype, 1);
-    TN_TRY(tn_tensor_create(y->dtype, 1, &w->count, allocator, out));
-    for (int64_t i = 0; i < w->count; i++)
-        memcpy((char *)(*out)->data + (size_t)i * size, (const char *)y->data + (size_t)w->targets[i] * size, size);
-    return TN_OK;
-}
-
-static void replace(tn_tensor **t, tn_tensor *by) {
-    tn_tensor_destroy(*t);
-    *t = by;
-}
-
-tn_status tn_series_windows(const tn_pipeline *p, const tn_table *table, const int64_t *kept, int64_t count,
-                            tn_tensor **x, tn_tensor **y) {
-    windows w = {.s = p->series, .rows = tn_table_rows(table)};
-    size_t rows = (size_t)w.rows * sizeof(int64_t), bytes = 4 * rows; /* rows of 8 bytes are there, so 32 fit */
-    const tn_allocator *allocator = tn_table_allocator(table);
-    int64_t *all = tn_alloc(allocator, bytes);
-    tn_tensor *new_x = NULL, *new_y = NULL;
-    if (!all) return TN_E_MEMORY;
-    w.place = all;
-    w.begin = all + w.rows;
-    w.ends = w.begin + w.rows;
-    w.targets = w.ends + w.rows;
-    find_groups(&w, table);
-    find_windows(&w, kept, count, *y != NULL);
-    tn_status status = gather_x(&w, *x, allocator, &new_x);
-    if (status == TN_OK && *y) status = gather_y(&w, *y, allocator, &new_y);
-    tn_free(allocator, all, bytes);
-    if (status != TN_OK) {
-        tn_tensor_destroy(new_x);
-        return status;
+tn_status tn_series_windows(const tn_pipeline *p, const tn_table *table, const int64_t *kept, tn_sample_set *set) {
+    const int64_t rows = tn_table_rows(table), count = set->count;
+    const size_t bytes = 2 * (size_t)rows * sizeof(int64_t); /* rows of 8 bytes are there, so 16 fit */
+    windows w = {.s = p->series, .set = set, .rows = rows, .begin = tn_alloc(set->allocator, bytes)};
+    if (!w.begin) return TN_E_MEMORY;
+    w.targets = w.begin + rows;
+    set->series = p->series;
+    set->table_rows = rows;
+    set->places = tn_alloc(set->allocator, bytes);
+    tn_status status = set->places ? TN_OK : TN_E_MEMORY;
+    if (status == TN_OK) {
+        set->ends = set->places + rows;
+        set->width = set->x->dims[1] * p->series->steps;
+        find_groups(&w, table);
+        find_windows(&w, kept, count);
+        if (set->y) status = gather_y(&w, &set->y);
     }
-    replace(x, new_x);
-    replace(y, new_y);
-    return TN_OK;
+    tn_free(set->allocator, w.begin, bytes);
+    return status;
+}
+
+/* ---- samples ---- */
+
+void tn_sample_set_deinit(tn_sample_set *set) {
+    tn_tensor_destroy(set->x);
+    tn_tensor_destroy(set->y);
+    tn_free(set->allocator, set->places, 2 * (size_t)set->table_rows * sizeof *set->places);
+    *set = (tn_sample_set){0};
+}
+
+/* Channels first: the numbers of a column in all rows of the window, then those of the next. */
+void tn_sample_copy(const tn_sample_set *set, int64_t index, float *out) {
+    const float *x = set->x->data;
+    if (!set->series) {
+        memcpy(out, x + index * set->width, (size_t)set->width * sizeof *out);
+        return;
+    }
+    const int64_t steps = set->series->steps, row = set->width / steps, *back = set->series->back;
+    const int64_t *end = set->places + set->ends[index];
+    for (int64_t k = 0; k < steps; k++) {
+        const float *from = x + end[-back[k]] * row;
+        for (int64_t c = 0; c < row; c++) out[c * steps + k] = from[c];
+    }
+}
+
+const float *tn_sample_rows(const tn_sample_set *set, int64_t first, int64_t count, float *room) {
+    if (!set->series) return (const float *)set->x->data + first * set->width;
+    for (int64_t i = 0; i < count; i++) tn_sample_copy(set, first + i, room + i * set->width);
+    return room;
+}
+
+void tn_sample_span(const tn_sample_set *set, int64_t index, int64_t *out_first, int64_t *out_end) {
+    const int64_t end = set->series ? set->ends[index] : 0;
+    *out_first = set->series ? set->places[end - set->series->back[0]] : index;
+    *out_end = (set->series ? set->places[end - set->series->back[set->series->steps - 1]] : index) + 1;
+}
+
+tn_status tn_sample_tensor(const tn_sample_set *set, tn_tensor **out) {
+    tn_tensor made;
+    TN_TRY(tn_tensor_init(&made, TN_FLOAT32, 2, (int64_t[]){set->count, set->width}, set->allocator));
+    for (int64_t i = 0; i < set->count; i++) tn_sample_copy(set, i, (float *)made.data + i * set->width);
+    return tn_tensor_move(&made, out);
 }

@@ -38,11 +38,12 @@ tn_status tn_pipeline_of_graph(const tn_graph *graph, tn_pipeline **out_pipeline
 /* ---- predicting ---- */
 
 typedef struct job {
-    const tn_tensor *x;
+    const tn_sample_set *samples;
     tn_session *session;
     int rank;
     int64_t dims[TN_MAX_RANK]; /* of the input */
-    int64_t row, batch;        /* numbers in a row; rows that run at once */
+    int64_t row, batch;        /* numbers in a sample; samples that run at once */
+    float *room;               /* for a batch of windows */
     tn_tensor *out;
 } job;
 
@@ -53,7 +54,7 @@ static tn_status find_shape(const tn_model *model, job *j) {
         return tn_fail(TN_E_UNSUPPORTED, "the model has %d inputs and %d outputs; one input can be filled from a table",
                        tn_model_input_count(model), tn_model_output_count(model));
     TN_TRY(tn_model_input_info(model, 0, &info));
-    j->row = j->x->dims[0] ? tn_count(j->x) / j->x->dims[0] : 0;
+    j->row = j->samples->width;
     if (info.dtype != TN_FLOAT32 || info.rank < 1)
         return tn_fail(TN_E_TYPE, "input '%s' of the model is %s of %d dimensions; float32 [N, ...] was expected",
                        info.name, tn_dtype_name(info.dtype), info.rank);
@@ -84,7 +85,7 @@ static tn_status keep_rows(job *j, int64_t first, int64_t count, const tn_tensor
     if (!j->out) {
         int64_t dims[TN_MAX_RANK];
         memcpy(dims, y->dims, (size_t)y->rank * sizeof *dims);
-        dims[0] = j->x->dims[0];
+        dims[0] = j->samples->count;
         TN_TRY(tn_tensor_create(y->dtype, y->rank, dims, NULL, &j->out));
     }
     size_t bytes = tn_dtype_bytes(y->dtype, tn_count(y));
@@ -97,9 +98,10 @@ static tn_status keep_rows(job *j, int64_t first, int64_t count, const tn_tensor
 static tn_status run_rows(job *j, int64_t first, int64_t count) {
     const tn_tensor *y;
     tn_tensor *x;
-    float *data = (float *)j->x->data + first * j->row;
+    const float *data = tn_sample_rows(j->samples, first, count, j->room);
     j->dims[0] = count;
-    TN_TRY(tn_tensor_wrap(TN_FLOAT32, j->rank, j->dims, NULL, data, (size_t)(count * j->row) * sizeof *data, &x));
+    TN_TRY(
+        tn_tensor_wrap(TN_FLOAT32, j->rank, j->dims, NULL, (float *)data, (size_t)(count * j->row) * sizeof *data, &x));
     tn_status status = tn_session_set_input(j->session, 0, x);
     if (status == TN_OK) status = tn_session_run(j->session);
     if (status == TN_OK) status = tn_session_output(j->session, 0, &y);
@@ -108,23 +110,33 @@ static tn_status run_rows(job *j, int64_t first, int64_t count) {
     return status;
 }
 
-tn_status tn_predict(const tn_model *model, const tn_tensor *x, int threads, tn_tensor **out_predicted) {
+tn_status tn_predict_samples(const tn_model *model, const tn_sample_set *samples, int threads,
+                             tn_tensor **out_predicted) {
     const tn_session_options options = {.struct_size = sizeof options, .threads = threads};
-    job j = {.x = x};
+    job j = {.samples = samples};
     *out_predicted = NULL;
-    if (x->dtype != TN_FLOAT32 || x->rank < 1 || !tn_tensor_is_dense(x) || x->dims[0] < 1)
-        return tn_fail(TN_E_TYPE, "rows to predict are dense float32 [N, ...], N at least 1");
     TN_TRY(find_shape(model, &j));
     TN_TRY(tn_session_create(model, &options, &j.session));
-    tn_status status = TN_OK;
-    for (int64_t r = 0; r < x->dims[0] && status == TN_OK; r += j.batch)
-        status = run_rows(&j, r, TN_MIN(j.batch, x->dims[0] - r));
+    const size_t room = samples->series ? (size_t)(j.batch * j.row) * sizeof(float) : 0;
+    if (room) j.room = tn_alloc(NULL, room);
+    tn_status status = room && !j.room ? TN_E_MEMORY : TN_OK;
+    for (int64_t r = 0; r < samples->count && status == TN_OK; r += j.batch)
+        status = run_rows(&j, r, TN_MIN(j.batch, samples->count - r));
     tn_session_destroy(j.session);
+    tn_free(NULL, j.room, room);
     if (status == TN_OK)
         *out_predicted = j.out;
     else
         tn_tensor_destroy(j.out);
     return status;
+}
+
+tn_status tn_predict(const tn_model *model, const tn_tensor *x, int threads, tn_tensor **out_predicted) {
+    *out_predicted = NULL;
+    if (x->dtype != TN_FLOAT32 || x->rank < 1 || !tn_tensor_is_dense(x) || x->dims[0] < 1)
+        return tn_fail(TN_E_TYPE, "rows to predict are dense float32 [N, ...], N at least 1");
+    const tn_sample_set samples = {.x = (tn_tensor *)x, .count = x->dims[0], .width = tn_count(x) / x->dims[0]};
+    return tn_predict_samples(model, &samples, threads, out_predicted);
 }
 
 /* ---- evaluating ---- */

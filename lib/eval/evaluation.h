@@ -5,6 +5,7 @@
 #include <tenon/evaluate.h>
 #include "base/element.h"
 #include "base/tensor.h"
+#include "data/samples.h"
 #include "model/manifest.h"
 
 typedef struct tn_columns {
@@ -25,6 +26,9 @@ struct tn_evaluation {
 
 /* Where a manifest has the pipeline. */
 #define TN_PIPELINE_PATH "extra/pipeline"
+/* As tn_predict. */
+tn_status tn_predict_samples(const tn_model *model, const tn_sample_set *samples, int threads,
+                             tn_tensor **out_predicted);
 /* y as it was before the target was scaled, in place. */
 void tn_unscale(const tn_pipeline *pipeline, tn_tensor *y);
 tn_status tn_metrics_of(tn_task task, const tn_tensor *x, const tn_tensor *y, const tn_tensor *predicted, int classes,

@@ -1,6 +1,6 @@
-/* Rows for training that lie in a file. An epoch takes them in random order, a page for each row and many times over if the
- * system has no memory to keep it. So those of many batches are read at once, as many as a share of the memory holds, in the
- * order in which the file has them, and the system is asked for them some time before: each page is read once for all. */
+/* Samples for training whose rows lie in a file. An epoch takes them in random order, a page for each row and many times over
+ * if the system has no memory to keep it. So those of many batches are read at once, as many as a share of the memory holds,
+ * in the order in which the file has them, and the system is asked for them some time before: each page is read once for all. */
 #include <stdlib.h>
 #include "plan/plan.h"
 
@@ -8,79 +8,85 @@
 enum { ASK_BYTES = 1 << 20, AHEAD_BYTES = 4 << 20, GAP_BYTES = 1 << 15, AHEAD_ROWS = 16 };
 
 typedef struct place {
-    int64_t row, at; /* of x; among the kept ones */
+    int64_t sample, at; /* at: among the kept ones */
 } place;
 
 struct tn_ahead {
     const tn_spill *spill;
-    const float *x;
-    int64_t width, rows;        /* of x */
+    const tn_sample_set *from;
     int64_t epoch, first, kept; /* positions of that epoch's order */
     int64_t most;
     place *places;
     float *data;
 };
 
-static int by_row(const void *a, const void *b) {
+static int by_sample(const void *a, const void *b) {
     const place *x = a, *y = b;
-    return (x->row > y->row) - (x->row < y->row);
+    return (x->sample > y->sample) - (x->sample < y->sample);
+}
+
+/* Bytes of x that a sample begins at, and ends before. */
+static int64_t span(const tn_ahead *a, int64_t i, int64_t *out_end) {
+    const int64_t row = a->from->x->dims[1] * (int64_t)sizeof(float);
+    int64_t first, end;
+    tn_sample_span(a->from, a->places[i].sample, &first, &end);
+    *out_end = end * row;
+    return first * row;
 }
 
 /* Asks for what lies together, from a place on; the next one. */
 static int64_t ask(const tn_ahead *a, int64_t i) {
-    const int64_t bytes = a->width * (int64_t)sizeof *a->x, from = a->places[i].row * bytes;
-    int64_t end = from + bytes;
+    int64_t end, next_end;
+    const int64_t from = span(a, i, &end);
     for (i++; i < a->kept; i++) {
-        const int64_t next = a->places[i].row * bytes;
-        if (next - end > GAP_BYTES || next + bytes - from > ASK_BYTES) break;
-        end = next + bytes;
+        const int64_t next = span(a, i, &next_end);
+        if (next - end > GAP_BYTES || next_end - from > ASK_BYTES) break;
+        end = TN_MAX(end, next_end);
     }
-    tn_spill_ask((const char *)a->x + from, (size_t)(end - from));
+    /* Where lags lie far apart, most of what is between them is not wanted. */
+    if (!a->from->series || end - from <= ASK_BYTES)
+        tn_spill_ask((const char *)a->from->x->data + from, (size_t)(end - from));
     return i;
 }
 
 static bool is_near(const tn_ahead *a, int64_t i, int64_t asked) {
-    const int64_t bytes = a->width * (int64_t)sizeof *a->x;
-    return asked - i < AHEAD_ROWS || (a->places[asked].row - a->places[i].row) * bytes < AHEAD_BYTES;
+    int64_t end;
+    return asked - i < AHEAD_ROWS || span(a, asked, &end) - span(a, i, &end) < AHEAD_BYTES;
 }
 
 static void read_from(tn_ahead *a, const int64_t *order, int64_t epoch, int64_t position) {
     a->epoch = epoch;
     a->first = position;
-    a->kept = TN_MIN(a->most, a->rows - position);
+    a->kept = TN_MIN(a->most, a->from->count - position);
     for (int64_t i = 0; i < a->kept; i++) a->places[i] = (place){order[position + i], i};
-    qsort(a->places, (size_t)a->kept, sizeof *a->places, by_row);
+    qsort(a->places, (size_t)a->kept, sizeof *a->places, by_sample);
     for (int64_t i = 0, asked = 0; i < a->kept; i++) {
         while (asked < a->kept && is_near(a, i, asked)) asked = ask(a, asked);
-        memcpy(a->data + a->places[i].at * a->width, a->x + a->places[i].row * a->width,
-               (size_t)a->width * sizeof *a->x);
+        tn_sample_copy(a->from, a->places[i].sample, a->data + a->places[i].at * a->from->width);
     }
 }
 
 const float *tn_ahead_row(tn_ahead *a, const int64_t *order, int64_t epoch, int64_t position) {
     if (epoch != a->epoch || position < a->first || position >= a->first + a->kept)
         read_from(a, order, epoch, position);
-    return a->data + (position - a->first) * a->width;
+    return a->data + (position - a->first) * a->from->width;
 }
 
 tn_status tn_ahead_open(const tn_plan_data *data, int64_t batch, tn_ahead **out_ahead) {
-    const tn_tensor *x = data->x[TN_PART_TRAIN];
+    const tn_sample_set *from = &data->samples[TN_PART_TRAIN];
     *out_ahead = NULL;
-    if (!tn_spill_has(&data->spill, x->data)) return TN_OK;
-    const int64_t rows = data->rows[TN_PART_TRAIN];
-    const size_t row = (size_t)data->width * sizeof(float) + sizeof(place);
+    if (!tn_spill_has(&data->spill, from->x->data)) return TN_OK;
+    const size_t sample = (size_t)from->width * sizeof(float) + sizeof(place);
     tn_ahead *a = tn_alloc_zero(NULL, sizeof *a);
     if (!a) return TN_E_MEMORY;
     a->spill = &data->spill;
-    a->x = x->data;
-    a->width = data->width;
-    a->rows = rows;
+    a->from = from;
     a->epoch = -1;
-    a->most = TN_MIN(TN_MAX((int64_t)(data->spill.limit / 2 / row), batch), rows);
+    a->most = TN_MIN(TN_MAX((int64_t)(data->spill.limit / 2 / sample), batch), from->count);
     a->places = tn_alloc(NULL, (size_t)a->most * sizeof *a->places);
-    a->data = tn_alloc(NULL, (size_t)(a->most * a->width) * sizeof *a->data);
+    a->data = tn_alloc(NULL, (size_t)(a->most * from->width) * sizeof *a->data);
     if (a->places && a->data) {
-        tn_spill_in_order(a->spill, a->x, false);
+        tn_spill_in_order(a->spill, from->x->data, false);
         *out_ahead = a;
         return TN_OK;
     }
@@ -90,8 +96,8 @@ tn_status tn_ahead_open(const tn_plan_data *data, int64_t batch, tn_ahead **out_
 
 void tn_ahead_close(tn_ahead *a) {
     if (!a) return;
-    tn_spill_in_order(a->spill, a->x, true);
+    tn_spill_in_order(a->spill, a->from->x->data, true);
     tn_free(NULL, a->places, (size_t)a->most * sizeof *a->places);
-    tn_free(NULL, a->data, (size_t)(a->most * a->width) * sizeof *a->data);
+    tn_free(NULL, a->data, (size_t)(a->most * a->from->width) * sizeof *a->data);
     tn_free(NULL, a, sizeof *a);
 }

@@ -40,11 +40,11 @@ static void augment(const tn_feed *f, tn_batch *b, int64_t step) {
 /* Of a row whose x, which may be its own target, is there. */
 static void target(const tn_feed *f, int part, int64_t row, const float *x, void *y, int64_t i) {
     const tn_plan_data *d = f->fit->data;
-    const void *from = d->task == TN_TASK_RECONSTRUCTION ? NULL : d->y[part]->data;
+    const void *from = d->task == TN_TASK_RECONSTRUCTION ? NULL : d->samples[part].y->data;
     const int64_t label = d->task == TN_TASK_CLASSIFICATION ? ((const int64_t *)from)[row] : 0;
     float *to = (float *)y + i * f->answer;
     if (f->fit->loss == TN_LOSS_CTC) { /* rows of a part may be shorter than those of another */
-        const int64_t most = d->y[part]->dims[1];
+        const int64_t most = d->samples[part].y->dims[1];
         for (int64_t k = 0; k < f->answer; k++)
             ((int64_t *)y)[i * f->answer + k] = k < most ? ((const int64_t *)from)[row * most + k] : -1;
     } else if (tn_takes_labels(f->fit->loss)) {
@@ -62,14 +62,16 @@ static void target(const tn_feed *f, int part, int64_t row, const float *x, void
 }
 
 static void gather(tn_feed *f, tn_batch *b, int part, const int64_t *order, int64_t first, int64_t count) {
-    const float *x = f->fit->data->x[part]->data;
+    const tn_sample_set *samples = &f->fit->data->samples[part];
     b->count = count;
     for (int64_t i = 0; i < count; i++) {
-        int64_t r = order ? order[first + i] : first + i;
-        const float *row =
-            order && f->ahead ? tn_ahead_row(f->ahead, order, f->fit->epochs, first + i) : x + r * f->row;
-        memcpy(b->x + i * f->row, row, (size_t)f->row * sizeof *x);
-        target(f, part, r, row, b->y, i);
+        const int64_t r = order ? order[first + i] : first + i;
+        float *to = b->x + i * f->row;
+        if (order && f->ahead)
+            memcpy(to, tn_ahead_row(f->ahead, order, f->fit->epochs, first + i), (size_t)f->row * sizeof *to);
+        else
+            tn_sample_copy(samples, r, to);
+        target(f, part, r, to, b->y, i);
     }
 }
 
@@ -142,7 +144,7 @@ tn_status tn_feed_open(const tn_fit *fit, tn_feed **out_feed) {
     f->row = d->width;
     f->answer = tn_takes_labels(fit->loss) ? 1 : d->outputs;
     for (int i = 0; i < TN_PARTS && fit->loss == TN_LOSS_CTC; i++)
-        if (d->y[i]) f->answer = TN_MAX(f->answer, d->y[i]->dims[1]);
+        if (d->samples[i].y) f->answer = TN_MAX(f->answer, d->samples[i].y->dims[1]);
     if (fit->loss == TN_LOSS_BINARY_CROSS_ENTROPY && d->task == TN_TASK_CLASSIFICATION) f->answer = 1;
     f->x_bytes = rows * (size_t)f->row * sizeof(float);
     f->y_bytes = rows * (size_t)f->answer * sizeof(int64_t);

@@ -124,13 +124,14 @@ static tn_status expand(tn_region *region, const tn_manifest_node *pipeline, con
 static void note_constant(const tn_plan_data *data, const tn_plan_options *o) {
     char text[400] = "";
     int constant = 0;
-    const float *x = data->x[TN_PART_TRAIN]->data;
+    const tn_tensor *rows = data->samples[TN_PART_TRAIN].x;
+    const float *x = rows->data;
     const tn_pipeline *p = data->pipeline;
     for (int f = 0, at = 0; f < p->count; f++) {
-        int width = tn_feature_width(&p->features[f]) * tn_pipeline_steps(p);
+        int width = tn_feature_width(&p->features[f]);
         bool varies = false;
-        for (int64_t r = 1; r < data->rows[TN_PART_TRAIN] && !varies; r++)
-            varies = memcmp(x + at, x + r * data->width + at, (size_t)width * sizeof *x) != 0;
+        for (int64_t r = 1; r < rows->dims[0] && !varies; r++)
+            varies = memcmp(x + at, x + r * rows->dims[1] + at, (size_t)width * sizeof *x) != 0;
         at += width;
         if (varies) continue;
         size_t used = strlen(text);
@@ -147,14 +148,15 @@ static void note_constant(const tn_plan_data *data, const tn_plan_options *o) {
 static tn_status make_part(const tn_plan *plan, tn_plan_data *data, const tn_table *table, const uint8_t *part,
                            int which) {
     int wanted = part ? which : 0;
-    TN_TRY(tn_pipeline_apply(data->pipeline, table, part, wanted, &data->x[which], &data->y[which]));
-    data->rows[which] = data->x[which]->dims[0];
+    tn_sample_set *samples = &data->samples[which];
+    TN_TRY(tn_pipeline_samples(data->pipeline, table, part, wanted, true, samples));
+    data->rows[which] = samples->count;
     if (!data->rows[which])
         return tn_fail(TN_E_INVALID, "no rows are left for %s",
                        which == TN_PART_TRAIN  ? "training"
                        : which == TN_PART_TEST ? "testing"
                                                : "validation");
-    if (data->pipeline->has_target && !data->y[which])
+    if (data->pipeline->has_target && !samples->y)
         return tn_fail(TN_E_NOT_FOUND, "'%s' has no column '%.80s', the target", plan->test,
                        data->pipeline->target.column);
     return TN_OK;
@@ -278,10 +280,7 @@ tn_status tn_plan_data_read(tn_plan *plan, const tn_plan_options *options, tn_pl
 }
 
 void tn_plan_data_free(tn_plan_data *data) {
-    for (int i = 0; i < TN_PARTS; i++) {
-        tn_tensor_destroy(data->x[i]);
-        tn_tensor_destroy(data->y[i]);
-    }
+    for (int i = 0; i < TN_PARTS; i++) tn_sample_set_deinit(&data->samples[i]);
     tn_tensor_destroy(data->taught);
     tn_pipeline_destroy(data->pipeline);
 }

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <tenon/plan.h>
 #include <tenon/recipe.h>
+#include "data/samples.h"
 #include "data/spill.h"
 #include "eval/evaluation.h"
 #include "graph/graph.h"
@@ -116,13 +117,13 @@ struct tn_plan {
 enum { TN_PART_TRAIN, TN_PART_TEST, TN_PART_VALIDATION, TN_PARTS };
 
 typedef struct tn_plan_data {
-    tn_spill spill;        /* memory of x and y */
+    tn_spill spill;        /* memory of samples */
     tn_pipeline *pipeline; /* fitted */
-    tn_tensor *x[TN_PARTS], *y[TN_PARTS];
-    int64_t rows[TN_PARTS];
+    tn_sample_set samples[TN_PARTS];
+    int64_t rows[TN_PARTS];                       /* samples */
     char digests[2][7 + 2 * TN_SHA256_BYTES + 1]; /* of train and test; "" if there is no file */
     tn_task task;
-    int64_t width, outputs; /* columns of x; of the answer */
+    int64_t width, outputs; /* numbers of a sample; of the answer */
     tn_tensor *taught;      /* a teacher's probabilities [rows for training, outputs], or NULL */
     const char *teacher;    /* its digest */
 } tn_plan_data;

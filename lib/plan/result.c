@@ -164,13 +164,17 @@ static tn_status manifest_of(const tn_plan *plan, const tn_plan_data *data, cons
 
 static tn_status measure(const tn_plan_data *data, const tn_fit *fit, const tn_model *model, int part,
                          tn_metrics **out) {
-    tn_tensor *predicted, *y = NULL;
+    const tn_sample_set *samples = &data->samples[part];
+    tn_tensor *predicted, *x = NULL, *y = NULL;
     int classes = data->task == TN_TASK_CLASSIFICATION ? (int)data->outputs : 0;
     if (fit->loss == TN_LOSS_BINARY_CROSS_ENTROPY) classes = 0;
-    TN_TRY(tn_predict(model, data->x[part], fit->options->threads, &predicted));
-    tn_status status = data->y[part] ? tn_tensor_clone(data->y[part], NULL, &y) : TN_OK;
+    TN_TRY(tn_predict_samples(model, samples, fit->options->threads, &predicted));
+    tn_status status = samples->y ? tn_tensor_clone(samples->y, NULL, &y) : TN_OK;
     if (status == TN_OK && data->task == TN_TASK_REGRESSION) tn_unscale(data->pipeline, y);
-    if (status == TN_OK) status = tn_metrics_of(data->task, data->x[part], y, predicted, classes, false, out);
+    if (status == TN_OK && samples->series && data->task == TN_TASK_RECONSTRUCTION)
+        status = tn_sample_tensor(samples, &x);
+    if (status == TN_OK) status = tn_metrics_of(data->task, x ? x : samples->x, y, predicted, classes, false, out);
+    tn_tensor_destroy(x);
     tn_tensor_destroy(y);
     tn_tensor_destroy(predicted);
     return status;
@@ -179,22 +183,23 @@ static tn_status measure(const tn_plan_data *data, const tn_fit *fit, const tn_m
 static tn_status measure_all(const tn_plan_data *data, const tn_fit *fit, const tn_model *model,
                              tn_metrics *metrics[TN_PARTS]) {
     TN_TRY(measure(data, fit, model, TN_PART_TRAIN, &metrics[0]));
-    if (data->x[TN_PART_TEST]) TN_TRY(measure(data, fit, model, TN_PART_TEST, &metrics[1]));
-    if (!fit->options->measured || !data->x[TN_PART_VALIDATION]) return TN_OK;
+    if (data->samples[TN_PART_TEST].x) TN_TRY(measure(data, fit, model, TN_PART_TEST, &metrics[1]));
+    if (!fit->options->measured || !data->samples[TN_PART_VALIDATION].x) return TN_OK;
     TN_TRY(measure(data, fit, model, TN_PART_VALIDATION, &metrics[2]));
     return fit->options->measured(fit->options->context, metrics[2]);
 }
 
 /* Some rows, and what the model says of them. */
 static tn_status self_test_of(const tn_plan_data *data, const tn_fit *fit, const tn_model *model, tn_self_test *test) {
-    const tn_tensor *from = data->x[data->x[TN_PART_TEST] ? TN_PART_TEST : TN_PART_TRAIN];
+    const tn_sample_set *from = &data->samples[data->samples[TN_PART_TEST].x ? TN_PART_TEST : TN_PART_TRAIN];
     int64_t dims[TN_MAX_RANK];
     tn_value_info info;
     tn_tensor *x;
     TN_TRY(tn_model_input_info(model, 0, &info));
     memcpy(dims, fit->input_dims, sizeof dims);
-    dims[0] = TN_MIN(SELF_TEST_ROWS, from->dims[0]);
-    TN_TRY(tn_tensor_wrap(TN_FLOAT32, fit->input_rank, dims, NULL, from->data, tn_tensor_bytes(from), &x));
+    dims[0] = TN_MIN(SELF_TEST_ROWS, from->count);
+    TN_TRY(tn_tensor_create(TN_FLOAT32, fit->input_rank, dims, NULL, &x));
+    for (int64_t i = 0; i < dims[0]; i++) tn_sample_copy(from, i, (float *)x->data + i * from->width);
     const tn_self_test_case rows = {.struct_size = sizeof rows,
                                     .name = "rows of the data",
                                     .relative = 1e-3f,

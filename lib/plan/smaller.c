@@ -10,7 +10,7 @@
 enum { SET_ROWS = 32, MOST_SETS = 100 };
 
 typedef struct sets {
-    const tn_tensor *x;
+    const tn_sample_set *from;
     int rank;
     int64_t dims[TN_MAX_RANK]; /* of a set, as the graph's input has them */
     tn_tensor *set;
@@ -18,20 +18,19 @@ typedef struct sets {
 
 static tn_status get_set(void *context, int64_t index, const tn_tensor **inputs) {
     sets *s = context;
-    int64_t rows = s->x->dims[0], row = tn_count(s->x) / rows;
-    if (index < 0 || index >= TN_MIN(MOST_SETS, rows / s->dims[0])) return TN_E_NOT_FOUND;
-    tn_tensor_destroy(s->set);
-    s->set = NULL;
-    float *at = (float *)s->x->data + index * s->dims[0] * row;
-    TN_TRY(tn_tensor_wrap(TN_FLOAT32, s->rank, s->dims, NULL, at, (size_t)(s->dims[0] * row) * sizeof *at, &s->set));
+    const int64_t rows = s->dims[0];
+    if (index < 0 || index >= TN_MIN(MOST_SETS, s->from->count / rows)) return TN_E_NOT_FOUND;
+    if (!s->set) TN_TRY(tn_tensor_create(TN_FLOAT32, s->rank, s->dims, NULL, &s->set));
+    for (int64_t i = 0; i < rows; i++)
+        tn_sample_copy(s->from, index * rows + i, (float *)s->set->data + i * s->from->width);
     inputs[0] = s->set;
     return TN_OK;
 }
 
 static tn_samples open_sets(const tn_plan_data *data, const tn_fit *fit, sets *s) {
-    *s = (sets){.x = data->x[TN_PART_TRAIN], .rank = fit->input_rank};
+    *s = (sets){.from = &data->samples[TN_PART_TRAIN], .rank = fit->input_rank};
     memcpy(s->dims, fit->input_dims, sizeof s->dims);
-    s->dims[0] = TN_MIN(SET_ROWS, s->x->dims[0]);
+    s->dims[0] = TN_MIN(SET_ROWS, s->from->count);
     return (tn_samples){get_set, s};
 }
 

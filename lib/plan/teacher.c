@@ -45,7 +45,7 @@ tn_status tn_plan_teach(const tn_plan *plan, const tn_plan_options *options, tn_
     TN_TRY(tn_model_load(plan->teacher, &of_model, &model));
     const char *digest = tn_model_digest(model);
     data->teacher = digest ? tn_region_strdup(plan->region, digest) : "";
-    tn_status status = tn_predict(model, data->x[TN_PART_TRAIN], options->threads, &data->taught);
+    tn_status status = tn_predict_samples(model, &data->samples[TN_PART_TRAIN], options->threads, &data->taught);
     if (status == TN_OK) status = data->teacher ? check(plan, data, data->taught) : TN_E_MEMORY;
     for (int64_t r = 0; status == TN_OK && r < data->rows[TN_PART_TRAIN]; r++)
         soften((float *)data->taught->data + r * data->outputs, data->outputs, plan->temperature);

@@ -58,7 +58,7 @@ static tn_status weigh_classes(const tn_plan *plan, const tn_plan_data *data, tn
         for (const tn_manifest_node *child = node->first; child; child = child->next)
             TN_TRY(tn_key_read(child, &row, &of_class[c++]));
     } else if (node->text && strcmp(node->text, "balanced") == 0) {
-        const int64_t *y = data->y[TN_PART_TRAIN]->data;
+        const int64_t *y = data->samples[TN_PART_TRAIN].y->data;
         for (int64_t r = 0; r < rows; r++) of_class[y[r]]++;
         for (c = 0; c < classes; c++)
             if (of_class[c] > 0) of_class[c] = (double)rows / ((double)classes * of_class[c]);
