@@ -121,7 +121,7 @@
  * some of all columns at a time, and the samples of many shuffled batches, half of `memory`, are read at once in the order of the
  * file: through 100 MB of memory, 200 MB of data took 1.7 times as long as in memory. What stays in memory is some ten numbers a
  * row: order, targets and answers while they are measured, all answers of a model without target; and the texts of a column.
- * .npy and .npz files are read whole before they become tables.
+ * .npy files are read in pieces; .npz files, and what is inflated of them, lie in such files too until their columns are made.
  *
  * While it trains, OUTPUT.checkpoint (and OUTPUT.retraining.checkpoint) is written at the end of an epoch, at most each
  * second, and when it is stopped. It goes when the model file is there. A plan whose text or data changed does not resume.

@@ -1,7 +1,8 @@
 /* NumPy's .npy: a magic word, a header that is a Python dictionary in text, the elements.
  * Source: numpy.lib.format, versions 1.0 to 3.0. The header is data from outside: it is scanned, never evaluated, and
  * the number of elements that it claims must be the number that the file has. */
-#include <tenon/media.h>
+#include "data/npy.h"
+#include <unistd.h>
 #include "data/source.h"
 
 static const struct {
@@ -146,6 +147,12 @@ static void swap_bytes(unsigned char *data, size_t size, size_t unit) {
         }
 }
 
+/* Bytes of a number that is not in the host's order; 0: it is. */
+static size_t swapped(const header *h) {
+    if ((h->order != '<' && h->order != '>') || h->order == HOST_ORDER) return 0;
+    return (size_t)(h->kind == 'c' ? h->width / 2 : h->width);
+}
+
 /* A tensor whose first dim moves fastest in memory, as a dense one. */
 static tn_status from_fortran(const header *h, tn_tensor **t) {
     int64_t strides[TN_MAX_RANK], stride = 1;
@@ -159,14 +166,14 @@ static tn_status from_fortran(const header *h, tn_tensor **t) {
     return status;
 }
 
-/* The header's end; the bytes behind it are what its shape says. */
-static const char *read_lead(const unsigned char *data, size_t size, tn_dtype wanted, header *h, size_t *out_start,
-                             tn_dtype *out_dtype, int64_t *out_count) {
-    if (size < 12 || memcmp(data, "\x93NUMPY", 6) != 0) return "it is no .npy file";
+/* The header's end; the bytes behind it are what its shape says. Of the size, `have` bytes are there. */
+static const char *read_lead(const unsigned char *data, size_t have, size_t size, tn_dtype wanted, header *h,
+                             size_t *out_start, tn_dtype *out_dtype, int64_t *out_count) {
+    if (have < 12 || memcmp(data, "\x93NUMPY", 6) != 0) return "it is no .npy file";
     if (data[6] < 1 || data[6] > 3) return "its version is newer than 3";
     size_t lead = data[6] == 1 ? 10 : 12, length = data[8] | (size_t)data[9] << 8;
     if (lead == 12) length |= (size_t)data[10] << 16 | (size_t)data[11] << 24;
-    if (length > size - lead || !parse_header((const char *)data + lead, (const char *)data + lead + length, h))
+    if (length > have - lead || !parse_header((const char *)data + lead, (const char *)data + lead + length, h))
         return "its header is damaged, or of a kind that has no tensor (objects, records, more than 8 dimensions)";
     tn_dtype dtype = h->kind == 'S' || h->kind == 'U' ? TN_STRING : TN_UNDEFINED;
     for (int i = 0; i < TYPES; i++)
@@ -193,7 +200,7 @@ tn_status tn_npy_parse(const void *data, size_t size, const char *name, tn_dtype
     tn_dtype dtype;
     int64_t count;
     *out = NULL;
-    const char *wrong = read_lead(bytes, size, wanted, &h, &start, &dtype, &count);
+    const char *wrong = read_lead(bytes, size, size, wanted, &h, &start, &dtype, &count);
     if (wrong) return tn_fail(TN_E_FORMAT, "%s: %s", name, wrong);
     bytes += start;
     size -= start;
@@ -203,8 +210,7 @@ tn_status tn_npy_parse(const void *data, size_t size, const char *name, tn_dtype
     } else {
         status = tn_tensor_create(dtype, h.rank, h.dims, NULL, out);
         if (status == TN_OK && size) memcpy(tn_tensor_data(*out), bytes, size);
-        if (status == TN_OK && (h.order == '<' || h.order == '>') && h.order != HOST_ORDER)
-            swap_bytes(tn_tensor_data(*out), size, (size_t)(h.kind == 'c' ? h.width / 2 : h.width));
+        if (status == TN_OK) swap_bytes(tn_tensor_data(*out), size, swapped(&h));
     }
     if (status == TN_OK && h.fortran && h.rank > 1) status = from_fortran(&h, out);
     return status == TN_OK ? status : tn_fail_context(status, "%s", name);
@@ -213,8 +219,65 @@ tn_status tn_npy_parse(const void *data, size_t size, const char *name, tn_dtype
 tn_status tn_npy_load(const char *path, tn_dtype wanted, tn_tensor **out) {
     tn_string bytes;
     *out = NULL;
-    TN_TRY(tn_source_whole(path, &bytes));
+    TN_TRY(tn_file_whole(path, NULL, &bytes));
     tn_status status = tn_npy_parse(bytes.data, bytes.size, path, wanted, out);
     tn_free(NULL, (void *)bytes.data, bytes.size);
     return status;
+}
+
+/* ---- in pieces ---- */
+
+/* The header of what has a tensor is shorter, whatever its version. */
+enum { MOST_HEADER = 12 + 0xffff };
+
+static tn_status begin(tn_npy *npy, const unsigned char *data, size_t have, size_t size, size_t *out_start) {
+    header h = {0};
+    int64_t count;
+    const char *wrong = read_lead(data, have, size, TN_UNDEFINED, &h, out_start, &npy->dtype, &count);
+    if (wrong) return tn_fail(TN_E_FORMAT, "%s: %s", npy->name, wrong);
+    npy->rank = h.rank;
+    memcpy(npy->dims, h.dims, sizeof h.dims);
+    npy->fortran = h.fortran && h.rank > 1;
+    npy->swapped = swapped(&h);
+    return TN_OK;
+}
+
+tn_status tn_npy_open_memory(const void *data, size_t size, const char *name, tn_npy *out) {
+    size_t start;
+    *out = (tn_npy){.name = name, .file = -1};
+    TN_TRY(begin(out, data, size, size, &start));
+    out->memory = (const unsigned char *)data + start;
+    return TN_OK;
+}
+
+tn_status tn_npy_open(const char *path, tn_npy *out) {
+    size_t size, start;
+    *out = (tn_npy){.name = path, .file = -1};
+    unsigned char *head = tn_alloc(NULL, MOST_HEADER);
+    tn_status status = head ? tn_file_open(path, &out->file, &size) : TN_E_MEMORY;
+    const size_t have = status == TN_OK ? TN_MIN(size, (size_t)MOST_HEADER) : 0;
+    if (status == TN_OK) status = tn_file_read(out->file, path, head, have);
+    if (status == TN_OK) status = begin(out, head, have, size, &start);
+    if (status == TN_OK && lseek(out->file, (off_t)start, SEEK_SET) < 0)
+        status = tn_fail(TN_E_IO, "%s: it cannot be read from its middle", path);
+    tn_free(NULL, head, MOST_HEADER);
+    if (status != TN_OK) tn_npy_close(out);
+    return status;
+}
+
+tn_status tn_npy_read(tn_npy *npy, int64_t count, void *out) {
+    const size_t bytes = tn_dtype_bytes(npy->dtype, count);
+    if (npy->file >= 0) {
+        TN_TRY(tn_file_read(npy->file, npy->name, out, bytes));
+    } else {
+        memcpy(out, npy->memory, bytes);
+        npy->memory += bytes;
+    }
+    swap_bytes(out, bytes, npy->swapped);
+    return TN_OK;
+}
+
+void tn_npy_close(tn_npy *npy) {
+    if (npy->file >= 0) close(npy->file);
+    npy->file = -1;
 }

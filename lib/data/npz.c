@@ -1,8 +1,8 @@
 /* .npz: ZIP archives as NumPy writes them, entries stored or deflated, 64-bit sizes where they are given.
  * Source: APPNOTE.TXT 6.3.10, sections 4.3 and 4.5.3. Every offset and size in the file is checked against the file; the
  * directory is walked once, when it is opened. */
-#include <tenon/media.h>
 #include "base/little.h"
+#include "data/npy.h"
 #include "data/source.h"
 #if TN_WITH_ZLIB
 #include <zlib.h>
@@ -15,6 +15,7 @@ struct tn_npz {
     const char *name;
     tn_string file;
     bool own; /* the bytes are this archive's */
+    const tn_allocator *allocator;
     int count;
     const unsigned char **headers; /* central, each wholly inside the file */
     const char **names;
@@ -139,12 +140,14 @@ static tn_status read_directory(tn_npz *z) {
     return TN_OK;
 }
 
-static tn_status open_archive(tn_string file, bool own, const char *name, tn_npz **out_npz) {
+static tn_status open_archive(tn_string file, bool own, const tn_allocator *allocator, const char *name,
+                              tn_npz **out_npz) {
     tn_region *region = tn_region_create(NULL);
     tn_npz *z = region ? tn_region_alloc(region, sizeof *z) : NULL;
     tn_status status = TN_E_MEMORY;
     if (z) {
-        *z = (tn_npz){.region = region, .file = file, .own = own, .name = tn_region_strdup(region, name)};
+        *z = (tn_npz){
+            .region = region, .file = file, .own = own, .allocator = allocator, .name = tn_region_strdup(region, name)};
         if (z->name) status = read_directory(z);
     }
     if (status == TN_OK)
@@ -156,21 +159,25 @@ static tn_status open_archive(tn_string file, bool own, const char *name, tn_npz
 
 tn_status tn_npz_open_memory(const void *data, size_t size, const char *name, tn_npz **out_npz) {
     *out_npz = NULL;
-    return open_archive((tn_string){data, size}, false, name, out_npz);
+    return open_archive((tn_string){data, size}, false, NULL, name, out_npz);
+}
+
+tn_status tn_npz_open_in(const char *path, const tn_allocator *allocator, tn_npz **out_npz) {
+    tn_string file;
+    *out_npz = NULL;
+    TN_TRY(tn_file_whole(path, allocator, &file));
+    tn_status status = open_archive(file, true, allocator, path, out_npz);
+    if (status != TN_OK) tn_free(allocator, (void *)file.data, file.size);
+    return status;
 }
 
 tn_status tn_npz_open(const char *path, tn_npz **out_npz) {
-    tn_string file;
-    *out_npz = NULL;
-    TN_TRY(tn_source_whole(path, &file));
-    tn_status status = open_archive(file, true, path, out_npz);
-    if (status != TN_OK) tn_free(NULL, (void *)file.data, file.size);
-    return status;
+    return tn_npz_open_in(path, NULL, out_npz);
 }
 
 void tn_npz_close(tn_npz *npz) {
     if (!npz) return;
-    if (npz->own) tn_free(NULL, (void *)npz->file.data, npz->file.size);
+    if (npz->own) tn_free(npz->allocator, (void *)npz->file.data, npz->file.size);
     tn_region_destroy(npz->region);
 }
 
@@ -182,27 +189,38 @@ const char *tn_npz_name(const tn_npz *npz, int index) {
     return index >= 0 && index < npz->count ? npz->names[index] : NULL;
 }
 
-tn_status tn_npz_array(const tn_npz *npz, int index, tn_dtype wanted, tn_tensor **out) {
+tn_status tn_npz_bytes(const tn_npz *npz, int index, tn_string *out, bool *out_own) {
     const unsigned char *packed;
     uint64_t packed_size, size;
-    *out = NULL;
+    *out = (tn_string){NULL, 0};
+    *out_own = false;
     if (!tn_npz_name(npz, index)) return tn_fail(TN_E_NOT_FOUND, "%s has no array %d", npz->name, index);
     const unsigned char *c = npz->headers[index];
     const char *wrong = find_entry(npz->file, c, &packed, &packed_size, &size);
     if (wrong) return tn_fail(TN_E_FORMAT, "%s: %s", npz->name, wrong);
-    bool stored = get16(c + 10) == 0;
-    unsigned char *own = stored ? NULL : tn_alloc(NULL, size);
+    const bool stored = get16(c + 10) == 0;
+    unsigned char *own = stored ? NULL : tn_alloc(npz->allocator, size);
     const unsigned char *data = stored ? packed : own;
     if (!data) return TN_E_MEMORY;
-    tn_status status = TN_OK;
     if (!stored && !inflate_entry(packed, packed_size, own, size))
-        status = tn_fail(TN_E_FORMAT, "%s: an entry's compressed data are damaged", npz->name);
-    if (status == TN_OK && crc_of(data, size) != get32(c + 16))
-        status = tn_fail(TN_E_FORMAT, "%s: an entry's checksum is wrong", npz->name);
-    if (status == TN_OK) {
-        status = tn_npy_parse(data, size, npz->names[index], wanted, out);
-        if (status != TN_OK) tn_fail_context(status, "%s", npz->name);
+        wrong = "an entry's compressed data are damaged";
+    else if (crc_of(data, size) != get32(c + 16))
+        wrong = "an entry's checksum is wrong";
+    if (wrong) {
+        tn_free(npz->allocator, own, size);
+        return tn_fail(TN_E_FORMAT, "%s: %s", npz->name, wrong);
     }
-    tn_free(NULL, own, size);
-    return status;
+    *out = (tn_string){(const char *)data, size};
+    *out_own = !stored;
+    return TN_OK;
+}
+
+tn_status tn_npz_array(const tn_npz *npz, int index, tn_dtype wanted, tn_tensor **out) {
+    tn_string bytes;
+    bool own;
+    *out = NULL;
+    TN_TRY(tn_npz_bytes(npz, index, &bytes, &own));
+    tn_status status = tn_npy_parse(bytes.data, bytes.size, npz->names[index], wanted, out);
+    if (own) tn_free(npz->allocator, (void *)bytes.data, bytes.size);
+    return status == TN_OK ? status : tn_fail_context(status, "%s", npz->name);
 }

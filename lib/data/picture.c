@@ -74,7 +74,7 @@ tn_status tn_picture_parse(const void *data, size_t size, const char *name, int 
 tn_status tn_picture_load(const char *path, int channels, int height, int width, tn_tensor **out) {
     tn_string bytes;
     *out = NULL;
-    TN_TRY(tn_source_whole(path, &bytes));
+    TN_TRY(tn_file_whole(path, NULL, &bytes));
     tn_status status = tn_picture_parse(bytes.data, bytes.size, path, channels, height, width, out);
     tn_free(NULL, (void *)bytes.data, bytes.size);
     return status;

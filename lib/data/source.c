@@ -124,9 +124,25 @@ void tn_source_close(tn_source *s) {
     *s = (tn_source){.file = -1};
 }
 
-static tn_status read_all(int file, const char *path, uint8_t *out, size_t size) {
+/* ---- whole files ---- */
+
+tn_status tn_file_open(const char *path, int *out_file, size_t *out_size) {
+    struct stat info;
+    const int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    *out_file = -1;
+    if (file < 0) return tn_fail(errno == ENOENT ? TN_E_NOT_FOUND : TN_E_IO, "%s: %s", path, strerror(errno));
+    if (fstat(file, &info) != 0 || !S_ISREG(info.st_mode)) {
+        close(file);
+        return tn_fail(TN_E_IO, "%s is no regular file", path);
+    }
+    *out_file = file;
+    *out_size = (size_t)info.st_size;
+    return TN_OK;
+}
+
+tn_status tn_file_read(int file, const char *path, void *out, size_t size) {
     for (size_t done = 0; done < size;) {
-        ssize_t n = read(file, out + done, size - done);
+        ssize_t n = read(file, (char *)out + done, size - done);
         if (n < 0 && errno == EINTR) continue;
         if (n < 0) return tn_fail(TN_E_IO, "%s: %s", path, strerror(errno));
         if (n == 0) return tn_fail(TN_E_IO, "%s: it became shorter while it was read", path);
@@ -135,21 +151,17 @@ static tn_status read_all(int file, const char *path, uint8_t *out, size_t size)
     return TN_OK;
 }
 
-tn_status tn_source_whole(const char *path, tn_string *out) {
-    struct stat info;
+tn_status tn_file_whole(const char *path, const tn_allocator *allocator, tn_string *out) {
+    int file;
+    size_t size;
     *out = (tn_string){NULL, 0};
-    int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* what is no file must not make it wait */
-    if (file < 0) return tn_fail(errno == ENOENT ? TN_E_NOT_FOUND : TN_E_IO, "%s: %s", path, strerror(errno));
-    tn_status status = TN_OK;
-    if (fstat(file, &info) != 0 || !S_ISREG(info.st_mode)) status = tn_fail(TN_E_IO, "%s is no regular file", path);
-    size_t size = status == TN_OK ? (size_t)info.st_size : 0;
-    uint8_t *data = status == TN_OK ? tn_alloc(NULL, size) : NULL;
-    if (status == TN_OK && !data) status = TN_E_MEMORY;
-    if (status == TN_OK) status = read_all(file, path, data, size);
+    TN_TRY(tn_file_open(path, &file, &size));
+    uint8_t *data = tn_alloc(allocator, size);
+    tn_status status = data ? tn_file_read(file, path, data, size) : TN_E_MEMORY;
     close(file);
     if (status == TN_OK)
         *out = (tn_string){(const char *)data, size};
     else
-        tn_free(NULL, data, size);
+        tn_free(allocator, data, size);
     return status;
 }

@@ -22,7 +22,11 @@ tn_status tn_source_open(tn_source *s, const char *path, const void *memory, siz
 tn_status tn_source_read(tn_source *s, void *out, size_t size, size_t *out_got);
 void tn_source_close(tn_source *s);
 
-/* All of a file; to be given back with tn_free(NULL, data, size). */
-tn_status tn_source_whole(const char *path, tn_string *out);
+/* A regular file, and its size; what is none makes nobody wait. */
+tn_status tn_file_open(const char *path, int *out_file, size_t *out_size);
+/* The next bytes of it, as many as are asked for. */
+tn_status tn_file_read(int file, const char *path, void *out, size_t size);
+/* All of a file; to be given back with tn_free(allocator, data, size). */
+tn_status tn_file_whole(const char *path, const tn_allocator *allocator, tn_string *out);
 
 #endif

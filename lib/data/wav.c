@@ -98,7 +98,7 @@ tn_status tn_sound_parse(const void *data, size_t size, const char *name, int *o
 tn_status tn_sound_load(const char *path, int *out_rate, tn_tensor **out) {
     tn_string bytes;
     *out = NULL;
-    TN_TRY(tn_source_whole(path, &bytes));
+    TN_TRY(tn_file_whole(path, NULL, &bytes));
     tn_status status = tn_sound_parse(bytes.data, bytes.size, path, out_rate, out);
     tn_free(NULL, (void *)bytes.data, bytes.size);
     return status;

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <tenon/media.h>
+#include "data/npy.h"
 
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
 
@@ -22,6 +23,23 @@ static void look(tn_status status, tn_tensor *t) {
     tn_tensor_destroy(t);
 }
 
+/* All elements, some at a time. */
+static void look_in_pieces(const unsigned char *data, size_t size) {
+    unsigned char piece[7 * 16];
+    tn_npy npy;
+    if (tn_npy_open_memory(data, size, "fuzz.npy", &npy) != TN_OK) {
+        if (!*tn_last_error()) abort();
+        return;
+    }
+    int64_t left = npy.dtype != TN_STRING;
+    for (int i = 0; i < npy.rank; i++) left *= npy.dims[i];
+    for (int64_t n; left; left -= n) {
+        n = left < 7 ? left : 7;
+        if (tn_npy_read(&npy, n, piece) != TN_OK) abort();
+    }
+    tn_npy_close(&npy);
+}
+
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size) {
     tn_tensor *t;
     tn_npz *npz;
@@ -30,6 +48,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size) {
     if (size) memcpy(copy, data, size);
     tn_status status = tn_npy_parse(copy, size, "fuzz.npy", TN_BFLOAT16, &t);
     look(status, t);
+    look_in_pieces(copy, size);
     if (tn_npz_open_memory(copy, size, "fuzz.npz", &npz) == TN_OK) {
         for (int i = 0; i < tn_npz_count(npz) && i < 4; i++) {
             if (!tn_npz_name(npz, i)) abort();

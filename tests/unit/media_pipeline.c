@@ -202,6 +202,45 @@ static void arrays_are_tables(void **state) {
     unlink(path);
 }
 
+/* More than is read at a time, so that pieces begin anywhere; value [r, i, k] is 100 r + 10 i + k, as far as 16 bits go. */
+static void large_arrays_are_the_same_in_all_orders(void **state) {
+    (void)state;
+    enum { ROWS = 30000, A = 3, B = 2, COUNT = ROWS * A * B };
+    static const char *const headers[] = {
+        "{'descr': '<i2', 'fortran_order': False, 'shape': (30000, 3, 2)}",
+        "{'descr': '>i2', 'fortran_order': True, 'shape': (30000, 3, 2)}",
+    };
+    char path[200];
+    uint8_t *data = malloc(2 * COUNT), *file = malloc(2 * COUNT + 200);
+    assert_true(data && file);
+    snprintf(path, sizeof path, "%s/large.npy", folder);
+    for (int order = 0; order < 2; order++) {
+        for (int at = 0; at < COUNT; at++) {
+            const int r = order ? at % ROWS : at / (A * B), i = order ? at / ROWS % A : at / B % A,
+                      k = order ? at / ROWS / A : at % B;
+            const unsigned value = (unsigned)(100 * r + 10 * i + k);
+            data[2 * at + order] = (uint8_t)value;
+            data[2 * at + !order] = (uint8_t)(value >> 8);
+        }
+        put("large.npy", file, make_npy(file, 1, headers[order], data, 2 * COUNT));
+        tn_table *t;
+        assert_ok(tn_table_read(path, NULL, &t));
+        assert_int_equal(tn_table_rows(t), ROWS);
+        assert_int_equal(tn_table_column_count(t), A * B);
+        for (int c = 0; c < A * B; c++)
+            for (int r = 0; r < ROWS; r++)
+                assert_true(tn_table_numbers(t, c)[r] == (int16_t)(uint16_t)(100 * r + 10 * (c / B) + c % B));
+        tn_table_destroy(t);
+    }
+    put("large.npy", file, make_npy(file, 1, headers[0], data, 2 * COUNT - 2));
+    tn_table *t;
+    assert_int_equal(tn_table_read(path, NULL, &t), TN_E_FORMAT);
+    assert_non_null(strstr(tn_last_error(), "its size is not what its shape says"));
+    unlink(path);
+    free(data);
+    free(file);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_folder_is_a_table_of_files_and_classes),
@@ -209,6 +248,7 @@ int main(void) {
         cmocka_unit_test(pipelines_of_files_say_what_is_wrong),
         cmocka_unit_test(a_broken_file_is_named),
         cmocka_unit_test(arrays_are_tables),
+        cmocka_unit_test(large_arrays_are_the_same_in_all_orders),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
