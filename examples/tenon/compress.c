@@ -185,6 +185,7 @@ static tn_status on_step(void *context, int step, const tn_recipe_row *row) {
                row->step, row->kept ? "kept" : "undone, since it leaves the bounds",
                row->known ? " (in the run before)" : "", (unsigned long long)row->bytes_after,
                (unsigned long long)row->bytes_before, row->sqnr, row->metric, row->metric_before);
+    if (*row->notes) fprintf(stderr, "tenon: step %d, %s: %s\n", step + 1, row->step, row->notes);
     return interrupted() ? TN_E_INTERRUPTED : TN_OK;
 }
 

@@ -102,16 +102,22 @@ typedef struct tn_prune_heads_options {
     const char *keep;                /* names of output products (MatMul, Gemm) that keep their heads */
     const tn_tensor *const *samples; /* sample_count times the graph's inputs; NULL: weights alone tell */
     size_t sample_count;
+    /* Called for each block of attention that stays as it is since something of it is not followed, with the name of its node
+     * (MatMul with V, or the operator) and the reason, as "rotary positions turn its Q (Add 'q.rope')". May be NULL. */
+    void (*stays)(void *context, const char *block, const char *reason);
+    void *context;
 } tn_prune_heads_options;
 
 /* Takes whole heads of attention out: rows of the products that make Q, K and V, columns of the product that reads the heads
  * side by side (Michel et al., "Are Sixteen Heads Really Better than One?", arXiv 1905.10650). Those go that give the output
  * product least, each by its share of its block's: on samples the norm of what it adds there, without them that of the product
  * of its weights in V and in the output. Blocks are found as exporters write them, MatMul, Softmax and MatMul on
- * [batch, heads, rows, depth] between Reshapes, or as one Attention or MultiHeadAttention; one with anything else between
- * (rotary positions, a cache, Q, K and V of one matrix), with fewer heads of K and V, a mask for each head, weights that are
- * read twice, or a shape that is not known to keep batch and rows stays as it is. The report's `layers` are the blocks that
- * lost heads. Samples need OpenBLAS. */
+ * [batch, heads, rows, depth] between Reshapes, or as one Attention or MultiHeadAttention. Q, K and V may be parts of one
+ * product, and lose their parts of a head together. Where several heads of Q share one of K and V (by kv_num_heads, or Expand)
+ * the group of them goes as one head, and `sparsity` is the share of groups. A block with anything else between (rotary
+ * positions, a cache), one group, a mask for each head, weights that are read twice, or a shape that is not known to keep batch
+ * and rows stays as it is, and `stays` hears why. The report's `layers` are the blocks that lost heads. Samples need
+ * OpenBLAS. */
 TN_API tn_status tn_graph_prune_heads(tn_graph *graph, const tn_prune_heads_options *options,
                                       tn_weights_report *out_report);
 

@@ -2,6 +2,7 @@
  * all combinations are gone through, depth first, so that what they begin with is made once. */
 #include <math.h>
 #include <stdio.h>
+#include "base/text.h"
 #include "compress/quantize.h"
 #include "compress/recipe.h"
 
@@ -13,6 +14,7 @@ typedef struct run {
     tn_recipe_progress *progress;
     void *context;
     tn_recipe_state *state; /* NULL: nothing is kept for another run */
+    tn_text notes;          /* of the step that is tried */
     /* Behind the last step that was kept: the graph, what it is worth, and what its last quantization tells. */
     tn_graph *now;
     tn_recipe_try last;
@@ -61,8 +63,15 @@ static void give_back(const run *r, size_t most, tn_tensor **all) {
     if (all) tn_free(NULL, all, (count + 1) * sizeof *all);
 }
 
+static void note_heads(void *context, const char *block, const char *reason) {
+    tn_text *t = context;
+    tn_put_text(t, t->used ? "\n" : "");
+    tn_put_format(t, "attention '%.200s' keeps its heads: %.300s", block, reason);
+}
+
 /* The pass of a step on a graph. */
-static tn_status run_pass(const tn_recipe_step *step, tn_graph *graph, tn_tensor *const *samples, size_t count) {
+static tn_status run_pass(const tn_recipe_step *step, tn_graph *graph, tn_tensor *const *samples, size_t count,
+                          tn_text *notes) {
     tn_weight_only_options weights = step->weights;
     tn_half_options half = step->half;
     tn_prune_options prune = step->prune;
@@ -76,6 +85,8 @@ static tn_status run_pass(const tn_recipe_step *step, tn_graph *graph, tn_tensor
     prune.struct_size = sizeof prune;
     channels.struct_size = sizeof channels;
     heads.struct_size = sizeof heads;
+    heads.stays = note_heads;
+    heads.context = notes;
     layers.struct_size = sizeof layers;
     share.struct_size = sizeof share;
     low_rank.struct_size = sizeof low_rank;
@@ -93,7 +104,7 @@ static tn_status run_pass(const tn_recipe_step *step, tn_graph *graph, tn_tensor
     }
 }
 
-static tn_status pass_step(const run *r, const tn_recipe_step *step, tn_graph **out) {
+static tn_status pass_step(run *r, const tn_recipe_step *step, tn_graph **out) {
     TN_TRY(tn_graph_copy(r->now, false, out));
     TN_TRY(tn_graph_sort(*out));
     TN_TRY(tn_graph_infer(*out));
@@ -105,12 +116,12 @@ static tn_status pass_step(const run *r, const tn_recipe_step *step, tn_graph **
     tn_tensor **samples = NULL;
     size_t count = 0;
     tn_status status = looks ? take_samples(r, most, &samples, &count) : TN_OK;
-    if (status == TN_OK) status = run_pass(step, *out, samples, count);
+    if (status == TN_OK) status = run_pass(step, *out, samples, count, &r->notes);
     give_back(r, most, samples);
     return status;
 }
 
-static tn_status make_step(const run *r, int index, const tn_recipe_step *step, tn_recipe_try *tried, tn_graph **out,
+static tn_status make_step(run *r, int index, const tn_recipe_step *step, tn_recipe_try *tried, tn_graph **out,
                            tn_quantize_report **report) {
     tn_status status = step->kind == TN_STEP_QUANTIZE ? quantize_step(r, step, out, report) : pass_step(r, step, out);
     if (status == TN_OK && r->samples) status = tn_score_graphs(&r->base, r->samples, r->original, *out, &tried->score);
@@ -135,12 +146,13 @@ static bool recall(const run *r, tn_recipe_try *tried, tn_graph **out, tn_quanti
 }
 
 /* What the step makes of r->now. *out: NULL if it left the bounds, or if all behind it was tried before. */
-static tn_status try_step(const run *r, int index, const tn_recipe_step *step, tn_recipe_try *tried, tn_graph **out,
+static tn_status try_step(run *r, int index, const tn_recipe_step *step, tn_recipe_try *tried, tn_graph **out,
                           tn_quantize_report **report, tn_recipe_row *row) {
     const bool last = index + 1 == r->recipe->step_count;
     *row = (tn_recipe_row){.step = tn_recipe_step_name(step->kind), .bytes_before = tn_graph_constant_bytes(r->now)};
     *out = NULL;
     *report = NULL;
+    r->notes.used = 0;
     row->known = recall(r, tried, out, report);
     if (!row->known) TN_TRY(make_step(r, index, step, tried, out, report));
     if (!row->known && r->state && !(last && tried->kept)) /* such are judged first */
@@ -150,7 +162,8 @@ static tn_status try_step(const run *r, int index, const tn_recipe_step *step, t
     row->metric = tried->score.metric;
     row->metric_before = tried->score.whole;
     row->kept = tried->kept;
-    return TN_OK;
+    row->notes = r->notes.used ? r->notes.data : "";
+    return r->notes.failed ? TN_E_MEMORY : TN_OK;
 }
 
 static tn_status tell(const run *r, int index, const tn_recipe_row *row) {
@@ -279,6 +292,7 @@ tn_status tn_recipe_run(const tn_recipe *recipe, const tn_graph *graph, const tn
         return tn_fail(TN_E_INVALID, "the recipe's bounds need data to be measured on, and there are none");
     tn_graph *first = NULL;
     tn_status status = tn_graph_copy(graph, false, &first);
+    if (status == TN_OK && !(r.notes.region = tn_region_create(NULL))) status = TN_E_MEMORY;
     r.now = first;
     if (status == TN_OK && folder) status = open_state(&r, folder);
     if (status == TN_OK) status = walk(&r, 0, "");
@@ -293,6 +307,7 @@ tn_status tn_recipe_run(const tn_recipe *recipe, const tn_graph *graph, const tn
         *out_report = r.best_report;
     else
         tn_quantize_report_destroy(r.best_report);
+    tn_region_destroy(r.notes.region);
     tn_recipe_state_close(r.state, status != TN_OK && status != TN_E_CHECK);
     return status;
 }

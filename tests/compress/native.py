@@ -58,8 +58,9 @@ class PruneChannels(Options):
 
 
 class PruneHeads(Options):
+    STAYS = ctypes.CFUNCTYPE(None, c_void_p, c_char_p, c_char_p)
     _fields_ = [("struct_size", c_size_t), ("sparsity", c_double), ("global_", c_bool), ("keep", c_char_p)]
-    _fields_ += [("samples", c_void_p), ("sample_count", c_size_t)]
+    _fields_ += [("samples", c_void_p), ("sample_count", c_size_t), ("stays", STAYS), ("context", c_void_p)]
 
 
 class PruneLayers(Options):

@@ -56,6 +56,10 @@ def main():
             small = onnx.load(folder / "out.onnx")
             assert heads.shapes(small)["wq"][1] == heads.ALL // 2
             assert distance(run_ort(small, feed)[0], run_ort(model, feed)[0]) < 1e-5
+        onnx.save(heads.network("constant", "mask for each head"), folder / "in.onnx")
+        said = compress(folder, "  - heads: {sparsity: 0.5}\n")
+        assert said.returncode == 0 and "'core' keeps its heads" in said.stderr and "head to head" in said.stderr, said.stderr
+        onnx.save(model, folder / "in.onnx")
         said = compress(folder, "  - layers: {count: 3, samples: 1}\n")
         assert said.returncode == 0 and "wq" not in heads.shapes(onnx.load(folder / "out.onnx")), said.stderr
     print("recipes: channels, heads, layers, prune, low_rank, share, weights")

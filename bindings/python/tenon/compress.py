@@ -72,6 +72,7 @@ class RecipeRow(ctypes.Structure):
         ("metric_before", c_double),
         ("way", c_int),
         ("known", c_bool),
+        ("notes", c_char_p),
     ]
 
 
@@ -279,7 +280,7 @@ def recipe(
 
     steps: the recipe as YAML, or as {"steps": [...], "bounds": {...}}; paths in it are not looked at.
     data, metric: as quantize() has them.  folder: where an interrupted run leaves what it tried, and goes on from.
-    progress(step): called with each as it was tried; what it raises ends the recipe.
+    progress(step): called with each as it was tried; what it raises ends the recipe. Its "notes" say what it left and why.
     """
     text = (steps if isinstance(steps, str) else json.dumps(steps)).encode()
     made_recipe = create(lib.tn_recipe_parse, lib.tn_recipe_destroy, text, len(text))
@@ -296,7 +297,7 @@ def recipe(
 
     def told(_: Any, index: int, row: Any) -> int:
         values = {name: getattr(row[0], name) for name, _type in RecipeRow._fields_}
-        rows.append({"index": index, **values, "step": row[0].step.decode()})
+        rows.append({"index": index, **values, "step": row[0].step.decode(), "notes": row[0].notes.decode()})
         try:
             if progress is not None:
                 progress(rows[-1])
