@@ -118,10 +118,12 @@
  * Data larger than memory: beyond `memory`, the columns of the table and the rows that the pipeline makes of them lie in files,
  * which the system writes and reads as it needs memory; results are the same bit for bit. They want as much disk as that takes.
  * Windows of series are gathered of their rows as they are wanted, so that the length of a window costs no memory. Rows are made
- * some of all columns at a time, and the samples of many shuffled batches, half of `memory`, are read at once in the order of the
- * file: through 100 MB of memory, 200 MB of data took 1.7 times as long as in memory. What stays in memory is some ten numbers a
- * row: order, targets and answers while they are measured, all answers of a model without target; and the texts of a column.
- * .npy files are read in pieces; .npz files, and what is inflated of them, lie in such files too until their columns are made.
+ * some of all columns at a time. The samples of many shuffled batches, half of `memory`, are read at once in the order of the
+ * file; where that would be more than three times through all rows, an epoch begins with a copy of them in its order, if the disk
+ * has room for it. Through 100 MB of memory, 200 MB of data took 1.7 times as long as in memory. What stays in memory is some ten
+ * numbers a row: order, targets and answers while they are measured, all answers of a model without target; and the texts of a
+ * column. .npy files are read in pieces; .npz files, and what is inflated of them, lie in such files too until their columns are
+ * made.
  *
  * While it trains, OUTPUT.checkpoint (and OUTPUT.retraining.checkpoint) is written at the end of an epoch, at most each
  * second, and when it is stopped. It goes when the model file is there. A plan whose text or data changed does not resume.

@@ -43,7 +43,8 @@ static void pieces_beyond_the_limit_lie_in_files(void **state) {
 
 /* ---- plans ---- */
 
-enum { ROWS = 12000, COLUMNS = 24 };
+/* Samples of some MB, so that half a limit of 1 MB holds less than a quarter of them. */
+enum { ROWS = 20000, COLUMNS = 24 };
 
 static void write_rows(void) {
     FILE *file = fopen(tree_at(root, "rows.csv"), "w");
