@@ -223,13 +223,17 @@ char *tn_region_strdup(tn_region *region, const char *text) {
 }
 
 char *tn_region_printf(tn_region *region, const char *format, ...) {
+    char first[256]; /* enough for most: one time through vsnprintf */
     va_list arguments, again;
     va_start(arguments, format);
     va_copy(again, arguments);
-    int n = vsnprintf(NULL, 0, format, arguments);
+    int n = vsnprintf(first, sizeof first, format, arguments);
     va_end(arguments);
-    char *text = n >= 0 ? tn_region_alloc(region, (size_t)n + 1) : NULL;
-    if (text) vsnprintf(text, (size_t)n + 1, format, again);
+    char *text = NULL;
+    if (n >= 0 && (size_t)n < sizeof first)
+        text = tn_region_strndup(region, first, (size_t)n);
+    else if (n >= 0 && (text = tn_region_alloc(region, (size_t)n + 1)))
+        vsnprintf(text, (size_t)n + 1, format, again);
     va_end(again);
     return text;
 }

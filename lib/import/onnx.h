@@ -126,8 +126,7 @@ tn_status tn_onnx_argument(tn_scope *scope, tn_string message, tn_argument *out,
 /* A NodeProto, its names not looked up yet. */
 typedef struct tn_node_proto {
     tn_string op, domain, overload;
-    const char *label; /* "node 'conv1' (Conv)", for errors */
-    const char *name;
+    const char *name;            /* "" if it has none */
     tn_string *in, *out, *attrs; /* attrs: messages */
     int in_count, out_count, attr_count;
     tn_function *function; /* of this name, if the model has one */
@@ -167,6 +166,8 @@ tn_status tn_onnx_call(tn_scope *caller, const tn_node_proto *node, tn_function 
 tn_status tn_scope_find(tn_scope *scope, tn_string name, bool *found, int *value);
 /* Gives a value its name; fails if another has it. */
 tn_status tn_scope_declare(tn_scope *scope, tn_string name, int value);
+/* A name with what stands before all names of the scope; NULL without memory. */
+const char *tn_scope_name(const tn_scope *scope, tn_string name);
 /* A new value of scope->graph; type NULL: unknown. -1 on failure. */
 int tn_scope_value(tn_scope *scope, tn_string name, const tn_type *type);
 /* A constant, and its name. */

@@ -18,6 +18,12 @@ static tn_function *find_function(const tn_importer *importer, const tn_node_pro
     return NULL;
 }
 
+static tn_status fail_at(const tn_node_proto *node, tn_status status) {
+    const int op = (int)TN_MIN(node->op.size, 100u);
+    if (!*node->name) return tn_fail_context(status, "a node without a name (%.*s)", op, node->op.data);
+    return tn_fail_context(status, "node '%s' (%.*s)", node->name, op, node->op.data);
+}
+
 static tn_status read_node(tn_scope *scope, tn_string message, tn_node_proto *out) {
     tn_importer *importer = scope->importer;
     tn_node_proto node = {0};
@@ -34,13 +40,12 @@ static tn_status read_node(tn_scope *scope, tn_string message, tn_node_proto *ou
     TN_TRY(tn_pb_collect(importer->scratch, message, 1, &node.in, &node.in_count));
     TN_TRY(tn_pb_collect(importer->scratch, message, 2, &node.out, &node.out_count));
     TN_TRY(tn_pb_collect(importer->scratch, message, 5, &node.attrs, &node.attr_count));
-    int name_size = (int)TN_MIN(name.size, 500u), op_size = (int)TN_MIN(node.op.size, 100u);
-    node.name = tn_region_printf(importer->scratch, "%s%.*s", name_size ? scope->prefix : "", name_size, name.data);
-    const char *op = node.op.size ? node.op.data : "";
-    node.label = name_size ? tn_region_printf(importer->scratch, "node '%s' (%.*s)", node.name, op_size, op)
-                           : tn_region_printf(importer->scratch, "a node without a name (%.*s)", op_size, op);
-    if (!node.name || !node.label) return TN_E_MEMORY;
-    if (!node.op.size) return tn_fail(TN_E_FORMAT, "%s has no operator", node.label);
+    name.size = TN_MIN(name.size, 500u);
+    node.name = name.size ? tn_scope_name(scope, name) : "";
+    if (!node.name) return TN_E_MEMORY;
+    if (!node.op.size)
+        return tn_fail(TN_E_FORMAT, *node.name ? "node '%s' has no operator" : "a node without a name has no operator",
+                       node.name);
     node.function = find_function(importer, &node);
     *out = node;
     return TN_OK;
@@ -116,7 +121,7 @@ static tn_status declare_node(tn_scope *scope, const tn_node_proto *node) {
 tn_status tn_onnx_declare(tn_scope *scope, const tn_node_proto *nodes, int count) {
     for (int i = 0; i < count; i++) {
         tn_status status = declare_node(scope, &nodes[i]);
-        if (status != TN_OK) return tn_fail_context(status, "%s", nodes[i].label);
+        if (status != TN_OK) return fail_at(&nodes[i], status);
     }
     return TN_OK;
 }
@@ -264,7 +269,7 @@ tn_status tn_onnx_add(tn_scope *scope, const tn_node_proto *nodes, int count) {
     for (int i = 0; i < count; i++) {
         if (is_constant(&nodes[i])) continue;
         tn_status status = add_node_or_call(scope, &nodes[i]);
-        if (status != TN_OK) return tn_fail_context(status, "%s", nodes[i].label);
+        if (status != TN_OK) return fail_at(&nodes[i], status);
     }
     return TN_OK;
 }

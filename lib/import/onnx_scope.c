@@ -25,17 +25,21 @@ tn_status tn_scope_declare(tn_scope *scope, tn_string name, int value) {
     return tn_names_put(&scope->names, scope->importer->scratch, name, value);
 }
 
-static const char *full_name(tn_scope *scope, tn_string name) {
-    return tn_region_printf(scope->importer->scratch, "%s%.*s", scope->prefix,
-                            (int)TN_MIN(name.size, (size_t)INT32_MAX), name.data);
+const char *tn_scope_name(const tn_scope *scope, tn_string name) {
+    const size_t prefix = strlen(scope->prefix);
+    char *text = tn_region_alloc(scope->importer->scratch, prefix + name.size + 1);
+    if (!text) return NULL;
+    memcpy(text, scope->prefix, prefix);
+    if (name.size) memcpy(text + prefix, name.data, name.size);
+    return text;
 }
 
 int tn_scope_value(tn_scope *scope, tn_string name, const tn_type *type) {
-    const char *text = full_name(scope, name);
+    const char *text = tn_scope_name(scope, name);
     return text ? tn_graph_add_value(scope->graph, text, type) : -1;
 }
 
 tn_status tn_scope_constant(tn_scope *scope, tn_string name, const tn_tensor *tensor) {
-    const char *text = full_name(scope, name);
+    const char *text = tn_scope_name(scope, name);
     return tn_scope_declare(scope, name, text ? tn_graph_add_constant(scope->graph, text, tensor) : -1);
 }

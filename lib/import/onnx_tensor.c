@@ -78,27 +78,33 @@ static tn_status count_typed(tn_onnx_tensor *t, uint64_t *numbers) {
     return tn_pb_done(&r, "TensorProto");
 }
 
+enum { SHAPE_TEXT = 160 };
+static const char *shape_of(const tn_onnx_tensor *t, char text[SHAPE_TEXT]) {
+    return tn_shape_text(text, SHAPE_TEXT, t->dtype, t->rank, t->dims);
+}
+
 static tn_status check_contents(tn_onnx_tensor *t) {
-    char shape[160];
-    tn_shape_text(shape, sizeof shape, t->dtype, t->rank, t->dims);
+    char text[SHAPE_TEXT];
     if (t->external) {
-        if (t->dtype == TN_STRING) return tn_fail(TN_E_FORMAT, "%s: strings cannot be external data", shape);
+        if (t->dtype == TN_STRING)
+            return tn_fail(TN_E_FORMAT, "%s: strings cannot be external data", shape_of(t, text));
         if (t->has_length && t->length != t->bytes)
-            return tn_fail(TN_E_FORMAT, "%s takes %zu bytes but its external data have %llu", shape, t->bytes,
-                           (unsigned long long)t->length);
+            return tn_fail(TN_E_FORMAT, "%s takes %zu bytes but its external data have %llu", shape_of(t, text),
+                           t->bytes, (unsigned long long)t->length);
         return TN_OK;
     }
     if (t->has_raw && (t->raw.size || t->bytes == 0)) {
-        if (t->dtype == TN_STRING) return tn_fail(TN_E_FORMAT, "%s: strings cannot be raw data", shape);
+        if (t->dtype == TN_STRING) return tn_fail(TN_E_FORMAT, "%s: strings cannot be raw data", shape_of(t, text));
         if (t->raw.size != t->bytes)
-            return tn_fail(TN_E_FORMAT, "%s takes %zu bytes but its raw data have %zu", shape, t->bytes, t->raw.size);
+            return tn_fail(TN_E_FORMAT, "%s takes %zu bytes but its raw data have %zu", shape_of(t, text), t->bytes,
+                           t->raw.size);
         return TN_OK;
     }
     t->has_raw = false;
     uint64_t numbers;
     TN_TRY(count_typed(t, &numbers));
     if (numbers == stored_numbers(t)) return TN_OK;
-    return tn_fail(TN_E_FORMAT, "%s needs %llu stored numbers but has %llu", shape,
+    return tn_fail(TN_E_FORMAT, "%s needs %llu stored numbers but has %llu", shape_of(t, text),
                    (unsigned long long)stored_numbers(t), (unsigned long long)numbers);
 }
 
