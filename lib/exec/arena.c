@@ -55,6 +55,27 @@ static bool concrete_outputs(const tn_step *step) {
     return true;
 }
 
+static bool is_part(const tn_plan *plan, const tn_value *seen, int v) {
+    return seen && seen != &plan->values[v];
+}
+
+/* Whether a value of a step has its life within one turn, or there are no turns. Others live until the last turn ends. */
+static bool is_inside(const layout *l, const tn_step *step, int v) {
+    if (!step->turns) return true;
+    for (int i = 0; i < step->turns->shared_count; i++)
+        if (step->turns->shared[i].value == v) return false;
+    return l->at[v].parent >= 0 && l->at[v].first >= step->turns->first_step;
+}
+
+/* What is to be joined lies inside. */
+static bool all_inside(const layout *l, const tn_step *step) {
+    for (int i = 0; i < step->in_count; i++)
+        if (step->in[i] && in_arena(l, step->node->in[i]) && !is_inside(l, step, step->node->in[i])) return false;
+    for (int i = 0; i < step->out_count; i++)
+        if (step->out[i] && !is_inside(l, step, step->node->out[i])) return false;
+    return true;
+}
+
 static tn_status find_lives(layout *l) {
     tn_plan *plan = l->plan;
     const tn_graph *graph = plan->graph;
@@ -62,17 +83,20 @@ static tn_status find_lives(layout *l) {
     for (int s = 0; s < plan->step_count; s++) {
         const tn_step *step = &plan->steps[s];
         bool held = tn_step_is_static(step) || (step->node->op->flags & TN_OP_CONTROL && concrete_outputs(step));
-        for (int i = 0; i < step->in_count; i++)
-            if (step->in[i]) l->at[step->node->in[i]].last = s;
+        for (int i = 0; i < step->in_count; i++) {
+            if (!step->in[i]) continue;
+            place *at = &l->at[step->node->in[i]];
+            at->last = TN_MAX(at->last, is_inside(l, step, step->node->in[i]) ? s : step->turns->last_step);
+        }
         for (int i = 0; i < step->out_count; i++) {
             int v = step->node->out[i];
             if (!step->out[i] || !held) continue;
-            const tn_type *type = &step->out_types[i];
+            const tn_type *type = is_part(plan, step->out[i], v) ? &plan->types[v] : &step->out_types[i];
             TN_TRY(tn_tensor_set_dense(&plan->values[v].tensor, type->dtype, type->rank, type->dims, NULL));
             l->at[v].parent = v;
             l->at[v].bytes = tn_dtype_bytes(type->dtype, tn_type_count(type));
-            l->at[v].first = s;
-            l->at[v].last = TN_MAX(l->at[v].last, s);
+            l->at[v].first = is_part(plan, step->out[i], v) ? step->turns->first_step : s;
+            l->at[v].last = TN_MAX(l->at[v].last, is_part(plan, step->out[i], v) ? step->turns->last_step : s);
             if (!tn_add_size(plan->sum, round_up(l->at[v].bytes), &plan->sum))
                 return tn_fail(TN_E_LIMIT, "the intermediate tensors are too large to count");
         }
@@ -245,8 +269,11 @@ tn_status tn_arena_layout(tn_exec *exec, tn_plan *plan) {
     layout l = {plan, tn_region_array(plan->region, (size_t)plan->graph->value_count + 1, sizeof *l.at)};
     if (!l.at) return TN_E_MEMORY;
     TN_TRY(find_lives(&l));
-    for (int s = 0; s < plan->step_count; s++) join_placed(&l, &plan->steps[s]);
-    for (int s = 0; s < plan->step_count; s++) TN_TRY(join_views(&l, &plan->steps[s]));
-    for (int s = 0; s < plan->step_count; s++) join_in_place(&l, &plan->steps[s], s);
+    for (int s = 0; s < plan->step_count; s++)
+        if (all_inside(&l, &plan->steps[s])) join_placed(&l, &plan->steps[s]);
+    for (int s = 0; s < plan->step_count; s++)
+        if (all_inside(&l, &plan->steps[s])) TN_TRY(join_views(&l, &plan->steps[s]));
+    for (int s = 0; s < plan->step_count; s++)
+        if (all_inside(&l, &plan->steps[s])) join_in_place(&l, &plan->steps[s], s);
     return place_roots(&l);
 }

@@ -115,6 +115,7 @@ tn_status tn_plan_infer(tn_exec *exec, tn_region *region, const tn_graph *graph,
                        MOST_INFERRED);
     plan->graph = graph;
     plan->region = region;
+    plan->inner = outer != NULL;
     plan->types = tn_region_array(region, values, sizeof *plan->types);
     plan->known = tn_region_array(region, values, sizeof *plan->known);
     plan->values = tn_region_array(region, values, sizeof *plan->values);
@@ -260,6 +261,18 @@ static tn_status prepare_static(tn_exec *exec, tn_plan *plan, tn_step *step) {
     return tn_shadows_settle(exec, plan, step, shadows, packed, status);
 }
 
+/* A value as a step has it: the whole, or a sample's part in a stretch. */
+static tn_value *seen_by(tn_plan *plan, const tn_step *step, int v) {
+    const int out = step->node->out_count ? step->node->out[0] : -1;
+    tn_value *part = step->turns ? tn_turns_part(step->turns, v, plan->types[out].rank) : NULL;
+    return part ? part : &plan->values[v];
+}
+static tn_type type_seen_by(tn_plan *plan, const tn_step *step, int v) {
+    tn_type type = plan->types[v];
+    if (seen_by(plan, step, v) != &plan->values[v]) type.dims[0] = 1;
+    return type;
+}
+
 static tn_status make_step(tn_exec *exec, tn_plan *plan, int n, tn_step *step) {
     const tn_graph *graph = plan->graph;
     const tn_node *node = &graph->nodes[n];
@@ -278,11 +291,12 @@ static tn_status make_step(tn_exec *exec, tn_plan *plan, int n, tn_step *step) {
     if (!step->in || !step->out || !step->in_types || !step->out_types || !step->in_type || !step->contents ||
         !step->immutable)
         return TN_E_MEMORY;
+    step->turns = tn_turns_at(plan, n);
     for (int i = 0; i < node->in_count; i++) {
         int v = node->in[i];
         if (v < 0) continue;
-        step->in[i] = &plan->values[v];
-        step->in_types[i] = plan->types[v];
+        step->in[i] = seen_by(plan, step, v);
+        step->in_types[i] = type_seen_by(plan, step, v);
         step->in_type[i] = &step->in_types[i];
         step->contents[i] = plan->known[v];
         step->immutable[i] = graph->values[v].constant != NULL;
@@ -290,8 +304,8 @@ static tn_status make_step(tn_exec *exec, tn_plan *plan, int n, tn_step *step) {
     for (int i = 0; i < node->out_count; i++) {
         int v = node->out[i];
         if (v < 0) continue;
-        step->out_types[i] = plan->types[v];
-        if (plan->needed[v]) step->out[i] = &plan->values[v];
+        step->out_types[i] = type_seen_by(plan, step, v);
+        if (plan->needed[v]) step->out[i] = seen_by(plan, step, v);
     }
     if (node->op->flags & TN_OP_CONTROL) return tn_control_finish(exec, plan, step);
     step->run = is_static(step) ? run_static : run_late;
@@ -309,6 +323,7 @@ bool tn_step_is_static(const tn_step *step) {
 tn_status tn_plan_finish(tn_exec *exec, tn_plan *plan) {
     const tn_graph *graph = plan->graph;
     mark_needed(plan);
+    if (!plan->inner && !exec->watch) TN_TRY(tn_turns_choose(exec, plan));
     plan->steps = tn_region_array(plan->region, (size_t)graph->node_count + 1, sizeof *plan->steps);
     if (!plan->steps) return TN_E_MEMORY;
     for (int v = 0; v < graph->value_count; v++) {
@@ -320,7 +335,12 @@ tn_status tn_plan_finish(tn_exec *exec, tn_plan *plan) {
         bool wanted = false;
         for (int i = 0; i < node->out_count; i++) wanted |= node->out[i] >= 0 && plan->needed[node->out[i]];
         if (!wanted || plan->done[n]) continue;
-        tn_status status = make_step(exec, plan, n, &plan->steps[plan->step_count++]);
+        tn_step *step = &plan->steps[plan->step_count++];
+        tn_status status = make_step(exec, plan, n, step);
+        if (step->turns) {
+            if (step->turns->last_step < 0) step->turns->first_step = plan->step_count - 1;
+            step->turns->last_step = plan->step_count - 1;
+        }
         if (status != TN_OK) return tn_node_context(status, node);
     }
     return tn_arena_layout(exec, plan);

@@ -45,6 +45,22 @@ static inline tn_status tn_exec_go_on(const tn_exec *exec) {
 typedef struct tn_plan tn_plan;
 typedef struct tn_step tn_step;
 
+/* A value that steps of a stretch share with others: it holds the batch, and they get a part of it. */
+typedef struct {
+    int value;
+    tn_value part; /* one sample, aimed before each turn */
+    size_t bytes;  /* of a sample */
+} tn_shared;
+
+/* A stretch of steps that take a batch sample by sample; see turns.c. */
+typedef struct tn_turns {
+    int64_t count; /* samples */
+    int first_node, last_node, first_step, last_step;
+    tn_shared *shared;
+    int shared_count;
+    struct tn_turns *next;
+} tn_turns;
+
 struct tn_step {
     const tn_node *node;
     int index; /* in the graph */
@@ -60,6 +76,7 @@ struct tn_step {
     size_t scratch;
     void *scratch_at;
     bool skip;        /* its outputs are views, or written in place by others */
+    tn_turns *turns;  /* NULL: the step is in no stretch */
     tn_plan *body[2]; /* If: then and else; Loop and Scan: the first */
     struct tn_loop *loop;
     uint64_t runs, nanoseconds, last_start, last;
@@ -77,9 +94,11 @@ struct tn_plan {
     bool *done;            /* by node: evaluated while inferring */
     tn_step *steps;
     int step_count;
-    size_t arena;   /* bytes, with scratch at its end */
-    size_t scratch; /* of them */
-    size_t sum;     /* bytes, were nothing shared */
+    bool inner;      /* a body's */
+    tn_turns *turns; /* in the order of the steps */
+    size_t arena;    /* bytes, with scratch at its end */
+    size_t scratch;  /* of them */
+    size_t sum;      /* bytes, were nothing shared */
 };
 
 /* Phase one. `owner`, `outer`: the node and plan whose body this is, or NULL. in_types: of the graph's inputs. */
@@ -87,6 +106,13 @@ tn_status tn_plan_infer(tn_exec *exec, tn_region *region, const tn_graph *graph,
                         const tn_plan *outer, const tn_node *owner, tn_plan **out_plan);
 /* Phase two. */
 tn_status tn_plan_finish(tn_exec *exec, tn_plan *plan);
+/* Part of phase two: looks for stretches that go sample by sample. Values inside of one have types of a sample then. */
+tn_status tn_turns_choose(tn_exec *exec, tn_plan *plan);
+/* The stretch that a node is in, or NULL. */
+tn_turns *tn_turns_at(const tn_plan *plan, int node);
+/* What a node of a stretch whose output has that rank sees of a shared value; NULL: the value itself. */
+tn_value *tn_turns_part(const tn_turns *turns, int value, int rank);
+void tn_turns_aim(tn_plan *plan, const tn_turns *turns, int64_t turn);
 /* Both phases leave memory with `exec` that serves what is prepared next; this releases it, also after a failure. */
 void tn_exec_drop_spare(tn_exec *exec);
 void tn_plan_bind(tn_plan *plan, void *arena);

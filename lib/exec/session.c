@@ -384,6 +384,13 @@ uint64_t tn_session_outputs_version(const tn_session *s) {
 }
 
 void tn_session_watch(tn_session *s, void (*watch)(void *context, const tn_node *node), void *context) {
+    for (int i = s->cached - 1; watch && i >= 0; i--) {
+        if (!s->cache[i].plan->turns) continue; /* those run a node several times */
+        drop_plan(s, &s->cache[i]);
+        s->cache[i] = s->cache[--s->cached];
+        s->cache[s->cached] = (prepared){0};
+        s->current = NULL;
+    }
     s->exec.watch = watch;
     s->exec.watch_context = context;
     s->exec.watched = s->model->graph;

@@ -70,11 +70,14 @@ typedef struct tn_run {
 } tn_run;
 
 enum {
-    TN_OP_WIDEN = 1,           /* see above */
-    TN_OP_IN_PLACE = 2,        /* output 0 may be the very memory of any input of the same byte size */
-    TN_OP_RANDOM = 4,          /* gives other results each time: never folded or merged */
-    TN_OP_CONTROL = 8,         /* has bodies; the executor runs it */
-    TN_OP_SHAPE = 16,          /* looks at its input's shape alone: evaluated as soon as that is known */
+    TN_OP_WIDEN = 1,    /* see above */
+    TN_OP_IN_PLACE = 2, /* output 0 may be the very memory of any input of the same byte size */
+    TN_OP_RANDOM = 4,   /* gives other results each time: never folded or merged */
+    TN_OP_CONTROL = 8,  /* has bodies; the executor runs it */
+    TN_OP_SHAPE = 16,   /* looks at its input's shape alone: evaluated as soon as that is known */
+    /* Each of the rows along axis 0 of the outputs comes from that row of those inputs that have as many and the output's
+     * rank, and from the other inputs as a whole; an operator with a fixed number of outputs: of output 0 alone. */
+    TN_OP_BATCH = 64,
     TN_OP_IN_PLACE_FIRST = 32, /* output 0 may be the very memory of input 0, which no other input shares */
 };
 

@@ -96,10 +96,10 @@ static const tn_binary_rule div_rule = {.dtypes = TN_NUMBERS, .loop = div_loop};
 static const tn_binary_rule mod_rule = {.dtypes = TN_NUMBERS, .check = mod_check, .loop = mod_loop};
 
 const tn_op tn_ops_arithmetic[] = {
-    TN_BINARY_OP("Add", &add_rule, TN_OP_WIDEN | TN_OP_IN_PLACE),
-    TN_BINARY_OP("Sub", &sub_rule, TN_OP_WIDEN | TN_OP_IN_PLACE),
-    TN_BINARY_OP("Mul", &mul_rule, TN_OP_WIDEN | TN_OP_IN_PLACE),
-    TN_BINARY_OP("Div", &div_rule, TN_OP_WIDEN | TN_OP_IN_PLACE),
+    TN_BINARY_OP("Add", &add_rule, TN_OP_WIDEN | TN_OP_IN_PLACE | TN_OP_BATCH),
+    TN_BINARY_OP("Sub", &sub_rule, TN_OP_WIDEN | TN_OP_IN_PLACE | TN_OP_BATCH),
+    TN_BINARY_OP("Mul", &mul_rule, TN_OP_WIDEN | TN_OP_IN_PLACE | TN_OP_BATCH),
+    TN_BINARY_OP("Div", &div_rule, TN_OP_WIDEN | TN_OP_IN_PLACE | TN_OP_BATCH),
     TN_BINARY_OP("Mod", &mod_rule, TN_OP_WIDEN | TN_OP_IN_PLACE),
     {0},
 };

@@ -80,7 +80,7 @@ const tn_op tn_ops_clip[] = {
      .max_in = 3,
      .min_out = 1,
      .max_out = 1,
-     .flags = TN_OP_WIDEN | TN_OP_IN_PLACE,
+     .flags = TN_OP_WIDEN | TN_OP_IN_PLACE | TN_OP_BATCH,
      .infer = infer_clip,
      .run = run_clip},
     {0},

@@ -98,6 +98,7 @@ const tn_op tn_ops_concat[] = {
      .max_in = -1,
      .min_out = 1,
      .max_out = 1,
+     .flags = TN_OP_BATCH,
      .infer = concat_infer,
      .prepare = concat_prepare,
      .run = concat_run,

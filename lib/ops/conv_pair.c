@@ -167,6 +167,7 @@ const tn_op tn_ops_conv_pair[] = {
      .max_in = INPUTS,
      .min_out = 1,
      .max_out = 1,
+     .flags = TN_OP_BATCH,
      .infer = infer_pair,
      .prepare = prepare_pair,
      .run = run_pair},

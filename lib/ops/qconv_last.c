@@ -452,6 +452,7 @@ const tn_op tn_ops_qconv_last[] = {
      .max_in = INPUTS,
      .min_out = 1,
      .max_out = 1,
+     .flags = TN_OP_BATCH,
      .infer = infer_qconv,
      .prepare = prepare_qconv,
      .run = run_qconv},

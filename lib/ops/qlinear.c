@@ -260,7 +260,7 @@ static tn_status run_concat(tn_run *call) {
 #define ROW(title, least, most, infers, prepares, runs)                                                                \
     {                                                                                                                  \
         .domain = "com.microsoft", .name = title, .min_in = least, .max_in = most, .min_out = 1, .max_out = 1,         \
-        .infer = infers, .prepare = prepares, .run = runs                                                              \
+        .flags = TN_OP_BATCH, .infer = infers, .prepare = prepares, .run = runs                                        \
     }
 
 const tn_op tn_ops_qlinear[] = {

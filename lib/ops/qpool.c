@@ -263,7 +263,7 @@ static tn_status run_pool(tn_run *call) {
 #define ROW(title, infers, prepares, runs)                                                                             \
     {                                                                                                                  \
         .domain = "com.microsoft", .name = title, .min_in = 2, .max_in = 5, .min_out = 1, .max_out = 1,                \
-        .infer = infers, .prepare = prepares, .run = runs                                                              \
+        .flags = TN_OP_BATCH, .infer = infers, .prepare = prepares, .run = runs                                        \
     }
 
 const tn_op tn_ops_qpool[] = {
@@ -275,6 +275,7 @@ const tn_op tn_ops_qpool[] = {
      .max_in = 1,
      .min_out = 1,
      .max_out = 1,
+     .flags = TN_OP_BATCH,
      .infer = infer_max,
      .prepare = prepare_max,
      .run = run_pool},

@@ -45,7 +45,7 @@ const tn_op tn_ops_qtable[] = {
      .max_in = 2,
      .min_out = 1,
      .max_out = 1,
-     .flags = TN_OP_IN_PLACE_FIRST,
+     .flags = TN_OP_IN_PLACE_FIRST | TN_OP_BATCH,
      .infer = infer_table,
      .run = run_table},
     {0},

@@ -97,6 +97,7 @@ const tn_op tn_ops_split[] = {
      .max_in = 2,
      .min_out = 1,
      .max_out = -1,
+     .flags = TN_OP_BATCH,
      .infer = split_infer,
      .prepare = tn_prepare_axis,
      .run = split_run,

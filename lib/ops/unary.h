@@ -28,7 +28,7 @@ tn_status tn_unary_run(tn_run *call);
 #define TN_UNARY_OP(domain_, name_, ...)                                                                               \
     {                                                                                                                  \
         .domain = domain_, .name = name_, .min_in = 1, .max_in = 1, .min_out = 1, .max_out = 1,                        \
-        .flags = TN_OP_WIDEN | TN_OP_IN_PLACE, .infer = tn_unary_infer, .prepare = tn_unary_prepare,                   \
+        .flags = TN_OP_WIDEN | TN_OP_IN_PLACE | TN_OP_BATCH, .infer = tn_unary_infer, .prepare = tn_unary_prepare,     \
         .run = tn_unary_run, .context = (void *)&(const tn_unary) {                                                    \
             __VA_ARGS__                                                                                                \
         }                                                                                                              \
