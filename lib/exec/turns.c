@@ -4,13 +4,14 @@
  * the other are read from memory each time. Where every step of a stretch takes each sample for itself (TN_OP_BATCH), its
  * steps are prepared for one sample, and run once for each. Inside, values hold a sample, so that they stay in the cache
  * and the arena gets smaller; values that others see too (`shared`) hold the batch, of which the steps get a part.
- * A stretch begins and ends with a step whose batch is too large for a cache near the core: small layers, whose weights
- * are what is read, do better with the whole batch. */
+ * Against that stands that weights are read once for each sample. So a step is worth what it reads and writes of a batch
+ * that is too large for a cache near the core, less what it reads of weights for all samples but the first; and a
+ * stretch goes from where such a sum begins to where it is largest. */
 #include "exec/plan.h"
 #include <limits.h>
 
 enum {
-    LARGE = 1 << 20, /* bytes that a step reads and writes of a batch */
+    LARGE = 1 << 20, /* bytes of a batch, read and written by a step, that leave the cache near a core */
     MOST = 24,       /* inputs or outputs of a node in a stretch */
 };
 
@@ -81,14 +82,20 @@ static size_t bytes_of(const search *s, int v) {
     return tn_dtype_bytes(type->dtype, tn_type_count(type));
 }
 
-static size_t batch_bytes(const search *s, int n) {
+/* Bytes that sample by sample need not go beyond the cache. */
+static double worth_of(const search *s, int n) {
     const tn_node *node = &s->plan->graph->nodes[n];
+    if (!runs(s->plan, n)) return 0;
     const int rank = s->plan->types[node->out[0]].rank;
-    size_t bytes = 0;
-    for (int i = 0; i < node->out_count; i++) bytes += bytes_of(s, node->out[i]);
-    for (int i = 0; i < node->in_count; i++)
-        if (node->in[i] >= 0 && is_batch(s, node->in[i], rank)) bytes += bytes_of(s, node->in[i]);
-    return bytes;
+    double batch = 0, weights = 0;
+    for (int i = 0; i < node->out_count; i++) batch += (double)bytes_of(s, node->out[i]);
+    for (int i = 0; i < node->in_count; i++) {
+        const int v = node->in[i];
+        if (v < 0) continue;
+        if (s->plan->known[v]) weights += (double)bytes_of(s, v);
+        if (is_batch(s, v, rank)) batch += (double)bytes_of(s, v);
+    }
+    return (batch < LARGE ? 0 : batch) - weights * (double)(s->batch - 1);
 }
 
 static void add_shared(tn_plan *plan, tn_turns *turns, int v) {
@@ -105,12 +112,10 @@ static void add_shared(tn_plan *plan, tn_turns *turns, int v) {
     shared->bytes = tn_dtype_bytes(type->dtype, tn_count(&shared->part.tensor));
 }
 
-/* Makes a stretch of the nodes that take samples, if it is worth it. */
+/* Makes a stretch of nodes that take samples, unless too much of what they make is seen by others. */
 static tn_status add_stretch(search *s, int first, int last) {
     tn_plan *plan = s->plan;
     const tn_graph *graph = plan->graph;
-    while (first <= last && (!runs(plan, first) || batch_bytes(s, first) < LARGE)) first++;
-    while (last >= first && (!runs(plan, last) || batch_bytes(s, last) < LARGE)) last--;
     size_t inside = 0, outside = 0;
     int values = 0;
     for (int n = first; n <= last; n++) {
@@ -144,6 +149,23 @@ static tn_status add_stretch(search *s, int first, int last) {
     return TN_OK;
 }
 
+/* Finds what is worth it among nodes that take samples. */
+static tn_status add_stretches(search *s, int first, int last) {
+    int from = -1, best = -1;
+    double sum = 0, most = 0;
+    for (int n = first; n <= last; n++) {
+        const double worth = worth_of(s, n);
+        if (from < 0 && worth <= 0) continue;
+        if (from < 0) from = n, sum = most = 0;
+        sum += worth;
+        if (sum > most) most = sum, best = n;
+        if (sum >= 0 && n < last) continue;
+        TN_TRY(add_stretch(s, from, best));
+        from = -1;
+    }
+    return TN_OK;
+}
+
 static void find_readers(search *s) {
     const tn_graph *graph = s->plan->graph;
     for (int v = 0; v < graph->value_count; v++) s->made_at[v] = s->read_until[v] = -1;
@@ -172,7 +194,7 @@ tn_status tn_turns_choose(tn_exec *exec, tn_plan *plan) {
         s.batch = type->dims[0];
         if (!takes_samples(&s, first, first)) continue;
         while (n < graph->node_count && (!runs(plan, n) || takes_samples(&s, first, n))) n++;
-        TN_TRY(add_stretch(&s, first, n - 1));
+        TN_TRY(add_stretches(&s, first, n - 1));
     }
     return TN_OK;
 }

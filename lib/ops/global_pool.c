@@ -91,8 +91,8 @@ static tn_status global_run(tn_run *call) {
 
 #define GLOBAL_OP(name_)                                                                                               \
     {                                                                                                                  \
-        .domain = "", .name = name_, .min_in = 1, .max_in = 1, .min_out = 1, .max_out = 1, .flags = TN_OP_WIDEN | TN_OP_BATCH,       \
-        .infer = global_infer, .prepare = global_prepare, .run = global_run                                            \
+        .domain = "", .name = name_, .min_in = 1, .max_in = 1, .min_out = 1, .max_out = 1,                             \
+        .flags = TN_OP_WIDEN | TN_OP_BATCH, .infer = global_infer, .prepare = global_prepare, .run = global_run        \
     }
 
 const tn_op tn_ops_global_pool[] = {

@@ -248,7 +248,7 @@ static tn_status pool_run(tn_run *call) {
 #define POOL_OP(name_, most_out)                                                                                       \
     {                                                                                                                  \
         .domain = "", .name = name_, .min_in = 1, .max_in = 1, .min_out = 1, .max_out = most_out,                      \
-        .flags = TN_OP_WIDEN | TN_OP_BATCH, .infer = pool_infer, .prepare = pool_prepare, .run = pool_run                            \
+        .flags = TN_OP_WIDEN | TN_OP_BATCH, .infer = pool_infer, .prepare = pool_prepare, .run = pool_run              \
     }
 
 const tn_op tn_ops_pool[] = {POOL_OP("MaxPool", 2), POOL_OP("AveragePool", 1), POOL_OP("LpPool", 1), {0}};
