@@ -204,6 +204,7 @@ static bool do_work(work *w) {
         options.metric_name = "accuracy";
         options.metric_context = &w->right;
     }
+    options.times = w->s.loss_report != NULL;
     progress(&w->s, "compressing %s", w->s.model);
     const tn_samples sets = {samples_get, w->samples}, *given = w->samples ? &sets : NULL;
     if (w->recipe)
@@ -253,7 +254,8 @@ int compress_command(const settings *s) {
     if (code == EXIT_OK && !do_work(&w)) code = EXIT_FAILED;
     if (code == EXIT_OK && s->json)
         fputs(w.report ? tn_quantize_report_json(w.report) : "{}\n", stdout);
-    else if (code == EXIT_OK && w.report)
+    else if (code == EXIT_OK &&
+             tn_quantize_report_at(w.report, 0, &(tn_quantize_row){.struct_size = sizeof(tn_quantize_row)}) == TN_OK)
         show(w.report, w.right.all != NULL);
     free_work(&w);
     return code;

@@ -114,6 +114,9 @@ typedef struct tn_quantize_options {
     /* [8] Weights are integers of so many bits, 2 to 8: -7 to 7 for 4. They are stored as int8 and run as fast, but deflated
      * model files (tenon/model_file.h) get smaller. Below 6 bits most models have to be trained on: tn_quantize_aware. */
     int weight_bits;
+    /* Measure what a run takes on this machine, of the whole and its layers before and after and of all that is tried, for the
+     * report. What is made stays the same. */
+    bool times;
 } tn_quantize_options;
 
 typedef struct tn_quantize_report tn_quantize_report;
@@ -166,8 +169,8 @@ typedef struct tn_quantize_summary {
 TN_API void tn_quantize_report_summary(const tn_quantize_report *report, tn_quantize_summary *out_summary);
 /* All of it as JSON; the text is the report's. */
 TN_API const char *tn_quantize_report_json(const tn_quantize_report *report);
-/* The same as a page of HTML with pictures: bytes, signal, sensitivity and time of each layer, and size against signal of all
- * that was tried. The text is the report's; NULL without memory for it. */
+/* The same as a page of HTML with pictures: bytes, signal, sensitivity and time of each layer; and of all that was tried the
+ * metric (or the signal, where the host has none) against size, and against the time of a run where that was measured. The text is the report's; NULL without memory for it. */
 TN_API const char *tn_quantize_report_html(tn_quantize_report *report);
 TN_API void tn_quantize_report_destroy(tn_quantize_report *report); /* accepts NULL */
 

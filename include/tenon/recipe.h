@@ -101,7 +101,8 @@ typedef tn_status tn_recipe_progress(void *context, int step, const tn_recipe_ro
  * or a sample differs it begins anew (what a metric knows besides is not looked at). It goes when the recipe is done, or fails
  * since its bounds do not hold. In it are at most as many graphs as there are steps, and the best one.
  *
- * out_report (may be NULL): of the last quantize step, NULL if there is none. */
+ * out_report (may be NULL): of the last quantize step; what it says of all that was tried is of the recipe, if that tried more
+ * than one step. Without a quantize step it has no layers. base->times: runs of all that is tried are measured for it. */
 TN_API tn_status tn_recipe_run(const tn_recipe *recipe, const tn_graph *graph, const tn_samples *samples,
                                const tn_quantize_options *base, const char *folder, tn_recipe_progress *progress,
                                void *context, tn_graph **out_graph, tn_quantize_report **out_report);

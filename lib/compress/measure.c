@@ -192,12 +192,19 @@ void tn_qjob_forget(tn_qjob *job) {
     job->kept_sets = 0;
 }
 
-static void note_point(tn_qjob *job, const tn_attempt *a) {
+static tn_status note_point(tn_qjob *job, const tn_attempt *a) {
     tn_quantize_report *r = job->report;
-    if (r->point_count == TN_MOST_POINTS) return;
+    double ns = NAN;
+    if (r->point_count == TN_MOST_POINTS) return TN_OK;
+    if (job->options.times) TN_TRY(tn_time_graph(&job->options, job->replay.samples, a->written, &ns, NULL));
     tn_report_point *p = &r->points[r->point_count++];
-    *p = (tn_report_point){(double)tn_graph_constant_bytes(a->written), a->score.sqnr, a->score.metric, 0, false};
+    *p = (tn_report_point){.name = "",
+                           .bytes = (double)tn_graph_constant_bytes(a->written),
+                           .sqnr = a->score.sqnr,
+                           .metric = a->score.metric,
+                           .ns = ns};
     for (int n = 0; n < a->plan.node_count; n++) p->int8 += a->plan.role[n] == TN_Q_LAYER;
+    return TN_OK;
 }
 
 tn_status tn_attempt_make(tn_qjob *job, const bool *skip, int64_t most, tn_attempt *out) {
@@ -215,8 +222,7 @@ tn_status tn_attempt_make(tn_qjob *job, const bool *skip, int64_t most, tn_attem
                               &out->written));
     if (!most || (job->options.most_samples && job->options.most_samples < most)) most = job->options.most_samples;
     TN_TRY(measure(job, most, out));
-    note_point(job, out);
-    return TN_OK;
+    return note_point(job, out);
 }
 
 void tn_attempt_free(tn_attempt *attempt) {

@@ -101,9 +101,18 @@ static tn_status list_layers(tn_qjob *job) {
     r->summary.bytes_before = tn_graph_constant_bytes(job->graph);
     r->summary.bytes_after = tn_graph_constant_bytes(written);
     r->summary.sqnr = job->best.score.sqnr;
-    tn_report_point kept = {(double)r->summary.bytes_after, job->best.score.sqnr, job->best.score.metric,
-                            r->summary.int8_layers, true};
+    const tn_report_point kept = {.name = "",
+                                  .bytes = (double)r->summary.bytes_after,
+                                  .sqnr = job->best.score.sqnr,
+                                  .metric = job->best.score.metric,
+                                  .ns = r->summary.ns_after,
+                                  .int8 = r->summary.int8_layers,
+                                  .kept = true};
     r->points[r->point_count < TN_MOST_POINTS ? r->point_count++ : TN_MOST_POINTS - 1] = kept;
+    if (job->options.metric) {
+        r->metric = tn_region_strdup(r->region, job->options.metric_name ? job->options.metric_name : "score");
+        if (!r->metric) return TN_E_MEMORY;
+    }
     r->summary.metric_before = job->best.score.whole;
     r->summary.metric_after = job->best.score.metric;
     return TN_OK;
@@ -156,7 +165,10 @@ static tn_status run(tn_qjob *job, const tn_graph *graph, tn_graph **out_graph) 
         TN_TRY(tn_qplan_write_trainable(&job->best.plan, job->ranges, &job->options, job->region, &job->trainable));
         return tn_quantize_finish(job->trainable, out_graph);
     }
-    if (job->options.never_slower) TN_TRY(tn_qjob_never_slower(job));
+    if (job->options.never_slower)
+        TN_TRY(tn_qjob_never_slower(job));
+    else if (job->options.times)
+        TN_TRY(tn_qjob_time(job));
     TN_TRY(list_layers(job));
     TN_TRY(tn_quantize_finish(job->best.written, out_graph));
     return tn_compress_succeed(*out_graph, graph, &job->options, &job->best.score);
@@ -210,6 +222,7 @@ static tn_status quantize(const tn_graph *graph, const tn_samples *samples, cons
         return tn_fail(TN_E_INVALID, "quantization-aware training is of ranges that are known, not of 'dynamic' ones");
     bool measured =
         o->smooth || o->adaptive_rounding || o->max_drop > 0 || o->min_sqnr > 0 || o->sensitivity || o->never_slower;
+    if (!samples || trains) job.options.times = false; /* there is nothing to run on, or no report */
     if (!samples && (!o->dynamic || measured))
         return tn_fail(TN_E_INVALID,
                        "calibration data are needed; without them only dynamic quantization without bounds is "

@@ -179,7 +179,9 @@ tn_status tn_score_graphs(const tn_quantize_options *options, const tn_samples *
 /* Manifest and self-test of a graph that was made of the parent, with what was measured. */
 tn_status tn_compress_succeed(tn_graph *graph, const tn_graph *parent, const tn_quantize_options *options,
                               const tn_qscore *score);
-/* The shortest of some runs on set 0, and the bytes of the arena that they take. */
+/* Times of layers and of the whole, for the report. */
+tn_status tn_qjob_time(tn_qjob *job);
+/* The shortest of some runs on set 0, and the bytes of the arena that they take (out_ram may be NULL). */
 tn_status tn_time_graph(const tn_quantize_options *options, const tn_samples *samples, const tn_graph *graph,
                         double *out_ns, double *out_ram);
 void tn_qjob_forget(tn_qjob *job); /* the kept outputs */
@@ -216,7 +218,9 @@ typedef struct tn_report_layer {
 
 /* Something that was tried. */
 typedef struct tn_report_point {
+    const char *name; /* of what a recipe tried: its steps; else "" */
     double bytes, sqnr, metric;
+    double ns; /* a run; NaN: not measured */
     int int8;
     bool kept;
 } tn_report_point;
@@ -227,6 +231,7 @@ struct tn_quantize_report {
     tn_report_layer *layers;
     double *sensitivity, *ns_before, *ns_after; /* a row a node */
     tn_quantize_summary summary;
+    const char *metric; /* the name of the host's; "": it has none, and what is measured is agreement */
     tn_report_point points[TN_MOST_POINTS];
     int point_count;
     bool held; /* by a step of a recipe that is under way */

@@ -66,6 +66,8 @@ typedef struct tn_recipe_try {
     bool done; /* so is all that begins with it */
     tn_qscore score;
     double bytes;
+    double ns; /* a run; NaN: not measured */
+    int int8;  /* layers of a quantization */
 } tn_recipe_try;
 
 typedef struct tn_recipe_state tn_recipe_state;
@@ -75,6 +77,8 @@ tn_status tn_recipe_state_open(const char *folder, const tn_recipe *recipe, cons
                                const tn_samples *samples, tn_recipe_state **out);
 /* NULL if it was not tried, or the best was not. */
 const tn_recipe_try *tn_recipe_state_find(const tn_recipe_state *state, const char *path);
+/* In the order of the walk; NULL past the last. */
+const tn_recipe_try *tn_recipe_state_at(const tn_recipe_state *state, size_t index);
 const tn_recipe_try *tn_recipe_state_best(const tn_recipe_state *state);
 /* Graph (NULL if nothing was kept) and report (NULL: none) of a try. */
 tn_status tn_recipe_state_load(const tn_recipe_state *state, const tn_recipe_try *of, tn_graph **out_graph,

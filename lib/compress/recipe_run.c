@@ -2,6 +2,7 @@
  * all combinations are gone through, depth first, so that what they begin with is made once. */
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include "base/text.h"
 #include "compress/quantize.h"
 #include "compress/recipe.h"
@@ -15,6 +16,9 @@ typedef struct run {
     void *context;
     tn_recipe_state *state; /* NULL: nothing is kept for another run */
     tn_text notes;          /* of the step that is tried */
+    tn_region *region;
+    tn_report_point *points; /* the graph that came, and all that was tried */
+    int point_count;
     /* Behind the last step that was kept: the graph, what it is worth, and what its last quantization tells. */
     tn_graph *now;
     tn_recipe_try last;
@@ -33,6 +37,8 @@ static tn_status quantize_step(const run *r, const tn_recipe_step *step, tn_grap
     o.cpu = r->base.cpu;
     o.metric = r->base.metric;
     o.metric_context = r->base.metric_context;
+    o.metric_name = r->base.metric_name;
+    o.times = r->base.times;
     o.max_drop = r->recipe->max_drop;
     o.min_sqnr = r->recipe->min_sqnr;
     return tn_quantize(r->now, r->samples, &o, out, out_report);
@@ -127,6 +133,8 @@ static tn_status make_step(run *r, int index, const tn_recipe_step *step, tn_rec
     if (status == TN_OK && r->samples) status = tn_score_graphs(&r->base, r->samples, r->original, *out, &tried->score);
     if (status != TN_OK) return tn_fail_context(status, "step %d, %s", index + 1, tn_recipe_step_name(step->kind));
     tried->bytes = (double)tn_graph_constant_bytes(*out);
+    if (r->base.times) TN_TRY(tn_time_graph(&r->base, r->samples, *out, &tried->ns, NULL));
+    tried->int8 = *report ? (*report)->summary.int8_layers : 0;
     tried->kept = !(r->recipe->min_sqnr > 0 && tried->score.sqnr < r->recipe->min_sqnr) &&
                   !(r->recipe->max_drop > 0 && tried->score.metric < tried->score.whole - r->recipe->max_drop - 1e-12);
     if (tried->kept && *report) memcpy(tried->report, tried->path, sizeof tried->path);
@@ -145,6 +153,42 @@ static bool recall(const run *r, tn_recipe_try *tried, tn_graph **out, tn_quanti
     return true;
 }
 
+/* The steps of a path, as "prune + quantize 2". */
+static const char *name_of(run *r, const char *path) {
+    tn_text t = {.region = r->region};
+    for (int i = 0; *path; i++, path += strcspn(path, "."), path += *path == '.') {
+        if (*path == '-') continue;
+        const tn_recipe_step *step = &r->recipe->steps[i];
+        const int way = atoi(path);
+        const bool is_choice = step->other != NULL;
+        for (int k = 0; k < way && step->other; k++) step = step->other;
+        tn_put_format(&t, "%s%s", t.used ? " + " : "", tn_recipe_step_name(step->kind));
+        if (is_choice) tn_put_format(&t, " %d", way + 1);
+    }
+    return t.failed ? NULL : t.used ? t.data : "as it came";
+}
+
+static tn_status note_try(run *r, const tn_recipe_try *tried) {
+    if (r->point_count == TN_MOST_POINTS) return TN_OK;
+    const tn_report_point point = {.name = name_of(r, tried->path),
+                                   .bytes = tried->bytes,
+                                   .sqnr = tried->score.sqnr,
+                                   .metric = tried->score.metric,
+                                   .ns = tried->ns,
+                                   .int8 = tried->int8};
+    r->points[r->point_count++] = point;
+    return point.name ? TN_OK : TN_E_MEMORY;
+}
+
+/* What a run before tried behind a try, if that is done and not gone through again. */
+static tn_status note_behind(run *r, const tn_recipe_try *tried) {
+    const size_t length = strlen(tried->path);
+    const tn_recipe_try *known;
+    for (size_t i = 0; tried->done && (known = tn_recipe_state_at(r->state, i)); i++)
+        if (strncmp(known->path, tried->path, length) == 0 && known->path[length] == '.') TN_TRY(note_try(r, known));
+    return TN_OK;
+}
+
 /* What the step makes of r->now. *out: NULL if it left the bounds, or if all behind it was tried before. */
 static tn_status try_step(run *r, int index, const tn_recipe_step *step, tn_recipe_try *tried, tn_graph **out,
                           tn_quantize_report **report, tn_recipe_row *row) {
@@ -157,6 +201,8 @@ static tn_status try_step(run *r, int index, const tn_recipe_step *step, tn_reci
     if (!row->known) TN_TRY(make_step(r, index, step, tried, out, report));
     if (!row->known && r->state && !(last && tried->kept)) /* such are judged first */
         TN_TRY(tn_recipe_state_add(r->state, tried, *out, tried->kept ? *report : NULL));
+    TN_TRY(note_try(r, tried));
+    if (row->known) TN_TRY(note_behind(r, tried));
     row->bytes_after = (uint64_t)tried->bytes;
     row->sqnr = tried->score.sqnr;
     row->metric = tried->score.metric;
@@ -239,7 +285,7 @@ static tn_status walk(run *r, int index, const char *path) {
     int way = 0;
     tn_status status = TN_OK;
     for (const tn_recipe_step *step = &r->recipe->steps[index]; step && status == TN_OK; step = step->other, way++) {
-        tn_recipe_try tried = {.score = {NAN, NAN, NAN, 0}};
+        tn_recipe_try tried = {.score = {NAN, NAN, NAN, 0}, .ns = NAN};
         tn_graph *made;
         tn_quantize_report *told;
         tn_recipe_row row;
@@ -275,6 +321,51 @@ static tn_status open_state(run *r, const char *folder) {
     }
 }
 
+static tn_status begin(run *r) {
+    tn_recipe_try came = {.score = {NAN, NAN, NAN, 0}, .ns = NAN};
+    r->region = r->notes.region = tn_region_create(NULL);
+    r->points = r->region ? tn_region_array(r->region, TN_MOST_POINTS, sizeof *r->points) : NULL;
+    if (!r->points) return TN_E_MEMORY;
+    came.bytes = (double)tn_graph_constant_bytes(r->original);
+    if (r->base.times) TN_TRY(tn_time_graph(&r->base, r->samples, r->original, &came.ns, NULL));
+    return note_try(r, &came);
+}
+
+/* The report of the last quantization gets what the recipe tried in the place of what that step did, where that is more than
+ * the step; without one there is a report of that alone. */
+static tn_status tell_all(run *r, double seconds) {
+    const tn_qscore *score = &r->best_try.score;
+    tn_report_point *came = &r->points[0];
+    if (r->best_report && r->point_count < 3) return TN_OK;
+    came->metric = score->whole;
+    if (!r->best_report) {
+        TN_TRY(tn_report_create(&r->best_report));
+        r->best_report->summary = (tn_quantize_summary){.struct_size = sizeof r->best_report->summary,
+                                                        .samples = score->sets,
+                                                        .bytes_before = (uint64_t)came->bytes,
+                                                        .bytes_after = (uint64_t)r->best_try.bytes,
+                                                        .sqnr = score->sqnr,
+                                                        .metric_before = score->whole,
+                                                        .metric_after = score->metric,
+                                                        .ns_before = came->ns,
+                                                        .ns_after = r->best_try.ns,
+                                                        .seconds = seconds};
+    }
+    tn_quantize_report *report = r->best_report;
+    const char *best = name_of(r, r->best_try.path);
+    if (r->base.metric)
+        report->metric = tn_region_strdup(report->region, r->base.metric_name ? r->base.metric_name : "score");
+    if (!best || !report->metric) return TN_E_MEMORY;
+    for (int i = 0; i < r->point_count; i++) {
+        report->points[i] = r->points[i];
+        report->points[i].kept = strcmp(r->points[i].name, best) == 0;
+        report->points[i].name = tn_region_strdup(report->region, r->points[i].name);
+        if (!report->points[i].name) return TN_E_MEMORY;
+    }
+    report->point_count = r->point_count;
+    return tn_report_write(report);
+}
+
 tn_status tn_recipe_run(const tn_recipe *recipe, const tn_graph *graph, const tn_samples *samples,
                         const tn_quantize_options *base, const char *folder, tn_recipe_progress *progress,
                         void *context, tn_graph **out_graph, tn_quantize_report **out_report) {
@@ -284,20 +375,23 @@ tn_status tn_recipe_run(const tn_recipe *recipe, const tn_graph *graph, const tn
              .base = {.struct_size = sizeof r.base},
              .progress = progress,
              .context = context,
-             .last = {.score = {NAN, NAN, NAN, 0}}};
+             .last = {.score = {NAN, NAN, NAN, 0}, .ns = NAN}};
+    const uint64_t start = tn_now();
     *out_graph = NULL;
     if (out_report) *out_report = NULL;
     if (base) memcpy(&r.base, base, TN_MIN(base->struct_size, sizeof r.base));
+    if (!samples) r.base.times = false;
     if (!samples && (recipe->max_drop > 0 || recipe->min_sqnr > 0 || recipe->max_ms > 0 || recipe->max_ram > 0))
         return tn_fail(TN_E_INVALID, "the recipe's bounds need data to be measured on, and there are none");
     tn_graph *first = NULL;
     tn_status status = tn_graph_copy(graph, false, &first);
-    if (status == TN_OK && !(r.notes.region = tn_region_create(NULL))) status = TN_E_MEMORY;
+    if (status == TN_OK) status = begin(&r);
     r.now = first;
     if (status == TN_OK && folder) status = open_state(&r, folder);
     if (status == TN_OK) status = walk(&r, 0, "");
     if (r.best != first) tn_graph_destroy(first);
     if (status == TN_OK && !r.best) status = TN_E_CHECK; /* the sentence is that of the last combination */
+    if (status == TN_OK && out_report) status = tell_all(&r, (double)(tn_now() - start) / 1e9);
     if (status == TN_OK) status = tn_compress_succeed(r.best, graph, &r.base, &r.best_try.score);
     if (status == TN_OK)
         *out_graph = r.best;
@@ -307,7 +401,7 @@ tn_status tn_recipe_run(const tn_recipe *recipe, const tn_graph *graph, const tn
         *out_report = r.best_report;
     else
         tn_quantize_report_destroy(r.best_report);
-    tn_region_destroy(r.notes.region);
+    tn_region_destroy(r.region);
     tn_recipe_state_close(r.state, status != TN_OK && status != TN_E_CHECK);
     return status;
 }

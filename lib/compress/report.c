@@ -15,6 +15,7 @@ tn_status tn_report_create(tn_quantize_report **out) {
     r->summary =
         (tn_quantize_summary){.struct_size = sizeof r->summary, .sqnr = NAN, .ns_before = NAN, .ns_after = NAN};
     r->json = "{}";
+    r->metric = "";
     return TN_OK;
 }
 
@@ -96,7 +97,9 @@ tn_status tn_report_write(tn_quantize_report *report) {
         tn_put_number(&t, rows[i].key, rows[i].value);
         tn_put_text(&t, ", ");
     }
-    tn_put_text(&t, "\n  \"rows\": [");
+    tn_put_text(&t, "\n  \"metric_name\": ");
+    tn_put_string(&t, report->metric);
+    tn_put_text(&t, ",\n  \"rows\": [");
     for (int i = 0; i < s->layers; i++) {
         tn_put_text(&t, i ? ",\n" : "\n");
         put_layer(&t, &report->layers[i]);
@@ -104,12 +107,16 @@ tn_status tn_report_write(tn_quantize_report *report) {
     tn_put_text(&t, "\n  ],\n  \"tried\": [");
     for (int i = 0; i < report->point_count; i++) {
         const tn_report_point *p = &report->points[i];
-        tn_put_format(&t, "%s\n    {\"int8_layers\": %d, ", i ? "," : "", p->int8);
+        tn_put_format(&t, "%s\n    {\"int8_layers\": %d, \"name\": ", i ? "," : "", p->int8);
+        tn_put_string(&t, p->name);
+        tn_put_text(&t, ", ");
         tn_put_number(&t, "bytes", p->bytes);
         tn_put_text(&t, ", ");
         tn_put_number(&t, "sqnr_db", p->sqnr);
         tn_put_text(&t, ", ");
         tn_put_number(&t, "metric", p->metric);
+        tn_put_text(&t, ", ");
+        tn_put_number(&t, "ns", p->ns);
         tn_put_text(&t, p->kept ? ", \"kept\": true}" : ", \"kept\": false}");
     }
     tn_put_text(&t, "\n  ]\n}\n");

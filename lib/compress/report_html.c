@@ -1,5 +1,5 @@
-/* The report as one page of HTML, its pictures SVG inside of it: for each layer size, signal and time, and how size and signal
- * of all that was tried lie together. Nothing is loaded from elsewhere, and nothing in it runs. */
+/* The report as one page of HTML, its pictures SVG inside of it: for each layer size, signal and time, and how good all that was
+ * tried is for its size and its time. Nothing is loaded from elsewhere, and nothing in it runs. */
 #include "compress/quantize.h"
 #include "base/text.h"
 #include <math.h>
@@ -30,7 +30,7 @@ static void put_row(tn_text *t, const char *name, const char *before, const char
     tn_put_format(t, "<tr><td>%s</td><td class=\"n\">%s</td><td class=\"n\">%s</td></tr>\n", name, before, after);
 }
 
-static void put_summary(tn_text *t, const tn_quantize_summary *s) {
+static void put_summary(tn_text *t, const tn_quantize_summary *s, const char *metric) {
     char a[64], b[64];
     tn_put_text(t, "<table><tr><th></th><th>before</th><th>after</th></tr>\n");
     put_row(t, "constants", bytes_text(a, sizeof a, (double)s->bytes_before),
@@ -41,7 +41,7 @@ static void put_summary(tn_text *t, const tn_quantize_summary *s) {
     if (!isnan(s->metric_after)) {
         snprintf(a, sizeof a, "%.4f", s->metric_before);
         snprintf(b, sizeof b, "%.4f", s->metric_after);
-        put_row(t, "metric", a, b);
+        put_row(t, *metric ? "metric" : "agreement", a, b);
     }
     if (!isnan(s->sqnr)) {
         snprintf(b, sizeof b, "%.1f dB", s->sqnr);
@@ -122,63 +122,112 @@ static void put_bars(tn_text *t, const tn_quantize_report *r, const bars *b) {
     tn_put_text(t, "</svg>\n");
 }
 
-/* ---- what was tried ---- */
+/* ---- what was tried: what is good against what it costs, a picture a cost ---- */
 
-static bool is_beaten(const tn_quantize_report *r, const tn_report_point *p) {
+static double point_bytes(const tn_report_point *p) {
+    return p->bytes;
+}
+static double point_ns(const tn_report_point *p) {
+    return p->ns;
+}
+
+static const char *time_text(char *text, size_t size, double ns) {
+    snprintf(text, size, ns >= 1e6 ? "%.3g ms" : "%.3g \xC2\xB5s", ns / (ns >= 1e6 ? 1e6 : 1e3));
+    return text;
+}
+
+typedef struct panel {
+    const char *title, *below;
+    double (*cost)(const tn_report_point *p);
+    const char *(*text)(char *text, size_t size, double cost);
+} panel;
+
+static double good(const tn_quantize_report *r, const tn_report_point *p) {
+    return *r->metric ? p->metric : p->sqnr;
+}
+
+static bool is_shown(const tn_quantize_report *r, const panel *kind, const tn_report_point *p) {
+    return isfinite(good(r, p)) && isfinite(kind->cost(p));
+}
+
+static bool is_beaten(const tn_quantize_report *r, const panel *kind, const tn_report_point *p) {
     for (int i = 0; i < r->point_count; i++) {
         const tn_report_point *o = &r->points[i];
-        if (o->bytes <= p->bytes && o->sqnr >= p->sqnr && (o->bytes < p->bytes || o->sqnr > p->sqnr)) return true;
+        const double less = kind->cost(p) - kind->cost(o), better = good(r, o) - good(r, p);
+        if (less >= 0 && better >= 0 && (less > 0 || better > 0)) return true;
     }
     return false;
 }
 
-static void put_points(tn_text *t, const tn_quantize_report *r) {
-    double most = (double)r->summary.bytes_before, low = INFINITY, high = -INFINITY;
-    for (int i = 0; i < r->point_count; i++) {
-        if (!isfinite(r->points[i].sqnr)) continue;
-        low = fmin(low, r->points[i].sqnr);
-        high = fmax(high, r->points[i].sqnr);
-        most = fmax(most, r->points[i].bytes);
+static void put_point(tn_text *t, const tn_quantize_report *r, const panel *kind, const tn_report_point *p, double x,
+                      double y) {
+    char text[64];
+    const char *class = p->kept ? "float" : is_beaten(r, kind, p) ? "before" : "after";
+    tn_put_format(t, "<circle class=\"%s\" cx=\"%.1f\" cy=\"%.1f\" r=\"%d\"><title>", class, x, y, p->kept ? 7 : 4);
+    tn_put_escaped(t, p->name);
+    if (!*p->name) tn_put_format(t, "%d layers on int8", p->int8);
+    if (*r->metric) {
+        tn_put_text(t, ": ");
+        tn_put_escaped(t, r->metric);
+        tn_put_format(t, " %.4f", p->metric);
     }
-    if (!(high >= low) || !(most > 0)) return;
-    if (high - low < 1) low -= 1, high += 1;
+    if (isfinite(p->sqnr)) tn_put_format(t, ", %.1f dB", p->sqnr);
+    if (isfinite(p->ns)) tn_put_format(t, ", %s", time_text(text, sizeof text, p->ns));
+    tn_put_format(t, ", %s%s</title></circle>\n", bytes_text(text, sizeof text, p->bytes), p->kept ? ": kept" : "");
+}
+
+/* False: there is nothing to show. */
+static bool put_panel(tn_text *t, const tn_quantize_report *r, const panel *kind) {
+    const double wide = WIDE - 20.0 - MARGIN, high = HIGH - MARGIN - 20.0;
+    double most = 0, low = INFINITY, top = -INFINITY, room;
+    for (int i = 0; i < r->point_count; i++) {
+        if (!is_shown(r, kind, &r->points[i])) continue;
+        low = fmin(low, good(r, &r->points[i]));
+        top = fmax(top, good(r, &r->points[i]));
+        most = fmax(most, kind->cost(&r->points[i]));
+    }
+    if (!(top >= low) || !(most > 0)) return false;
+    room = *r->metric ? 0.01 : 2;
+    if (top - low < room) low -= room / 2, top += room / 2;
+    tn_put_format(t, "<h2>%s and ", kind->title);
+    tn_put_escaped(t, *r->metric ? r->metric : "signal");
     tn_put_format(t,
-                  "<h2>Size and signal of all that was tried</h2>\n<svg width=\"%d\" height=\"%d\" role=\"img\">\n"
+                  " of all that was tried</h2>\n<svg width=\"%d\" height=\"%d\" role=\"img\">\n"
                   "<path class=\"line\" d=\"M%d 10V%dH%d\"/>\n",
                   WIDE + 40, HIGH, MARGIN, HIGH - MARGIN, WIDE - 20);
     for (int i = 0; i <= 4; i++) {
         char text[64];
-        double bytes = most * i / 4, db = low + (high - low) * i / 4;
-        double x = MARGIN + (WIDE - 20.0 - MARGIN) * i / 4, y = HIGH - MARGIN - (HIGH - MARGIN - 20.0) * i / 4;
-        tn_put_format(t, "<text class=\"q\" x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%s</text>", x,
-                      HIGH - MARGIN + 18, bytes_text(text, sizeof text, bytes));
-        tn_put_format(t, "<text class=\"q\" x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%.1f</text>\n", MARGIN - 6, y + 4,
-                      db);
+        tn_put_format(t, "<text class=\"q\" x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%s</text>",
+                      MARGIN + wide * i / 4, HIGH - MARGIN + 18, kind->text(text, sizeof text, most * i / 4));
+        tn_put_format(t, "<text class=\"q\" x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%.*f</text>\n", MARGIN - 6,
+                      HIGH - MARGIN - high * i / 4 + 4, *r->metric ? 4 : 1, low + (top - low) * i / 4);
     }
-    tn_put_format(t,
-                  "<text class=\"q\" x=\"%d\" y=\"%d\">constants</text><text class=\"q\" x=\"4\" y=\"12\">dB</text>\n",
-                  WIDE - 90, HIGH - 14);
+    tn_put_format(t, "<text class=\"q\" x=\"%d\" y=\"%d\">%s</text><text class=\"q\" x=\"4\" y=\"12\">", WIDE - 90,
+                  HIGH - 14, kind->below);
+    tn_put_escaped(t, *r->metric ? r->metric : "dB");
+    tn_put_text(t, "</text>\n");
     for (int i = 0; i < r->point_count; i++) {
         const tn_report_point *p = &r->points[i];
-        if (!isfinite(p->sqnr)) continue;
-        double x = MARGIN + (WIDE - 20.0 - MARGIN) * p->bytes / most;
-        double y = HIGH - MARGIN - (HIGH - MARGIN - 20.0) * (p->sqnr - low) / (high - low);
-        tn_put_format(t,
-                      "<circle class=\"%s\" cx=\"%.1f\" cy=\"%.1f\" r=\"%d\"><title>%d layers on int8, %.1f dB, %.4g "
-                      "bytes%s</title>"
-                      "</circle>\n",
-                      p->kept           ? "float"
-                      : is_beaten(r, p) ? "before"
-                                        : "after",
-                      x, y, p->kept ? 7 : 4, p->int8, p->sqnr, p->bytes, p->kept ? ": kept" : "");
+        if (is_shown(r, kind, p))
+            put_point(t, r, kind, p, MARGIN + wide * kind->cost(p) / most,
+                      HIGH - MARGIN - high * (good(r, p) - low) / (top - low));
     }
-    tn_put_text(
-        t, "</svg>\n<p class=\"q\"><svg width=\"12\" height=\"10\" style=\"display:inline\"><circle class=\"float\" "
-           "cx=\"5\" "
-           "cy=\"5\" r=\"5\"/></svg>kept &ensp;<svg width=\"12\" height=\"10\" style=\"display:inline\"><circle "
-           "class=\"after\" "
-           "cx=\"5\" cy=\"5\" r=\"4\"/></svg>no other is both smaller and better &ensp;<svg width=\"12\" height=\"10\" "
-           "style=\"display:inline\"><circle class=\"before\" cx=\"5\" cy=\"5\" r=\"4\"/></svg>others</p>\n");
+    tn_put_text(t, "</svg>\n");
+    return true;
+}
+
+static void put_points(tn_text *t, const tn_quantize_report *r) {
+    static const panel kinds[] = {{"Size", "constants", point_bytes, bytes_text},
+                                  {"Time", "a run", point_ns, time_text}};
+    bool any = false;
+    for (size_t i = 0; i < TN_COUNT(kinds); i++) any |= put_panel(t, r, &kinds[i]);
+    if (any)
+        tn_put_text(t,
+                    "<p class=\"q\"><svg width=\"12\" height=\"10\" style=\"display:inline\"><circle class=\"float\" "
+                    "cx=\"5\" cy=\"5\" r=\"5\"/></svg>kept &ensp;<svg width=\"12\" height=\"10\" "
+                    "style=\"display:inline\"><circle class=\"after\" cx=\"5\" cy=\"5\" r=\"4\"/></svg>no other costs "
+                    "less and is better &ensp;<svg width=\"12\" height=\"10\" style=\"display:inline\"><circle "
+                    "class=\"before\" cx=\"5\" cy=\"5\" r=\"4\"/></svg>others</p>\n");
 }
 
 const char *tn_quantize_report_html(tn_quantize_report *report) {
@@ -189,7 +238,7 @@ const char *tn_quantize_report_html(tn_quantize_report *report) {
                                     {"Time", " \xC2\xB5s", 1e3, time_after, time_before}};
     tn_text t = {.region = report->region};
     tn_put_text(&t, head);
-    put_summary(&t, &report->summary);
+    put_summary(&t, &report->summary, report->metric);
     put_points(&t, report);
     for (size_t i = 0; i < TN_COUNT(pictures); i++) put_bars(&t, report, &pictures[i]);
     tn_put_text(&t, "</body></html>\n");

@@ -46,8 +46,10 @@ static tn_status read_layer(const tn_manifest_node *map, tn_region *region, tn_r
     return read_number(map, "ns_after", &l->ns_after);
 }
 
-static tn_status read_point(const tn_manifest_node *map, tn_report_point *p) {
+static tn_status read_point(const tn_manifest_node *map, tn_region *region, tn_report_point *p) {
     uint64_t int8 = 0;
+    TN_TRY(read_text(map, "name", region, &p->name));
+    TN_TRY(read_number(map, "ns", &p->ns));
     TN_TRY(read_count(map, "int8_layers", 1e9, &int8));
     p->int8 = (int)int8;
     p->kept = is_text(map, "kept", "true");
@@ -80,12 +82,13 @@ static tn_status read_all(const tn_manifest_node *tree, tn_quantize_report *r) {
         tried->count > TN_MOST_POINTS)
         return tn_key_fail(tree, "'rows' and 'tried' are lists");
     TN_TRY(read_summary(tree, &r->summary));
+    TN_TRY(read_text(tree, "metric_name", r->region, &r->metric));
     r->layers = tn_region_array(r->region, (size_t)rows->count + 1, sizeof *r->layers);
     if (!r->layers) return TN_E_MEMORY;
     for (const tn_manifest_node *child = rows->first; child; child = child->next)
         TN_TRY(read_layer(child, r->region, &r->layers[r->summary.layers++]));
     for (const tn_manifest_node *child = tried->first; child; child = child->next)
-        TN_TRY(read_point(child, &r->points[r->point_count++]));
+        TN_TRY(read_point(child, r->region, &r->points[r->point_count++]));
     return tn_report_write(r);
 }
 

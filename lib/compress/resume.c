@@ -86,14 +86,16 @@ static tn_status make_digest(tn_recipe_state *s, const tn_recipe *recipe, const 
 /* ---- the file ---- */
 
 /* In texts: inf and nan are among them. */
-enum { SQNR, METRIC, WHOLE, SETS, BYTES, NUMBERS };
-static const char *const numbers[NUMBERS] = {"sqnr_db", "metric", "metric_before", "sets", "bytes"};
+enum { SQNR, METRIC, WHOLE, SETS, BYTES, TIME, INT8, NUMBERS };
+static const char *const numbers[NUMBERS] = {"sqnr_db", "metric", "metric_before", "sets",
+                                             "bytes",   "ns",     "int8_layers"};
 
 static void put_try(tn_text *t, const tn_recipe_try *a) {
     tn_put_format(t, "{\"path\": \"%s\", \"kept\": %s, \"done\": %s", a->path, a->kept ? "true" : "false",
                   a->done ? "true" : "false");
     if (*a->report) tn_put_format(t, ", \"report\": \"%s\"", a->report);
-    const double x[NUMBERS] = {a->score.sqnr, a->score.metric, a->score.whole, (double)a->score.sets, a->bytes};
+    const double x[NUMBERS] = {a->score.sqnr, a->score.metric, a->score.whole, (double)a->score.sets,
+                               a->bytes,      a->ns,           a->int8};
     for (int i = 0; i < NUMBERS; i++) tn_put_format(t, ", \"%s\": \"%.17g\"", numbers[i], x[i]);
     tn_put_text(t, "}");
 }
@@ -152,6 +154,8 @@ static const tn_key try_keys[] = {{"path", TN_KEY_TEXT, AT(path), 0, 0, NULL},
                                   {"metric_before", TN_KEY_TEXT, AT(number[WHOLE]), 0, 0, NULL},
                                   {"sets", TN_KEY_TEXT, AT(number[SETS]), 0, 0, NULL},
                                   {"bytes", TN_KEY_TEXT, AT(number[BYTES]), 0, 0, NULL},
+                                  {"ns", TN_KEY_TEXT, AT(number[TIME]), 0, 0, NULL},
+                                  {"int8_layers", TN_KEY_TEXT, AT(number[INT8]), 0, 0, NULL},
                                   {0}};
 
 static tn_status read_try(const tn_manifest_node *node, tn_recipe_try *out) {
@@ -161,7 +165,8 @@ static tn_status read_try(const tn_manifest_node *node, tn_recipe_try *out) {
     if (!is_path(d.path) || (d.report && !is_path(d.report))) return tn_key_fail(node, "not the path of a try");
     for (int i = 0; i < NUMBERS; i++)
         if (!read_exact(d.number[i], &x[i])) return tn_key_fail(node, "'%s' is a number", numbers[i]);
-    *out = (tn_recipe_try){.kept = d.kept, .done = d.done, .bytes = x[BYTES]};
+    *out = (tn_recipe_try){.kept = d.kept, .done = d.done, .bytes = x[BYTES], .ns = x[TIME]};
+    out->int8 = x[INT8] >= 0 && x[INT8] < 1e9 ? (int)x[INT8] : 0;
     out->score = (tn_qscore){x[SQNR], x[METRIC], x[WHOLE], x[SETS] >= 0 && x[SETS] < 0x1p53 ? (int64_t)x[SETS] : 0};
     memcpy(out->path, d.path, strlen(d.path));
     if (d.report) memcpy(out->report, d.report, strlen(d.report));
@@ -291,6 +296,10 @@ const tn_recipe_try *tn_recipe_state_find(const tn_recipe_state *s, const char *
     return NULL;
 }
 
+const tn_recipe_try *tn_recipe_state_at(const tn_recipe_state *s, size_t index) {
+    return index < s->count ? &s->tries[index] : NULL;
+}
+
 const tn_recipe_try *tn_recipe_state_best(const tn_recipe_state *s) {
     return s->has_best ? &s->best : NULL;
 }
@@ -335,16 +344,7 @@ tn_status tn_recipe_state_add(tn_recipe_state *s, const tn_recipe_try *tried, co
 }
 
 tn_status tn_recipe_state_done(tn_recipe_state *s, const char *path, const tn_recipe_try *best) {
-    const size_t length = strlen(path);
-    size_t left = 0;
-    for (size_t i = 0; i < s->count; i++) {
-        const tn_recipe_try *a = &s->tries[i];
-        if (strncmp(a->path, path, length) == 0 && a->path[length] == '.') continue;
-        s->tries[left] = *a;
-        if (strcmp(a->path, path) == 0) s->tries[left].done = true;
-        left++;
-    }
-    s->count = left;
+    for (size_t i = 0; i < s->count; i++) s->tries[i].done |= strcmp(s->tries[i].path, path) == 0;
     if (best) s->best = *best;
     s->has_best |= best != NULL;
     TN_TRY(write_state(s));

@@ -74,10 +74,26 @@ tn_status tn_time_graph(const tn_quantize_options *options, const tn_samples *sa
     job.plan.role = tn_region_array(job.region, (size_t)graph->node_count + 1, sizeof *job.plan.role);
     if (status == TN_OK) status = job.plan.role ? time_graph(&job, graph, &t) : TN_E_MEMORY;
     *out_ns = t.whole;
-    *out_ram = t.ram;
+    if (out_ram) *out_ram = t.ram;
     tn_graph_destroy(job.graph);
     tn_region_destroy(job.region);
     return status;
+}
+
+static tn_status time_both(tn_qjob *job, timing *whole, timing *now) {
+    const size_t nodes = (size_t)job->base->node_count;
+    TN_TRY(time_graph(job, job->graph, whole));
+    TN_TRY(time_graph(job, job->best.written, now));
+    memcpy(job->report->ns_before, whole->layer, nodes * sizeof *whole->layer);
+    memcpy(job->report->ns_after, now->layer, nodes * sizeof *now->layer);
+    job->report->summary.ns_before = whole->whole;
+    job->report->summary.ns_after = now->whole;
+    return TN_OK;
+}
+
+tn_status tn_qjob_time(tn_qjob *job) {
+    timing whole, now;
+    return time_both(job, &whole, &now);
 }
 
 /* Takes the attempt over if its whole is faster. */
@@ -103,10 +119,7 @@ tn_status tn_qjob_never_slower(tn_qjob *job) {
     timing whole, now;
     bool faster = true, *skip = tn_region_array(job->region, nodes, sizeof *skip);
     if (!skip) return TN_E_MEMORY;
-    TN_TRY(time_graph(job, job->graph, &whole));
-    TN_TRY(time_graph(job, job->best.written, &now));
-    memcpy(job->report->ns_before, whole.layer, (nodes - 1) * sizeof *whole.layer);
-    memcpy(job->report->ns_after, now.layer, (nodes - 1) * sizeof *now.layer);
+    TN_TRY(time_both(job, &whole, &now));
     for (int turn = 0; turn < TURNS && faster; turn++) {
         int slower = 0;
         memcpy(skip, job->skip, (nodes - 1) * sizeof *skip);
@@ -119,7 +132,6 @@ tn_status tn_qjob_never_slower(tn_qjob *job) {
             job->skip[n] = skip[n];
         }
     }
-    job->report->summary.ns_before = whole.whole;
     if (now.whole >= whole.whole) {
         for (int n = 0; n < job->base->node_count; n++) {
             if (job->plan.role[n] == TN_Q_LAYER && !job->skip[n]) job->reason[n] = "the whole is faster in float32";

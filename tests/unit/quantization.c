@@ -514,6 +514,7 @@ static void timed_layers_are_reported(void **state) {
     assert_int_equal(rows, 4);
     assert_non_null(strstr(tn_quantize_report_json(report), "\"ns_after\""));
     assert_non_null(strstr(tn_quantize_report_html(report), "</svg>"));
+    assert_non_null(strstr(tn_quantize_report_html(report), "Size and signal of all"));
     tn_quantize_report_destroy(report);
     tn_graph_destroy(made);
     tn_tensor_destroy(d.x);

@@ -134,6 +134,55 @@ static void bounds_that_do_not_hold_make_nothing(void **state) {
     assert_null(made);
 }
 
+static tn_status count_right(void *context, int64_t set, const tn_tensor *const *outputs, double *sum, double *weight) {
+    (void)context, (void)set, (void)outputs;
+    *sum += 3;
+    *weight += 4;
+    return TN_OK;
+}
+
+static int count_in(const char *text, const char *word) {
+    int count = 0;
+    for (; (text = strstr(text, word)); text++) count++;
+    return count;
+}
+
+/* All that was tried, beside the graph that came: what it is worth for its size and its time. */
+static void reports_show_all_that_was_tried(void **state) {
+    (void)state;
+    static const char *const texts[] = {"steps: [{prune: {sparsity: 0.1}}, [{quantize: {}}, {weights: {bits: 4}}]]\n",
+                                        "steps: [{prune: {sparsity: 0.1}}, [{share: {}}, {weights: {bits: 4}}]]\n"};
+    for (int way = 0; way < 4; way++) {
+        tn_recipe *recipe;
+        tn_tensor *x;
+        tn_graph *graph = network(), *made;
+        tn_quantize_report *report;
+        tn_quantize_summary s = {.struct_size = sizeof s};
+        const tn_quantize_options base = {.struct_size = sizeof base,
+                                          .times = true,
+                                          .metric = way / 2 ? count_right : NULL,
+                                          .metric_name = "accuracy"};
+        assert_ok(tn_recipe_parse(texts[way % 2], strlen(texts[way % 2]), &recipe));
+        assert_ok(tn_tensor_create(TN_FLOAT32, 2, (int64_t[]){4, 64}, NULL, &x));
+        assert_ok(tn_recipe_run(recipe, graph, &(tn_samples){get, x}, &base, NULL, NULL, NULL, &made, &report));
+        const char *json = tn_quantize_report_json(report), *html = tn_quantize_report_html(report);
+        tn_quantize_report_summary(report, &s);
+        assert_true(s.bytes_after < s.bytes_before && s.ns_before > 0 && s.ns_after > 0);
+        assert_int_equal(count_in(json, "\"kept\": true"), 1);
+        assert_int_equal(count_in(json, "\"name\": \"prune + "), 2);
+        assert_int_equal(count_in(json, "\"name\": \"as it came\""), 1);
+        assert_int_equal(count_in(json, "\"ns\": null"), 0);
+        assert_non_null(strstr(html, way / 2 ? "Size and accuracy of all" : "Size and signal of all"));
+        assert_non_null(strstr(html, way / 2 ? "Time and accuracy of all" : "Time and signal of all"));
+        assert_int_equal(count_in(html, "</circle>"), way / 2 ? 2 * 4 : 2 * 3); /* its own signal is without end */
+        tn_quantize_report_destroy(report);
+        tn_graph_destroy(made);
+        tn_tensor_destroy(x);
+        tn_graph_destroy(graph);
+        tn_recipe_destroy(recipe);
+    }
+}
+
 /* Steps of any order, how often each was tried and kept. */
 static tn_status count_ways(void *context, int step, const tn_recipe_row *row) {
     int(*tried)[3][2] = context;
@@ -377,6 +426,7 @@ static void what_they_cannot_say_is_refused_with_its_place(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(steps_follow_each_other),
+        cmocka_unit_test(reports_show_all_that_was_tried),
         cmocka_unit_test(steps_that_leave_the_bounds_are_undone),
         cmocka_unit_test(bounds_that_do_not_hold_make_nothing),
         cmocka_unit_test(the_smallest_combination_within_the_bounds_is_made),

@@ -58,6 +58,7 @@ class QuantizeOptions(ctypes.Structure):
         ("metric_name", c_char_p),
         ("data_name", c_char_p),
         ("weight_bits", c_int),
+        ("times", c_bool),
     ]
 
 
@@ -205,7 +206,7 @@ def quantize(
 
     data: sets of inputs, each a dictionary of arrays by the inputs' names; it is gone through several times.
     metric(index, outputs): what the outputs of set `index` are worth, and how much that counts, as (right, answers).
-    report_html: where the report goes as a page with pictures.
+    report_html: where the report goes as a page with pictures; runs are measured for it.
     weight_bits: 2 to 8.  trainable: what is written is float32, rounds as the int8 model would, and is for Trainer; integers()
     makes the int8 model of what was trained. There is no report.
     """
@@ -238,6 +239,7 @@ def quantize(
         smooth=smooth,
         adaptive_rounding=adaptive_rounding,
         weight_bits=weight_bits,
+        times=report_html is not None,
     )
     samples = SamplesStruct(calls.get, None)
     made, report = c_void_p(), c_void_p()
@@ -276,7 +278,7 @@ def recipe(
     report_html: Optional[Path] = None,
 ) -> Dict[str, Any]:
     """Writes what a recipe's steps make of a model. Returns {"steps": what was tried, a dictionary each, "quantization": the
-    report of the last quantize step of what was made, or None}.
+    report of the last quantize step of what was made, with all that was tried; without such a step it has no rows}.
 
     steps: the recipe as YAML, or as {"steps": [...], "bounds": {...}}; paths in it are not looked at.
     data, metric: as quantize() has them.  folder: where an interrupted run leaves what it tried, and goes on from.
@@ -292,6 +294,7 @@ def recipe(
         metric=calls.score if metric else _METRIC(),
         threads=threads,
         cpu=cpu.encode() if cpu else None,
+        times=report_html is not None,
     )
     rows: List[Dict[str, Any]] = []
 
@@ -312,9 +315,9 @@ def recipe(
     given = (graph.pointer, byref(samples) if data is not None else None, byref(options), place, call, None)
     calls.run(lib.tn_recipe_run, made_recipe.pointer, *given, byref(made), byref(report))
     small = Handle(made.value, lib.tn_graph_destroy)
-    last = Handle(report.value, lib.tn_quantize_report_destroy) if report.value else None
+    last = Handle(report.value, lib.tn_quantize_report_destroy)
     save_graph(small.pointer, target, None, False, False)
-    return {"steps": rows, "quantization": _write_report(last, report_html) if last else None}
+    return {"steps": rows, "quantization": _write_report(last, report_html)}
 
 
 def integers(source: Path, target: Path) -> None:

@@ -124,7 +124,9 @@ class Compress(unittest.TestCase):
         self.assertEqual(self.target.read_bytes(), bytes_made)
         self.assertFalse(place["folder"].exists())
         text = "steps: [{share: {bits: 4}}]"
-        self.assertIsNone(tenon.compress.recipe(self.source, self.target, text)["quantization"])
+        alone = tenon.compress.recipe(self.source, self.target, text)["quantization"]
+        self.assertEqual(alone["rows"], [])
+        self.assertEqual([p["kept"] for p in alone["tried"]], [False, True])
         with self.assertRaises(tenon.FormatError):
             tenon.compress.recipe(self.source, self.target, "steps: [{bake: {}}]")
 
