@@ -4,6 +4,7 @@
 #include "base/little.h"
 #include "data/npy.h"
 #include "data/source.h"
+#include "data/spill.h"
 #if TN_WITH_ZLIB
 #include <zlib.h>
 #endif
@@ -166,6 +167,7 @@ tn_status tn_npz_open_in(const char *path, const tn_allocator *allocator, tn_npz
     tn_string file;
     *out_npz = NULL;
     TN_TRY(tn_file_whole(path, allocator, &file));
+    if (allocator) tn_spill_scan(file.data, file.size);
     tn_status status = open_archive(file, true, allocator, path, out_npz);
     if (status != TN_OK) tn_free(allocator, (void *)file.data, file.size);
     return status;
@@ -202,7 +204,9 @@ tn_status tn_npz_bytes(const tn_npz *npz, int index, tn_string *out, bool *out_o
     unsigned char *own = stored ? NULL : tn_alloc(npz->allocator, size);
     const unsigned char *data = stored ? packed : own;
     if (!data) return TN_E_MEMORY;
-    if (!stored && !inflate_entry(packed, packed_size, own, size))
+    const bool good = stored || inflate_entry(packed, packed_size, own, size);
+    if (own && npz->allocator) tn_spill_scan(own, size);
+    if (!good)
         wrong = "an entry's compressed data are damaged";
     else if (crc_of(data, size) != get32(c + 16))
         wrong = "an entry's checksum is wrong";

@@ -107,7 +107,15 @@ void tn_spill_in_order(const tn_spill *s, const void *at, bool in_order) {
         madvise(f->at, f->size, in_order ? MADV_NORMAL : MADV_RANDOM);
 }
 
-void tn_spill_ask(const void *at, size_t size) {
+static void advise(const void *at, size_t size, int advice) {
     const size_t skip = (uintptr_t)at % (size_t)sysconf(_SC_PAGESIZE);
-    madvise((char *)at - skip, size + skip, MADV_WILLNEED);
+    madvise((char *)at - skip, size + skip, advice);
+}
+
+void tn_spill_scan(const void *at, size_t size) {
+    advise(at, size, MADV_NORMAL);
+}
+
+void tn_spill_ask(const void *at, size_t size) {
+    advise(at, size, MADV_WILLNEED);
 }

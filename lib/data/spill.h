@@ -18,6 +18,8 @@ void tn_spill_init(tn_spill *spill, const char *beside, size_t limit);
 bool tn_spill_has(const tn_spill *spill, const void *at);
 /* How the file of a piece, or all files (at NULL), are read from now on: in order, or as they are asked for. */
 void tn_spill_in_order(const tn_spill *spill, const void *at, bool in_order);
+/* The same of memory that may be of any allocator: it is read in order. */
+void tn_spill_scan(const void *at, size_t size);
 /* Asks the system to read what lies there soon. */
 void tn_spill_ask(const void *at, size_t size);
 
