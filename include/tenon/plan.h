@@ -119,7 +119,7 @@
  * which the system writes and reads as it needs memory; results are the same bit for bit. They want as much disk as that takes.
  * Windows of series are gathered of their rows as they are wanted, so that the length of a window costs no memory. Rows are made
  * some of all columns at a time. The samples of many shuffled batches, half of `memory`, are read at once in the order of the
- * file; where that would be more than three times through all rows, an epoch begins with a copy of them in its order, if the disk
+ * file; where that would be more than eight times through all rows, an epoch begins with a copy of them in its order, if the disk
  * has room for it. Through 100 MB of memory, 200 MB of data took 1.7 times as long as in memory. What stays in memory is some ten
  * numbers a row: order, targets and answers while they are measured, all answers of a model without target; and the texts of a
  * column. .npy files are read in pieces; .npz files, and what is inflated of them, lie in such files too until their columns are

@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include "plan/plan.h"
 
-/* More windows than this, of rows of fewer bytes than that, are worth a copy: it takes three ways through the disk. */
-enum { MOST_WINDOWS = 3, SMALL_BYTES = 2048 };
+/* More windows than this, of rows of fewer bytes than that, are worth a copy, which is read, written and read again. */
+enum { MOST_WINDOWS = 8, SMALL_BYTES = 2048 };
 /* What is asked for at once, and how far before it is copied; a gap that is read rather than left out. */
 enum { ASK_BYTES = 1 << 20, AHEAD_BYTES = 4 << 20, GAP_BYTES = 1 << 15, AHEAD_ROWS = 16 };
 
