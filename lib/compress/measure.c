@@ -3,6 +3,8 @@
 #include "compress/quantize.h"
 #include <math.h>
 
+enum { LANES = 4 };
+
 typedef struct comparison {
     tn_qjob *job;
     int count, first_output;
@@ -61,21 +63,28 @@ static tn_status ask_metric(comparison *c, const tn_tensor *const *const *seen) 
     return TN_OK;
 }
 
+static inline void add_square(double *signal, double *noise, float x, float y) {
+    const double d = (double)x - (double)y;
+    *signal += (double)x * (double)x;
+    *noise += d * d;
+}
+
 /* The pair of one watched value. */
 static void compare_pair(comparison *c, int k, const tn_tensor *a, const tn_tensor *b) {
     tn_tensor *copies[2] = {NULL, NULL};
     if (!a || !b) return;
     bool alike = tn_tensor_is_alike(a, b);
     const float *x = floats_of(a, &copies[0]), *y = alike ? floats_of(b, &copies[1]) : NULL;
-    double signal = 0, noise = 0;
-    if (!alike) c->noise[k] += 1; /* of another shape: nothing of it is right */
-    for (int64_t i = 0; x && y && i < tn_count(a); i++) {
-        double d = (double)x[i] - (double)y[i];
-        signal += (double)x[i] * (double)x[i];
-        noise += d * d;
+    double signal[LANES] = {0}, noise[LANES] = {0};
+    const int64_t count = x && y ? tn_count(a) : 0, whole = count - count % LANES;
+    if (!alike) c->noise[k] += 1;              /* of another shape: nothing of it is right */
+    for (int64_t i = 0; i < whole; i += LANES) /* of a known length, the inner loop becomes vectors */
+        for (int l = 0; l < LANES; l++) add_square(&signal[l], &noise[l], x[i + l], y[i + l]);
+    for (int64_t i = whole; i < count; i++) add_square(&signal[0], &noise[0], x[i], y[i]);
+    for (int l = 0; l < LANES; l++) {
+        c->signal[k] += signal[l];
+        c->noise[k] += noise[l];
     }
-    c->signal[k] += signal;
-    c->noise[k] += noise;
     if (x && y && k == c->first_output && !c->job->options.metric) agreement(c, a, x, y);
     tn_tensor_destroy(copies[0]);
     tn_tensor_destroy(copies[1]);
