@@ -75,7 +75,7 @@ static tn_status prepare(tn_graph *graph) {
     TN_TRY(tn_graph_sort(graph));
     TN_TRY(tn_graph_infer(graph));
     TN_TRY(run_passes(graph, first));
-    TN_TRY(tn_fold_to_store(graph, &changes));
+    TN_TRY(tn_fold_to_store(graph, true, &changes));
     tn_graph_compact(graph);
     TN_TRY(tn_graph_sort(graph));
     TN_TRY(tn_graph_infer(graph));

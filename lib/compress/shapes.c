@@ -44,7 +44,7 @@ static bool entry_of(const tn_graph *graph, const tn_node *reshape, int from, in
 
 tn_status tn_settle_shapes(tn_graph *graph) {
     int changes = 0;
-    TN_TRY(tn_fold_to_store(graph, &changes));
+    TN_TRY(tn_fold_to_store(graph, false, &changes));
     for (int n = 0; n < graph->node_count; n++) {
         const tn_node *node = &graph->nodes[n];
         const tn_node *concat = is(node, "Reshape") && !node->dead ? producer_of(graph, node->in[1], "Concat") : NULL;

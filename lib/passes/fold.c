@@ -23,16 +23,28 @@ static size_t budget_of(const tn_graph *graph) {
     return bytes;
 }
 
+/* What may be folded besides nodes whose results are no larger than their inputs. */
+typedef struct {
+    size_t bytes;   /* results of so many bytes more */
+    bool quantized; /* quantized weights */
+    bool half;      /* weights in half precision that are made float32 */
+} leave;
+
+static bool is_half(const tn_tensor *t) {
+    return t->dtype == TN_FLOAT16 || t->dtype == TN_BFLOAT16;
+}
+
 /* *bytes: of its results, as far as they are known. */
-static bool foldable(tn_graph *graph, const tn_node *node, bool quantized, size_t free_bytes, size_t *bytes) {
-    size_t in = free_bytes, out = 0;
-    if (!quantized && strcmp(node->op->name, "DequantizeLinear") == 0) return false;
+static bool foldable(tn_graph *graph, const tn_node *node, const leave *may, size_t *bytes) {
+    const bool widens = may->half && strcmp(node->op->name, "Cast") == 0;
+    size_t in = may->bytes, out = 0;
+    if (!may->quantized && strcmp(node->op->name, "DequantizeLinear") == 0) return false;
     if (node->dead || node->op->flags & (TN_OP_RANDOM | TN_OP_CONTROL) || !node->op->run) return false;
     for (int i = 0; i < node->in_count; i++) {
         if (node->in[i] < 0) continue;
         const tn_graph_value *value = &graph->values[node->in[i]];
         if (value->constant)
-            in += bytes_of(value->constant);
+            in += bytes_of(value->constant) * (widens && is_half(value->constant) ? 2 : 1);
         else if (!(node->op->flags & TN_OP_SHAPE) || !tn_type_is_concrete(&value->type))
             return false;
     }
@@ -82,13 +94,13 @@ static tn_status fold_node(tn_graph *graph, const tn_node *node, tn_region *scra
     return status;
 }
 
-static tn_status fold(tn_graph *graph, bool quantized, size_t free_bytes, int *changes) {
+static tn_status fold(tn_graph *graph, leave may, int *changes) {
     tn_region *scratch = tn_region_create(graph->allocator);
     tn_status status = scratch ? TN_OK : TN_E_MEMORY;
     size_t budget = budget_of(graph), bytes;
     for (int n = 0; n < graph->node_count && status == TN_OK; n++) {
         tn_node *node = &graph->nodes[n];
-        if (!foldable(graph, node, quantized, free_bytes, &bytes) || bytes > budget) continue;
+        if (!foldable(graph, node, &may, &bytes) || bytes > budget) continue;
         budget -= bytes;
         tn_region_reset(scratch);
         status = fold_node(graph, node, scratch);
@@ -106,11 +118,11 @@ static tn_status fold(tn_graph *graph, bool quantized, size_t free_bytes, int *c
 }
 
 tn_status tn_pass_fold(tn_graph *graph, int *changes) {
-    return fold(graph, false, FREE_BYTES, changes);
+    return fold(graph, (leave){.bytes = FREE_BYTES}, changes);
 }
 tn_status tn_pass_fold_quantized(tn_graph *graph, int *changes) {
-    return fold(graph, true, FREE_BYTES, changes);
+    return fold(graph, (leave){.bytes = FREE_BYTES, .quantized = true}, changes);
 }
-tn_status tn_fold_to_store(tn_graph *graph, int *changes) {
-    return fold(graph, false, FREE_BYTES_TO_STORE, changes);
+tn_status tn_fold_to_store(tn_graph *graph, bool half, int *changes) {
+    return fold(graph, (leave){.bytes = FREE_BYTES_TO_STORE, .half = half}, changes);
 }

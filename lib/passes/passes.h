@@ -19,7 +19,8 @@ tn_status tn_expand_sequence_maps(tn_graph *graph);
 /* Runs them on the graph and on the bodies inside it, those left out that options->skip_passes names. */
 tn_status tn_passes_run(tn_graph *graph, const tn_model_options *options);
 
-/* Folds constants of a graph that goes into a file: what a file holds as a few numbers and a node does not become many. */
-tn_status tn_fold_to_store(tn_graph *graph, int *changes);
+/* Folds constants of a graph that goes into a file: what a file holds as a few numbers and a node does not become many.
+ * half: but for weights in half precision, which become float32. */
+tn_status tn_fold_to_store(tn_graph *graph, bool half, int *changes);
 
 #endif

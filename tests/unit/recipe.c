@@ -100,6 +100,21 @@ static void steps_follow_each_other(void **state) {
     tn_graph_destroy(made);
 }
 
+static void what_is_half_is_quantized_as_what_is_float(void **state) {
+    (void)state;
+    static const char *const types[] = {"float16", "bfloat16"};
+    for (int i = 0; i < 2; i++) {
+        seen s = {0};
+        tn_graph *made;
+        char text[100];
+        snprintf(text, sizeof text, "steps:\n - half: {type: %s}\n - quantize: {calibration: best}\n", types[i]);
+        assert_ok(cook(text, &s, &made, NULL));
+        assert_int_equal(s.kept, 2);
+        assert_true(bytes_of(made) < 2 * 64 * 64 * 5 / 4); /* a byte a weight in both layers */
+        tn_graph_destroy(made);
+    }
+}
+
 static void steps_that_leave_the_bounds_are_undone(void **state) {
     (void)state;
     seen s = {0};
@@ -427,6 +442,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(steps_follow_each_other),
         cmocka_unit_test(reports_show_all_that_was_tried),
+        cmocka_unit_test(what_is_half_is_quantized_as_what_is_float),
         cmocka_unit_test(steps_that_leave_the_bounds_are_undone),
         cmocka_unit_test(bounds_that_do_not_hold_make_nothing),
         cmocka_unit_test(the_smallest_combination_within_the_bounds_is_made),
