@@ -55,10 +55,6 @@ static bool concrete_outputs(const tn_step *step) {
     return true;
 }
 
-static bool is_part(const tn_plan *plan, const tn_value *seen, int v) {
-    return seen && seen != &plan->values[v];
-}
-
 /* Whether a value of a step has its life within one turn, or there are no turns. Others live until the last turn ends. */
 static bool is_inside(const layout *l, const tn_step *step, int v) {
     if (!step->turns) return true;
@@ -91,12 +87,13 @@ static tn_status find_lives(layout *l) {
         for (int i = 0; i < step->out_count; i++) {
             int v = step->node->out[i];
             if (!step->out[i] || !held) continue;
-            const tn_type *type = is_part(plan, step->out[i], v) ? &plan->types[v] : &step->out_types[i];
+            const bool is_part = step->out[i] != &plan->values[v]; /* of a value that is there for all turns */
+            const tn_type *type = is_part ? &plan->types[v] : &step->out_types[i];
             TN_TRY(tn_tensor_set_dense(&plan->values[v].tensor, type->dtype, type->rank, type->dims, NULL));
             l->at[v].parent = v;
             l->at[v].bytes = tn_dtype_bytes(type->dtype, tn_type_count(type));
-            l->at[v].first = is_part(plan, step->out[i], v) ? step->turns->first_step : s;
-            l->at[v].last = TN_MAX(l->at[v].last, is_part(plan, step->out[i], v) ? step->turns->last_step : s);
+            l->at[v].first = is_part ? step->turns->first_step : s;
+            l->at[v].last = TN_MAX(l->at[v].last, is_part ? step->turns->last_step : s);
             if (!tn_add_size(plan->sum, round_up(l->at[v].bytes), &plan->sum))
                 return tn_fail(TN_E_LIMIT, "the intermediate tensors are too large to count");
         }

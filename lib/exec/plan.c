@@ -1,5 +1,6 @@
 /* Making plans: inference with evaluation, then steps. See plan.h. */
 #include "exec/plan.h"
+#include "base/element.h"
 #include "exec/shadow.h"
 #include "exec/eager.h"
 
@@ -144,15 +145,20 @@ tn_status tn_plan_infer(tn_exec *exec, tn_region *region, const tn_graph *graph,
     return TN_OK;
 }
 
+bool tn_plan_runs(const tn_plan *plan, int n) {
+    const tn_node *node = &plan->graph->nodes[n];
+    bool wanted = false;
+    for (int i = 0; i < node->out_count; i++) wanted |= node->out[i] >= 0 && plan->needed[node->out[i]];
+    return wanted && !plan->done[n];
+}
+
 /* Which values somebody reads, from the outputs back. */
 static void mark_needed(tn_plan *plan) {
     const tn_graph *graph = plan->graph;
     for (int i = 0; i < graph->output_count; i++) plan->needed[graph->outputs[i]] = true;
     for (int n = graph->node_count - 1; n >= 0; n--) {
         const tn_node *node = &graph->nodes[n];
-        bool wanted = false;
-        for (int i = 0; i < node->out_count; i++) wanted |= node->out[i] >= 0 && plan->needed[node->out[i]];
-        if (!wanted || plan->done[n]) continue;
+        if (!tn_plan_runs(plan, n)) continue;
         for (int i = 0; i < node->in_count; i++)
             if (node->in[i] >= 0) plan->needed[node->in[i]] = true;
     }
@@ -202,7 +208,7 @@ static tn_status refuse_half(const tn_step *step) {
     if (!(step->node->op->flags & TN_OP_WIDEN)) return TN_OK;
     for (int i = 0; i < step->node->formal_in; i++) {
         const tn_type *type = step->in_type[i];
-        if (type && (type->dtype == TN_FLOAT16 || type->dtype == TN_BFLOAT16))
+        if (type && tn_dtype_is_half(type->dtype))
             return tn_fail(TN_E_UNSUPPORTED, "input %d turned out to be %s; its type must be known when a model loads",
                            i, tn_dtype_name(type->dtype));
     }
@@ -261,16 +267,13 @@ static tn_status prepare_static(tn_exec *exec, tn_plan *plan, tn_step *step) {
     return tn_shadows_settle(exec, plan, step, shadows, packed, status);
 }
 
-/* A value as a step has it: the whole, or a sample's part in a stretch. */
-static tn_value *seen_by(tn_plan *plan, const tn_step *step, int v) {
-    const int out = step->node->out_count ? step->node->out[0] : -1;
-    tn_value *part = step->turns ? tn_turns_part(step->turns, v, plan->types[out].rank) : NULL;
-    return part ? part : &plan->values[v];
-}
-static tn_type type_seen_by(tn_plan *plan, const tn_step *step, int v) {
-    tn_type type = plan->types[v];
-    if (seen_by(plan, step, v) != &plan->values[v]) type.dims[0] = 1;
-    return type;
+/* A value as a step has it: the whole, or a sample's part in a stretch; and its type. */
+static tn_value *seen_by(tn_plan *plan, const tn_step *step, int v, tn_type *type) {
+    *type = plan->types[v];
+    tn_value *part = step->turns ? tn_turns_part(step->turns, v, plan->types[step->node->out[0]].rank) : NULL;
+    if (!part) return &plan->values[v];
+    type->dims[0] = 1;
+    return part;
 }
 
 static tn_status make_step(tn_exec *exec, tn_plan *plan, int n, tn_step *step) {
@@ -295,8 +298,7 @@ static tn_status make_step(tn_exec *exec, tn_plan *plan, int n, tn_step *step) {
     for (int i = 0; i < node->in_count; i++) {
         int v = node->in[i];
         if (v < 0) continue;
-        step->in[i] = seen_by(plan, step, v);
-        step->in_types[i] = type_seen_by(plan, step, v);
+        step->in[i] = seen_by(plan, step, v, &step->in_types[i]);
         step->in_type[i] = &step->in_types[i];
         step->contents[i] = plan->known[v];
         step->immutable[i] = graph->values[v].constant != NULL;
@@ -304,8 +306,8 @@ static tn_status make_step(tn_exec *exec, tn_plan *plan, int n, tn_step *step) {
     for (int i = 0; i < node->out_count; i++) {
         int v = node->out[i];
         if (v < 0) continue;
-        step->out_types[i] = type_seen_by(plan, step, v);
-        if (plan->needed[v]) step->out[i] = seen_by(plan, step, v);
+        tn_value *out = seen_by(plan, step, v, &step->out_types[i]);
+        if (plan->needed[v]) step->out[i] = out;
     }
     if (node->op->flags & TN_OP_CONTROL) return tn_control_finish(exec, plan, step);
     step->run = is_static(step) ? run_static : run_late;
@@ -323,7 +325,7 @@ bool tn_step_is_static(const tn_step *step) {
 tn_status tn_plan_finish(tn_exec *exec, tn_plan *plan) {
     const tn_graph *graph = plan->graph;
     mark_needed(plan);
-    if (!plan->inner && !exec->watch) TN_TRY(tn_turns_choose(exec, plan));
+    if (!plan->inner && !exec->watch) TN_TRY(tn_turns_choose(plan));
     plan->steps = tn_region_array(plan->region, (size_t)graph->node_count + 1, sizeof *plan->steps);
     if (!plan->steps) return TN_E_MEMORY;
     for (int v = 0; v < graph->value_count; v++) {
@@ -332,9 +334,7 @@ tn_status tn_plan_finish(tn_exec *exec, tn_plan *plan) {
     }
     for (int n = 0; n < graph->node_count; n++) {
         const tn_node *node = &graph->nodes[n];
-        bool wanted = false;
-        for (int i = 0; i < node->out_count; i++) wanted |= node->out[i] >= 0 && plan->needed[node->out[i]];
-        if (!wanted || plan->done[n]) continue;
+        if (!tn_plan_runs(plan, n)) continue;
         tn_step *step = &plan->steps[plan->step_count++];
         tn_status status = make_step(exec, plan, n, step);
         if (step->turns) {

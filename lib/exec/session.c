@@ -93,6 +93,14 @@ static void drop_plan(tn_session *s, prepared *p) {
     *p = (prepared){0};
 }
 
+/* The same, and its place is free. */
+static void forget(tn_session *s, prepared *p) {
+    drop_plan(s, p);
+    *p = s->cache[--s->cached];
+    s->cache[s->cached] = (prepared){0};
+    s->current = NULL;
+}
+
 void tn_session_destroy(tn_session *s) {
     if (!s) return;
     for (int i = 0; i < s->cached; i++) drop_plan(s, &s->cache[i]);
@@ -275,10 +283,7 @@ static tn_status prepare(tn_session *s) {
         drop_plan(s, slot);
     tn_status status = make_plan(s, slot);
     if (status != TN_OK) {
-        drop_plan(s, slot);
-        *slot = s->cache[--s->cached];
-        s->cache[s->cached] = (prepared){0};
-        s->current = NULL;
+        forget(s, slot);
         return status;
     }
     slot->used = ++s->clock;
@@ -384,13 +389,8 @@ uint64_t tn_session_outputs_version(const tn_session *s) {
 }
 
 void tn_session_watch(tn_session *s, void (*watch)(void *context, const tn_node *node), void *context) {
-    for (int i = s->cached - 1; watch && i >= 0; i--) {
-        if (!s->cache[i].plan->turns) continue; /* those run a node several times */
-        drop_plan(s, &s->cache[i]);
-        s->cache[i] = s->cache[--s->cached];
-        s->cache[s->cached] = (prepared){0};
-        s->current = NULL;
-    }
+    for (int i = s->cached - 1; watch && i >= 0; i--)
+        if (s->cache[i].plan->turns) forget(s, &s->cache[i]); /* it runs a node several times */
     s->exec.watch = watch;
     s->exec.watch_context = context;
     s->exec.watched = s->model->graph;

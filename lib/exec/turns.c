@@ -16,26 +16,17 @@ enum {
 };
 
 typedef struct {
-    tn_exec *exec;
     tn_plan *plan;
     int64_t batch;
     int *made_at, *read_until; /* by value: nodes; made_at -1: an input; read_until INT_MAX: an output of the graph */
 } search;
-
-static bool runs(const tn_plan *plan, int n) {
-    const tn_node *node = &plan->graph->nodes[n];
-    bool wanted = false;
-    for (int i = 0; i < node->out_count; i++) wanted |= node->out[i] >= 0 && plan->needed[node->out[i]];
-    return wanted && !plan->done[n];
-}
 
 static bool is_batch(const search *s, int v, int rank) {
     const tn_type *type = &s->plan->types[v];
     return !s->plan->known[v] && type->rank == rank && type->dims[0] == s->batch;
 }
 
-/* Whether a node takes each sample for itself, given that the nodes from `first` on do; then the types of a sample are
- * noted. */
+/* Whether a node takes each sample for itself, given that the nodes from `first` on do. */
 static bool takes_samples(search *s, int first, int n) {
     tn_plan *plan = s->plan;
     const tn_node *node = &plan->graph->nodes[n];
@@ -85,7 +76,7 @@ static size_t bytes_of(const search *s, int v) {
 /* Bytes that sample by sample need not go beyond the cache. */
 static double worth_of(const search *s, int n) {
     const tn_node *node = &s->plan->graph->nodes[n];
-    if (!runs(s->plan, n)) return 0;
+    if (!tn_plan_runs(s->plan, n)) return 0;
     const int rank = s->plan->types[node->out[0]].rank;
     double batch = 0, weights = 0;
     for (int i = 0; i < node->out_count; i++) batch += (double)bytes_of(s, node->out[i]);
@@ -121,7 +112,7 @@ static tn_status add_stretch(search *s, int first, int last) {
     for (int n = first; n <= last; n++) {
         const tn_node *node = &graph->nodes[n];
         values += node->in_count + node->out_count;
-        for (int i = 0; i < node->out_count && runs(plan, n); i++)
+        for (int i = 0; i < node->out_count && tn_plan_runs(plan, n); i++)
             *(s->read_until[node->out[i]] > last ? &outside : &inside) += bytes_of(s, node->out[i]);
     }
     if (inside <= outside) return TN_OK;
@@ -132,7 +123,7 @@ static tn_status add_stretch(search *s, int first, int last) {
     if (!turns->shared) return TN_E_MEMORY;
     for (int n = first; n <= last; n++) {
         const tn_node *node = &graph->nodes[n];
-        if (!runs(plan, n)) continue;
+        if (!tn_plan_runs(plan, n)) continue;
         const int rank = plan->types[node->out[0]].rank;
         for (int i = 0; i < node->in_count; i++)
             if (node->in[i] >= 0 && s->made_at[node->in[i]] < first && is_batch(s, node->in[i], rank))
@@ -141,7 +132,7 @@ static tn_status add_stretch(search *s, int first, int last) {
             if (s->read_until[node->out[i]] > last) add_shared(plan, turns, node->out[i]);
     }
     for (int n = first; n <= last; n++)
-        for (int i = 0; i < graph->nodes[n].out_count && runs(plan, n); i++)
+        for (int i = 0; i < graph->nodes[n].out_count && tn_plan_runs(plan, n); i++)
             if (s->read_until[graph->nodes[n].out[i]] <= last) plan->types[graph->nodes[n].out[i]].dims[0] = 1;
     tn_turns **end = &plan->turns;
     while (*end) end = &(*end)->next;
@@ -171,7 +162,7 @@ static void find_readers(search *s) {
     for (int v = 0; v < graph->value_count; v++) s->made_at[v] = s->read_until[v] = -1;
     for (int n = 0; n < graph->node_count; n++) {
         const tn_node *node = &graph->nodes[n];
-        for (int i = 0; i < node->in_count && runs(s->plan, n); i++)
+        for (int i = 0; i < node->in_count && tn_plan_runs(s->plan, n); i++)
             if (node->in[i] >= 0) s->read_until[node->in[i]] = n;
         for (int i = 0; i < node->out_count; i++)
             if (node->out[i] >= 0) s->made_at[node->out[i]] = n;
@@ -179,9 +170,9 @@ static void find_readers(search *s) {
     for (int i = 0; i < graph->output_count; i++) s->read_until[graph->outputs[i]] = INT_MAX;
 }
 
-tn_status tn_turns_choose(tn_exec *exec, tn_plan *plan) {
+tn_status tn_turns_choose(tn_plan *plan) {
     const tn_graph *graph = plan->graph;
-    search s = {.exec = exec, .plan = plan};
+    search s = {.plan = plan};
     s.made_at = tn_region_array(plan->region, (size_t)graph->value_count + 1, sizeof *s.made_at);
     s.read_until = tn_region_array(plan->region, (size_t)graph->value_count + 1, sizeof *s.read_until);
     if (!s.made_at || !s.read_until) return TN_E_MEMORY;
@@ -190,10 +181,10 @@ tn_status tn_turns_choose(tn_exec *exec, tn_plan *plan) {
         const tn_type *type =
             graph->nodes[n].out_count && graph->nodes[n].out[0] >= 0 ? &plan->types[graph->nodes[n].out[0]] : NULL;
         const int first = n++;
-        if (!type || !runs(plan, first) || type->rank < 2 || type->dims[0] < 2) continue;
+        if (!type || !tn_plan_runs(plan, first) || type->rank < 2 || type->dims[0] < 2) continue;
         s.batch = type->dims[0];
         if (!takes_samples(&s, first, first)) continue;
-        while (n < graph->node_count && (!runs(plan, n) || takes_samples(&s, first, n))) n++;
+        while (n < graph->node_count && (!tn_plan_runs(plan, n) || takes_samples(&s, first, n))) n++;
         TN_TRY(add_stretches(&s, first, n - 1));
     }
     return TN_OK;

@@ -1,5 +1,6 @@
 /* Constant folding: nodes on constants alone are run now, and so are those that ask for a shape that is known. Quantized
  * weights stay as they are at first: what finds operators on integers has to see them. */
+#include "base/element.h"
 #include "exec/eager.h"
 #include "graph/infer.h"
 #include "passes/passes.h"
@@ -30,10 +31,6 @@ typedef struct {
     bool half;      /* weights in half precision that are made float32 */
 } leave;
 
-static bool is_half(const tn_tensor *t) {
-    return t->dtype == TN_FLOAT16 || t->dtype == TN_BFLOAT16;
-}
-
 /* *bytes: of its results, as far as they are known. */
 static bool foldable(tn_graph *graph, const tn_node *node, const leave *may, size_t *bytes) {
     const bool widens = may->half && strcmp(node->op->name, "Cast") == 0;
@@ -44,7 +41,7 @@ static bool foldable(tn_graph *graph, const tn_node *node, const leave *may, siz
         if (node->in[i] < 0) continue;
         const tn_graph_value *value = &graph->values[node->in[i]];
         if (value->constant)
-            in += bytes_of(value->constant) * (widens && is_half(value->constant) ? 2 : 1);
+            in += bytes_of(value->constant) * (widens && tn_dtype_is_half(value->constant->dtype) ? 2 : 1);
         else if (!(node->op->flags & TN_OP_SHAPE) || !tn_type_is_concrete(&value->type))
             return false;
     }
