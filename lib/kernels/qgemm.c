@@ -21,23 +21,33 @@ size_t tn_qgemm_a_bytes(const tn_qgemm_layout *layout, size_t m, size_t k) {
     return bytes;
 }
 
+/* Of a panel, in numbers: see tn_qgemm_order. */
+static size_t order_length(const tn_qgemm_layout *layout, size_t k) {
+    return 1 + tn_qgemm_k(layout, k) / (size_t)layout->group;
+}
+
 size_t tn_qgemm_b_bytes(const tn_qgemm_layout *layout, size_t k, size_t n) {
     size_t bytes, columns = (size_t)layout->columns;
     if (k > SIZE_MAX / 8 || n > SIZE_MAX / 8) return SIZE_MAX;
     const size_t panels = (n + columns - 1) / columns;
     if (!tn_mul_size(panels * columns, tn_qgemm_k(layout, k), &bytes)) return SIZE_MAX;
     if (!layout->saturates) return bytes;
-    const size_t order = (1 + tn_qgemm_k(layout, k) / (size_t)layout->group) * sizeof(uint32_t);
     size_t orders;
-    return tn_mul_size(panels, order, &orders) && tn_add_size(bytes, orders, &bytes) ? bytes : SIZE_MAX;
+    return tn_mul_size(panels, order_length(layout, k) * sizeof(uint32_t), &orders) &&
+                   tn_add_size(bytes, orders, &bytes)
+               ? bytes
+               : SIZE_MAX;
+}
+
+/* Where the order of the panel that has a column lies, in bytes from the beginning. */
+static size_t order_at(const tn_qgemm_layout *layout, size_t k, size_t n, size_t column) {
+    const size_t columns = (size_t)layout->columns, panels = (n + columns - 1) / columns;
+    return panels * columns * tn_qgemm_k(layout, k) + column / columns * order_length(layout, k) * sizeof(uint32_t);
 }
 
 const uint32_t *tn_qgemm_order(const tn_qgemm_layout *layout, const void *packed, size_t k, size_t n, size_t column) {
-    const size_t columns = (size_t)layout->columns, padded = tn_qgemm_k(layout, k);
-    const size_t panels = (n + columns - 1) / columns, each = 1 + padded / (size_t)layout->group;
     if (!layout->saturates) return NULL;
-    const void *orders = (const uint8_t *)packed + panels * columns * padded;
-    return (const uint32_t *)orders + column / columns * each;
+    return (const uint32_t *)(const void *)((const uint8_t *)packed + order_at(layout, k, n, column));
 }
 
 enum { STEP = 64, TRIES = 16 }; /* bytes of a step of the layout that saturates */
@@ -204,8 +214,6 @@ static void sum_columns(int32_t *restrict sums, const uint8_t *restrict b, size_
 void tn_qgemm_pack_b(const tn_qgemm_layout *layout, void *dst, const uint8_t *b, size_t k_stride, size_t n_stride,
                      size_t k, size_t n, bool b_signed, uint8_t flip, int32_t *sums) {
     size_t columns = (size_t)layout->columns, padded = tn_qgemm_k(layout, k);
-    const size_t steps = padded / (size_t)layout->group;
-    uint32_t *order = (uint32_t *)(void *)((uint8_t *)dst + (n + columns - 1) / columns * columns * padded);
     for (size_t c0 = 0; c0 < n; c0 += columns) {
         uint8_t *panel = (uint8_t *)dst + c0 * padded;
         const uint8_t *from = b + c0 * n_stride;
@@ -217,7 +225,8 @@ void tn_qgemm_pack_b(const tn_qgemm_layout *layout, void *dst, const uint8_t *b,
             pack_panel(2, panel, from, k_stride, n_stride, k, columns, width, flip);
         else
             pack_panel(1, panel, from, k_stride, n_stride, k, columns, width, flip);
-        if (layout->saturates && b_signed) put_in_order(panel, steps, order + c0 / columns * (1 + steps));
+        if (layout->saturates && b_signed)
+            put_in_order(panel, padded / (size_t)layout->group, (void *)((uint8_t *)dst + order_at(layout, k, n, c0)));
         if (sums) sum_columns(sums + c0, from, k_stride, n_stride, k, width, b_signed, flip);
     }
 }

@@ -32,7 +32,8 @@ static inline size_t tn_qgemm_k(const tn_qgemm_layout *layout, size_t k) {
     size_t group = (size_t)layout->group;
     return (k + group - 1) / group * group;
 }
-/* Bytes of packed operands; SIZE_MAX if that overflows. Where bytes saturate, panels of signed bytes are followed by their orders. */
+/* Bytes of packed operands; SIZE_MAX if that overflows. Where bytes saturate, panels of signed bytes are followed by their
+ * orders. */
 size_t tn_qgemm_a_bytes(const tn_qgemm_layout *layout, size_t m, size_t k);
 size_t tn_qgemm_b_bytes(const tn_qgemm_layout *layout, size_t k, size_t n);
 
