@@ -170,7 +170,8 @@ TN_API void tn_quantize_report_summary(const tn_quantize_report *report, tn_quan
 /* All of it as JSON; the text is the report's. */
 TN_API const char *tn_quantize_report_json(const tn_quantize_report *report);
 /* The same as a page of HTML with pictures: bytes, signal, sensitivity and time of each layer; and of all that was tried the
- * metric (or the signal, where the host has none) against size, and against the time of a run where that was measured. The text is the report's; NULL without memory for it. */
+ * metric (or the signal, where the host has none) against size, and against the time of a run where that was measured. The
+ * text is the report's; NULL without memory for it. */
 TN_API const char *tn_quantize_report_html(tn_quantize_report *report);
 TN_API void tn_quantize_report_destroy(tn_quantize_report *report); /* accepts NULL */
 

@@ -87,8 +87,7 @@ typedef struct tn_recipe_row {
     double sqnr, metric, metric_before; /* of the model behind it, against the one that came; NaN without samples */
     int way;                            /* of the steps to choose from in this place, from 0 */
     bool known;                         /* from a run that was interrupted: it was not done again */
-    const char
-        *notes; /* what the step left as it was and why, a sentence a line, for the time of the call; mostly "" */
+    const char *notes; /* what it left as it was and why, a sentence a line, for the time of the call; mostly "" */
 } tn_recipe_row;
 /* Called after each step that was tried. A failure ends the recipe with it: a host's way to interrupt. */
 typedef tn_status tn_recipe_progress(void *context, int step, const tn_recipe_row *row);

@@ -6,6 +6,7 @@
  * of its columns (Split or Slice, then a Reshape each), of each head's columns, or of an axis that one Reshape makes for them.
  * A block of which anything is not understood, or is read by others as well, stays, and a sentence says what. */
 #include "compress/heads.h"
+#include "passes/match.h"
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -19,12 +20,8 @@ typedef struct walk {
     tn_status status;
 } walk;
 
-static bool is(const tn_node *node, const char *domain, const char *op) {
-    return strcmp(node->op->domain, domain) == 0 && strcmp(node->op->name, op) == 0;
-}
-
 static const tn_type *type_of(const walk *w, int value) {
-    return &w->graph->values[value].type;
+    return tn_match_type(w->graph, value);
 }
 
 static const tn_tensor *constant_of(const walk *w, int value) {
@@ -61,10 +58,11 @@ static bool __attribute__((format(printf, 2, 3))) no(walk *w, const char *format
 static bool not_followed(walk *w, const char *side, const tn_node *node) {
     const tn_node *a = node->formal_in == 2 ? producer_of(w, node->in[0]) : NULL;
     const tn_node *b = node->formal_in == 2 ? producer_of(w, node->in[1]) : NULL;
-    if (is(node, "", "RotaryEmbedding") || is(node, "com.microsoft", "RotaryEmbedding") ||
-        (is(node, "", "Add") && a && b && is(a, "", "Mul") && is(b, "", "Mul")))
+    if (tn_match_is(node, "", "RotaryEmbedding") || tn_match_is(node, "com.microsoft", "RotaryEmbedding") ||
+        (tn_match_is(node, "", "Add") && a && b && tn_match_is(a, "", "Mul") && tn_match_is(b, "", "Mul")))
         return no(w, "rotary positions turn its %s (%s '%s')", side, node->op->name, node_name(w, node));
-    if (is(node, "", "Concat")) return no(w, "its %s is put behind a cache (Concat '%s')", side, node_name(w, node));
+    if (tn_match_is(node, "", "Concat"))
+        return no(w, "its %s is put behind a cache (Concat '%s')", side, node_name(w, node));
     return no(w, "its %s comes through %s '%s', which is not followed", side, node->op->name, node_name(w, node));
 }
 
@@ -105,19 +103,19 @@ static bool find_product(walk *w, int value, const char *name, tn_head_side *out
     const tn_node *node = producer_of(w, value);
     if (!node) return no(w, "its %s is not made by a product", name);
     const tn_node *end = node;
-    if (is(node, "", "Add")) {
+    if (tn_match_is(node, "", "Add")) {
         const int constant = constant_of(w, node->in[0]) ? 0 : 1;
         node = producer_of(w, end->in[!constant]);
-        if (!node || !is(node, "", "MatMul")) return not_followed(w, name, end);
+        if (!node || !tn_match_is(node, "", "MatMul")) return not_followed(w, name, end);
         if (!only(w, end->in[!constant])) return false;
         out->bias_node = number_of(w, end);
         out->bias_in = constant;
-    } else if (node->formal_in == 3 && is(node, "", "Gemm") && node->in[2] >= 0) {
+    } else if (node->formal_in == 3 && tn_match_is(node, "", "Gemm") && node->in[2] >= 0) {
         out->bias_node = number_of(w, node);
         out->bias_in = 2;
     }
     if (!tn_linear_find(w->graph, number_of(w, node), &out->linear))
-        return is(node, "", "MatMul") || is(node, "", "Gemm")
+        return tn_match_is(node, "", "MatMul") || tn_match_is(node, "", "Gemm")
                    ? no(w, "%s '%s', which makes its %s, has no constant float32 matrix", node->op->name,
                         node_name(w, node), name)
                    : not_followed(w, name, node);
@@ -155,15 +153,15 @@ static bool read_take(const walk *w, int value, take *out) {
     *out = (take){.size = 1};
     if (rank < 1) return false;
     const tn_type *from = type_of(w, node->in[0]);
-    if (is(node, "", "Slice") && node->formal_in >= 4) {
+    if (tn_match_is(node, "", "Slice") && node->formal_in >= 4) {
         int64_t end;
         if (!number(w, node->in[1], &out->start) || !number(w, node->in[2], &end) || !number(w, node->in[3], &axis))
             return false;
         if (node->formal_in > 4 && node->in[4] >= 0 && !number(w, node->in[4], &steps)) return false;
-    } else if (is(node, "", "Gather")) {
+    } else if (tn_match_is(node, "", "Gather")) {
         if (type_of(w, node->in[1])->rank != 0 || !number(w, node->in[1], &out->start)) return false;
         out->own = true;
-    } else if (!is(node, "", "Split")) {
+    } else if (!tn_match_is(node, "", "Split")) {
         return false;
     }
     axis += axis < 0 ? rank : 0;
@@ -171,7 +169,7 @@ static bool read_take(const walk *w, int value, take *out) {
     out->axis = (int)axis;
     if (out->start < 0) out->start += from->dims[axis];
     if (!out->own) out->size = type_of(w, value)->dims[axis];
-    if (is(node, "", "Split")) {
+    if (tn_match_is(node, "", "Split")) {
         const bool sized = node->formal_in > 1 && node->in[1] >= 0;
         if (sized ? !constant_of(w, node->in[1]) : from->dims[axis] % node->out_count) return false;
         for (; node->out[out->part] != value; out->part++) {
@@ -244,10 +242,10 @@ static bool find_axis(walk *w, int value, const char *name, int axis, const take
  * Unsqueeze. Gives what is unsqueezed; -1: it is not that. */
 static int find_repeat(walk *w, const tn_node *merge, tn_head_side *out) {
     const tn_node *expand = producer_of(w, merge->in[0]);
-    const tn_node *unsqueeze = expand && is(expand, "", "Expand") ? producer_of(w, expand->in[0]) : NULL;
+    const tn_node *unsqueeze = expand && tn_match_is(expand, "", "Expand") ? producer_of(w, expand->in[0]) : NULL;
     const tn_type *to = expand ? type_of(w, merge->in[0]) : NULL;
     int64_t axis;
-    if (!unsqueeze || !is(unsqueeze, "", "Unsqueeze") || !number(w, unsqueeze->in[1], &axis)) return -1;
+    if (!unsqueeze || !tn_match_is(unsqueeze, "", "Unsqueeze") || !number(w, unsqueeze->in[1], &axis)) return -1;
     if ((axis != 2 && axis != -3) || to->rank != 5 || to->dims[1] <= 0 || to->dims[2] <= 0) return -1;
     const tn_type *from = type_of(w, unsqueeze->in[0]), *merged = type_of(w, merge->out[0]);
     const tn_tensor *shape = constant_of(w, expand->in[1]);
@@ -289,18 +287,19 @@ static bool find_heads(walk *w, int value, const char *name, tn_head_side *out) 
             continue;
         }
         if (squeezed >= 0) return not_followed(w, name, node);
-        if (is(node, "", "Reshape")) {
+        if (tn_match_is(node, "", "Reshape")) {
             from = axis == 1 && t.axis < 0 && out->expand < 0 ? find_repeat(w, node, out) : -1;
             if (from < 0) return !*w->why && find_axis(w, value, name, axis, &t, out);
-        } else if (is(node, "", "Transpose")) {
+        } else if (tn_match_is(node, "", "Transpose")) {
             const int rank = type_of(w, value)->rank;
             axis = (int)tn_attr_int_at(node, "perm", axis, rank - 1 - axis);
             if (t.axis >= 0) t.axis = (int)tn_attr_int_at(node, "perm", t.axis, rank - 1 - t.axis);
-        } else if (is(node, "", "Squeeze") && node->formal_in == 2 && number(w, node->in[1], &gone) && t.axis < 0) {
+        } else if (tn_match_is(node, "", "Squeeze") && node->formal_in == 2 && number(w, node->in[1], &gone) &&
+                   t.axis < 0) {
             squeezed = (int)(gone < 0 ? gone + type_of(w, from)->rank : gone);
             axis += axis >= squeezed;
-        } else if ((is(node, "", "Mul") || is(node, "", "Div")) && node->formal_in == 2) {
-            const int in = is(node, "", "Mul") && scalar(w, from);
+        } else if ((tn_match_is(node, "", "Mul") || tn_match_is(node, "", "Div")) && node->formal_in == 2) {
+            const int in = tn_match_is(node, "", "Mul") && scalar(w, from);
             if (!scalar(w, node->in[!in])) return not_followed(w, name, node);
             from = node->in[in];
         } else {
@@ -315,7 +314,7 @@ static bool find_output(walk *w, int value, bool rank4, int heads, tn_head_side 
     int axis = 1;
     const tn_node *node = reader_of(w, value);
     *out = nothing;
-    while (rank4 && node && is(node, "", "Transpose") && type_of(w, value)->rank == 4) {
+    while (rank4 && node && tn_match_is(node, "", "Transpose") && type_of(w, value)->rank == 4) {
         int to = 0;
         while (to < 4 && tn_attr_int_at(node, "perm", to, 3 - to) != axis) to++;
         axis = to;
@@ -325,7 +324,7 @@ static bool find_output(walk *w, int value, bool rank4, int heads, tn_head_side 
     if (!node) return false;
     if (rank4) {
         const tn_type *from = type_of(w, value);
-        if (!is(node, "", "Reshape") || node->in[0] != value || axis != 2 || from->dims[2] != heads)
+        if (!tn_match_is(node, "", "Reshape") || node->in[0] != value || axis != 2 || from->dims[2] != heads)
             return no(w, "what reads its heads is %s '%s', not a Reshape to heads side by side", node->op->name,
                       node_name(w, node));
         const tn_type *to = type_of(w, node->out[0]);
@@ -360,10 +359,10 @@ static const tn_node *find_scores(walk *w, int value, int64_t heads) {
             return NULL;
         }
         if (!only(w, value)) return NULL;
-        if (is(node, "", "MatMul")) return node;
+        if (tn_match_is(node, "", "MatMul")) return node;
         int way = -1;
-        bool fits = is(node, "", "Add") || is(node, "", "Sub") || is(node, "", "Mul") || is(node, "", "Div") ||
-                    is(node, "", "Where");
+        bool fits = tn_match_is(node, "", "Add") || tn_match_is(node, "", "Sub") || tn_match_is(node, "", "Mul") ||
+                    tn_match_is(node, "", "Div") || tn_match_is(node, "", "Where");
         for (int i = 0; i < node->formal_in && fits; i++)
             if (!broadcasts(w, node, i)) {
                 if (way >= 0) {
@@ -467,7 +466,7 @@ static bool is_covered(walk *w, const tn_head_side *const sides[3], const tn_hea
             }
     }
     if (s->packed >= 0) {
-        const bool split = is(&w->graph->nodes[s->taker], "", "Split");
+        const bool split = tn_match_is(&w->graph->nodes[s->taker], "", "Split");
         fits &= w->uses[s->packed] == (split ? 1 : sharing);
     }
     return (fits && columns == n) || no(w, "parts of '%s' are read elsewhere as well", value_name(w, s->packed));
@@ -492,9 +491,10 @@ static bool find_block(walk *w, int n, tn_head_block *b, bool *known) {
     *w->why = 0;
     *known = true;
     for (size_t i = 0; i < TN_COUNT(wholes); i++)
-        if (is(core, wholes[i].domain, wholes[i].op)) return find_whole(w, core, &wholes[i], b) && finish(w, b);
-    const tn_node *softmax = is(core, "", "MatMul") ? producer_of(w, core->in[0]) : NULL;
-    *known = softmax && is(softmax, "", "Softmax");
+        if (tn_match_is(core, wholes[i].domain, wholes[i].op))
+            return find_whole(w, core, &wholes[i], b) && finish(w, b);
+    const tn_node *softmax = tn_match_is(core, "", "MatMul") ? producer_of(w, core->in[0]) : NULL;
+    *known = softmax && tn_match_is(softmax, "", "Softmax");
     return *known && find_pattern(w, core, b) && finish(w, b);
 }
 

@@ -39,22 +39,20 @@ void tn_observer_free(tn_observer *o) {
     *o = (tn_observer){0};
 }
 
+static inline void see_one(float x, float *low, float *high, float *none) {
+    *low = x < *low ? x : *low;
+    *high = x > *high ? x : *high;
+    *none += x - x;
+}
+
 /* The least and the greatest. False if there is a NaN or an infinity. */
 static bool ends_of(const float *x, size_t count, float *out_low, float *out_high) {
     float low[LANES], high[LANES], none[LANES]; /* none: 0, unless there is one */
     for (int k = 0; k < LANES; k++) low[k] = INFINITY, high[k] = -INFINITY, none[k] = 0;
     const size_t whole = count - count % LANES;
     for (size_t i = 0; i < whole; i += LANES) /* of a known length, the inner loop becomes vectors */
-        for (size_t k = 0; k < LANES; k++) {
-            low[k] = x[i + k] < low[k] ? x[i + k] : low[k];
-            high[k] = x[i + k] > high[k] ? x[i + k] : high[k];
-            none[k] += x[i + k] - x[i + k];
-        }
-    for (size_t i = whole; i < count; i++) {
-        low[0] = x[i] < low[0] ? x[i] : low[0];
-        high[0] = x[i] > high[0] ? x[i] : high[0];
-        none[0] += x[i] - x[i];
-    }
+        for (size_t k = 0; k < LANES; k++) see_one(x[i + k], &low[k], &high[k], &none[k]);
+    for (size_t i = whole; i < count; i++) see_one(x[i], &low[0], &high[0], &none[0]);
     for (int k = 1; k < LANES; k++) {
         low[0] = fminf(low[0], low[k]);
         high[0] = fmaxf(high[0], high[k]);
