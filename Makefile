@@ -202,8 +202,8 @@ setup: # installs what the checks need and this machine lacks
 # The checks build only after `setup`: a machine may lack even the compiler's libraries before it.
 test:
 	tests/setup/packages.sh
-	@$(MAKE) --no-print-directory unit
-unit: all $(TEST_PROGRAMS)
+	@$(MAKE) --no-print-directory all unit
+unit: $(TEST_PROGRAMS)
 	@tests/run-programs.sh $(TEST_PROGRAMS)
 # ONNX's own tests, from the folder onnx/backend/test/data of its Python package.
 PYTHON := $(firstword $(wildcard build/venv/bin/python) python3)

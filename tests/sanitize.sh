@@ -11,7 +11,7 @@ address="-fsanitize=address,undefined -fno-sanitize-recover=all"
 # By GCC, whose kernels are ten times as fast at -O1 as clang's: it unrolls their loops there. Not
 # detect_stack_use_after_return: before GCC 13.3 its stack is not aligned for 64-byte vectors; tests/fuzz.sh uses it.
 export UBSAN_OPTIONS=print_stacktrace=1
-run BUILD=build/asan SANITIZE="$address" unit conformance build/asan/tests/fuzz/variants
+run BUILD=build/asan SANITIZE="$address" unit conformance build/asan/tests/fuzz/variants examples build/asan/tenon
 tests/models/fetch.sh
 # Of a model and its quantized forms the quantized ones.
 build/asan/tests/fuzz/variants -n 10000 -j "$jobs" $(find -L build/models \( -path build/models/cases -o -path build/models/bench \) \
