@@ -15,9 +15,7 @@ made=$(cat tests/models/*.py tests/models/*.sh tests/setup/requirements.txt exam
 [ -d build/models/cases/microsoft ] || build/venv/bin/python tests/models/make_microsoft.py >/dev/null
 echo "$made" > build/models/cases-made
 run=${BUILD:-build}/tests/conformance/onnx_backend
-for cpu in $($run --levels); do
-    for threads in 1 2; do
-        printf 'real models, %s, %s thread(s): ' "$cpu" "$threads"
-        $run --relative 1e-4 --cpu "$cpu" --threads "$threads" build/models/cases
-    done
-done
+# Side by side, longest first.
+for cpu in $($run --levels); do printf '%s\n' "$cpu 1" "$cpu 2"; done | xargs -L 1 -P "$(nproc)" sh -c '
+    said=$("$0" --relative 1e-4 --cpu "$1" --threads "$2" build/models/cases 2>&1) || { echo "$said"; exit 1; }
+    echo "real models, $1, $2 thread(s): $said"' "$run"
