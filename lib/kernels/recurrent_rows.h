@@ -53,6 +53,8 @@ static void blend_f32(size_t n, float *y, const float *z, const float *a, const 
 /* Rows that share a block's weights, as far as registers go. */
 #if VF_WIDTH == 16 || VF_WIDTH == 4
 #define STEP_ROWS 6
+#elif VF_WIDTH == 8
+#define STEP_ROWS 3
 #else
 #define STEP_ROWS 2
 #endif
@@ -99,7 +101,7 @@ static __attribute__((noinline)) void gru_finish(const tn_recurrent_step *s, siz
 /* Sums of the gates of `blocks` blocks for `rows` rows from `row` on. */
 ALWAYS_INLINE void step_tile(const tn_recurrent_step *s, size_t block, size_t row, float *sums, int gates, int rows,
                              int blocks) {
-    enum { MOST = 4 * (STEP_ROWS > 2 ? STEP_ROWS : 2) };
+    enum { MOST = 4 * STEP_ROWS };
     const size_t n = s->hidden, block_size = n * (size_t)gates * VF_WIDTH, unit = block * VF_WIDTH;
     const int each = gates * blocks;
     const float *w = s->weights + block * block_size, *h = s->h + row * s->h_stride;
@@ -108,15 +110,14 @@ ALWAYS_INLINE void step_tile(const tn_recurrent_step *s, size_t block, size_t ro
 #pragma GCC unroll 24
     for (int i = 0; i < rows * each; i++) acc[i] = vf_load(sums + i * VF_WIDTH);
     for (size_t k = 0; k < n; k++, w += gates * VF_WIDTH) {
-        vf x[8];
-#pragma GCC unroll 8
-        for (int i = 0; i < each; i++)
-            x[i] = vf_load(w + (size_t)(i / gates) * block_size + (size_t)(i % gates) * VF_WIDTH);
+        vf state[STEP_ROWS];
 #pragma GCC unroll 6
-        for (int r = 0; r < rows; r++) {
-            vf state = vf_set(h[(size_t)r * s->h_stride + k]);
+        for (int r = 0; r < rows; r++) state[r] = vf_set(h[(size_t)r * s->h_stride + k]);
 #pragma GCC unroll 8
-            for (int i = 0; i < each; i++) acc[r * each + i] = MULTIPLY_ADD(state, x[i], acc[r * each + i]);
+        for (int i = 0; i < each; i++) {
+            vf x = vf_load(w + (size_t)(i / gates) * block_size + (size_t)(i % gates) * VF_WIDTH);
+#pragma GCC unroll 6
+            for (int r = 0; r < rows; r++) acc[r * each + i] = MULTIPLY_ADD(state[r], x, acc[r * each + i]);
         }
     }
 #pragma GCC unroll 24
@@ -141,6 +142,10 @@ ALWAYS_INLINE void step_tile(const tn_recurrent_step *s, size_t block, size_t ro
         step_##gates##_1x1, step_##gates##_1x1, step_##gates##_2x1, step_##gates##_3x1, step_##gates##_4x1,            \
             step_##gates##_5x1, step_##gates##_6x1                                                                     \
     }
+#elif STEP_ROWS == 3
+#define TILES(gates) TILE(gates, 1, 2) TILE(gates, 1, 1) TILE(gates, 2, 1) TILE(gates, 3, 1)
+#define NAMES(gates)                                                                                                   \
+    { step_##gates##_1x1, step_##gates##_1x1, step_##gates##_2x1, step_##gates##_3x1 }
 #else
 #define TILES(gates) TILE(gates, 1, 2) TILE(gates, 1, 1) TILE(gates, 2, 1)
 #define NAMES(gates)                                                                                                   \
@@ -175,15 +180,20 @@ ALWAYS_INLINE void step_row(const tn_recurrent_step *s, size_t gates) {
     }
 }
 
-/* Several rows take turns at one block, whose weights stay in the nearest cache. */
+/* Several rows take turns at one block, whose weights stay in the nearest cache; what follows the sums is done for more of
+ * them side by side. */
+#define BAND 12
 ALWAYS_INLINE void step_rows(const tn_recurrent_step *s, size_t gates) {
-    float sums[4 * STEP_ROWS * VF_WIDTH];
+    float sums[4 * BAND * VF_WIDTH];
     size_t count = s->last - s->first, each = (s->rows - 1) / ((s->rows - 1) / STEP_ROWS + 1) + 1;
+    const size_t band = BAND / each * each;
     for (size_t i = 0; i < count; i++) {
         size_t block = s->backwards ? s->last - 1 - i : s->first + i;
-        for (size_t row = 0; row < s->rows; row += each) {
-            size_t rows = s->rows - row < each ? s->rows - row : each;
-            (gates == 4 ? lstm_tiles : gru_tiles)[rows](s, block, row, sums);
+        for (size_t row = 0; row < s->rows; row += band) {
+            const size_t rows = s->rows - row < band ? s->rows - row : band;
+            for (size_t at = 0; at < rows; at += each)
+                (gates == 4 ? lstm_tiles : gru_tiles)[rows - at < each ? rows - at : each](
+                    s, block, row + at, sums + at * gates * VF_WIDTH);
             (gates == 4 ? lstm_finish : gru_finish)(s, block * VF_WIDTH, 1, row, rows, sums);
         }
     }
