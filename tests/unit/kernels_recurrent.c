@@ -68,7 +68,7 @@ static void run_step(const tn_kernels *k, size_t gates, size_t rows, size_t n, b
 
 static void whole_steps_match_scalar_at_every_cpu_level(void **state) {
     (void)state;
-    enum { ROWS = 13 };
+    enum { ROWS = 14 };
     static float x[ROWS * 4 * N], c0[ROWS * N], c1[ROWS * N], c2[ROWS * N], y1[ROWS * (N + 1)], y2[ROWS * (N + 1)];
     for (size_t i = 0; i < TN_COUNT(x); i++) x[i] = (float)(i * 37 % 101) / 25 - 2;
     for (size_t i = 0; i < TN_COUNT(c0); i++) c0[i] = (float)(i * 29 % 67) / 33 - 1;
