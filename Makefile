@@ -78,7 +78,8 @@ GENERATED := $(BUILD)/gen/ops.c $(BUILD)/gen/gradients.c $(BUILD)/gen/kernels.c 
 OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o) $(GENERATED:.c=.o)
 TESTS := $(sort $(wildcard tests/unit/*.c))
 # The longest go first, since they run side by side: here, under sanitizers, or under qemu.
-LONGEST := tests/faults/store $(addprefix tests/unit/,packs plan store trainer_mixed plan_sequences conv_pair)
+LONGEST := tests/faults/store \
+    $(addprefix tests/unit/,spill packs plan plan_sequences turns store trainer_recompute conv_pair delta trust mutated conv)
 TEST_PROGRAMS := $(addprefix $(BUILD)/,$(LONGEST) $(filter-out $(LONGEST),$(TESTS:%.c=%)))
 CONFORMANCE := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/conformance/*.c))
 FUZZERS := $(filter-out $(BUILD)/tests/fuzz/variants,$(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/*.c)))

@@ -15,7 +15,7 @@ static const pair_case cases[] = {
     {2, 5, 61, 57, 43, 3, 2, 1, "HardSwish", NULL, false, true},
     {1, 16, 50, 81, 34, 5, 1, 2, NULL, "Relu", true, true},
     {1, 3, 47, 90, 37, 5, 2, 2, "Relu", "HardSwish", true, true},
-    {1, 900, 40, 30, 110, 3, 1, 1, "Relu", "Relu", true, true}, /* the product in two blocks */
+    {1, 780, 40, 30, 110, 3, 1, 1, "Relu", "Relu", true, true}, /* the product in two blocks */
     {1, 4, 80, 40, 45, 7, 3, 0, "Relu", "Relu", true, true},    /* neither a usual kernel nor padding */
     {1, 4, 700, 24, 10, 3, 1, 1, "Relu", "Relu", true, true},   /* many bands */
     {1, 6, 3, 6000, 8, 3, 1, 1, "Relu", "Relu", true, true},    /* bands of hardly a row */

@@ -15,7 +15,7 @@
 #include "exec/pack_file.h"
 #include "tree.h"
 
-enum { UNITS = 460, MOST = 8 };
+enum { UNITS = 120, MOST = 8 };
 
 static char root[64], folder[80], file[160];
 

@@ -87,8 +87,8 @@ static tn_plan_result train(const char *name, int megabytes, const char *pipelin
 static void plans_learn_the_same_beyond_the_limit(void **state) {
     (void)state;
     if (!TN_WITH_YAML) skip();
-    /* 5 MB of samples, for which half of 1 MB is too little by more than eight times. */
-    write_rows("wide.csv", 22000, 60);
+    /* 4.3 MB of samples, for which half of 1 MB is too little by more than eight times. */
+    write_rows("wide.csv", 18000, 60);
     write_rows("long.csv", 50000, 3);
     static const char *const pipelines[] = {
         "features: [{column: \"*\", scale: standard, missing: mean}], target: {column: c0, scale: standard}",

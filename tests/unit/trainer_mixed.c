@@ -147,7 +147,7 @@ typedef struct {
 } outcome;
 
 static outcome run(tn_dtype products, int threads, int64_t recompute) {
-    enum { BATCH = 64 };
+    enum { BATCH = 24 };
     outcome out;
     tn_trainer *t;
     tn_tensor *x = make(TN_FLOAT32, DIMS(BATCH, 2, WIDTH), NULL), *y = make(TN_FLOAT32, DIMS(BATCH, 8, 8), NULL);

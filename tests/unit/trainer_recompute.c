@@ -5,7 +5,7 @@
 #include "ops.h"
 #include "train/train.h"
 
-enum { DEPTH = 16, WIDTH = 48, ROWS = 128, STEPS = 5 };
+enum { DEPTH = 16, WIDTH = 48, ROWS = 128, STEPS = 3 };
 
 static int constant(tn_graph *g, const char *name, int rank, int layer, double fill) {
     const int64_t dims[] = {WIDTH, WIDTH};

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <tenon/tenon.h>
 
-enum { CHANNELS = 8, SIDE = 64, BATCH = 8, PIXELS = SIDE * SIDE, SAMPLE = CHANNELS * PIXELS, MIDDLE = 2 * SAMPLE };
+enum { CHANNELS = 8, SIDE = 48, BATCH = 8, PIXELS = SIDE * SIDE, SAMPLE = CHANNELS * PIXELS, MIDDLE = 2 * SAMPLE };
 
 static float number(size_t i) {
     return (float)((i * 2654435761u >> 7) % 2001) / 1000.0f - 1.0f;
