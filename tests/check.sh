@@ -21,9 +21,9 @@ step "real models"
 tests/models/check.sh
 # Each of these uses about one core; the longest go first.
 step "files, training, compression, the command, registries, Python"
-tests/run-programs.sh tests/export/check.sh tests/compress/weights.sh tests/train/check.sh tests/command/check.sh \
-    tests/compress/check.sh tests/registry/check.sh tests/model_file/check.sh tests/delta/check.sh tests/python.sh \
-    tests/examples.sh tests/install.sh tests/readme.sh
+tests/run-programs.sh tests/export/check.sh tests/train/check.sh tests/python.sh tests/model_file/check.sh \
+    tests/command/check.sh tests/compress/weights.sh tests/registry/check.sh tests/compress/check.sh tests/delta/check.sh \
+    tests/install.sh tests/examples.sh tests/readme.sh
 step sanitizers
 tests/sanitize.sh
 step "fuzzing, ${FUZZ_SECONDS:-300} s"
