@@ -78,6 +78,7 @@ bool measure_attention(evaluation *e, int64_t rows) {
     job j = {.e = e, .x = tn_evaluation_inputs(e->result)};
     tn_graph *graph;
     tn_model *model;
+    if (!j.x) return complain_status("windows", TN_E_MEMORY);
     j.width = tn_tensor_dims(j.x)[1];
     if (rows > tn_tensor_dims(j.x)[0]) rows = tn_tensor_dims(j.x)[0];
     tn_status status = tn_graph_load(path, NULL, &graph);

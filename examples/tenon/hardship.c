@@ -212,6 +212,7 @@ bool measure_hardship(evaluation *e) {
     tn_graph *graph;
     if (!s->robustness && !s->importance) return true;
     job j = {.e = e, .x = tn_evaluation_inputs(e->result)};
+    if (!j.x) return complain_status("windows", TN_E_MEMORY);
     j.rows = tn_tensor_dims(j.x)[0];
     j.width = tn_tensor_dims(j.x)[1];
     j.means = tool_alloc(2 * (size_t)j.width, sizeof *j.means);

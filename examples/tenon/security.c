@@ -53,6 +53,7 @@ static int stranger(const void *a, const void *b) {
 
 static tn_status find_suspects(evaluation *e) {
     const tn_tensor *x = tn_evaluation_inputs(e->result);
+    if (!x) return TN_E_MEMORY;
     const tn_tensor *labels =
         tn_evaluation_task(e->result) == TN_TASK_CLASSIFICATION ? tn_evaluation_truth(e->result) : NULL;
     size_t rows = (size_t)tn_tensor_dims(x)[0];

@@ -58,7 +58,8 @@ TN_API void tn_evaluation_destroy(tn_evaluation *evaluation); /* accepts NULL */
 
 /* All are the evaluation's. Of N rows: what went into the model [N, width]; the truth, classes int64 [N] or numbers
  * float32 [N] or [N, width]; and what the model said, likewise, of classes the scores float32 [N, C] or [N, 1],
- * of sequences int64 [N, S], filled up with -1, and the scores float32 [N, C, T]. */
+ * of sequences int64 [N, S], filled up with -1, and the scores float32 [N, C, T]. Windows of a series are made when their
+ * inputs are first asked for, or the truth that they are, not by two threads at once; NULL if there is no memory for them. */
 TN_API tn_task tn_evaluation_task(const tn_evaluation *evaluation);
 TN_API tn_metrics *tn_evaluation_metrics(const tn_evaluation *evaluation);
 TN_API const tn_tensor *tn_evaluation_inputs(const tn_evaluation *evaluation);

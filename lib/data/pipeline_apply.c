@@ -3,6 +3,7 @@
 #include <math.h>
 #include "data/media.h"
 #include "data/samples.h"
+#include "data/series.h"
 #include "data/spill.h"
 #include "data/table.h"
 
@@ -276,7 +277,7 @@ tn_status tn_pipeline_apply(const tn_pipeline *pipeline, const tn_table *table, 
     *out_x = NULL;
     if (out_y) *out_y = NULL;
     TN_TRY(tn_pipeline_samples(pipeline, table, part, wanted, out_y != NULL, &set));
-    if (set.series)
+    if (set.steps)
         status = tn_sample_tensor(&set, out_x);
     else
         give(&set.x, out_x);

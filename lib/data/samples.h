@@ -4,14 +4,15 @@
 #define TN_DATA_SAMPLES_H
 
 #include "base/tensor.h"
-#include "data/series.h"
+#include "data/pipeline.h"
 
 typedef struct tn_sample_set {
-    tn_tensor *x;            /* rows, float32 [rows, numbers] */
-    tn_tensor *y;            /* of each sample, or NULL */
-    int64_t count, width;    /* samples; numbers of one */
-    const tn_series *series; /* NULL: a sample is a row of x. Else of the pipeline, which outlives this */
-    int64_t *places, *ends;  /* of series: the row of x that each row of the table is; rows that windows end with */
+    tn_tensor *x;           /* rows, float32 [rows, numbers] */
+    tn_tensor *y;           /* of each sample, or NULL */
+    int64_t count, width;   /* samples; numbers of one */
+    int64_t steps;          /* rows of a window; 0: a sample is a row of x */
+    int64_t *back;          /* of windows: how many rows before its end each is, descending */
+    int64_t *places, *ends; /* likewise: the row of x that each row of the table is; rows that windows end with */
     int64_t table_rows;
     const tn_allocator *allocator; /* of these */
 } tn_sample_set;

@@ -1,6 +1,7 @@
 /* Windows of series, and the keys of `series`. */
 #include <math.h>
 #include "data/samples.h"
+#include "data/series.h"
 #include "data/table.h"
 #include "model/manifest.h"
 
@@ -139,19 +140,26 @@ static tn_status gather_y(const windows *w, tn_tensor **y) {
     return TN_OK;
 }
 
+/* Also of the ends, and of how far back the rows of a window are. */
+static size_t bytes_of_places(const tn_sample_set *set) {
+    return (2 * (size_t)set->table_rows + (size_t)set->steps) * sizeof *set->places;
+}
+
 tn_status tn_series_windows(const tn_pipeline *p, const tn_table *table, const int64_t *kept, tn_sample_set *set) {
     const int64_t rows = tn_table_rows(table), count = set->count;
     const size_t bytes = 2 * (size_t)rows * sizeof(int64_t); /* rows of 8 bytes are there, so 16 fit */
     windows w = {.s = p->series, .set = set, .rows = rows, .begin = tn_alloc(set->allocator, bytes)};
     if (!w.begin) return TN_E_MEMORY;
     w.targets = w.begin + rows;
-    set->series = p->series;
+    set->steps = p->series->steps;
     set->table_rows = rows;
-    set->places = tn_alloc(set->allocator, bytes);
+    set->places = tn_alloc(set->allocator, bytes_of_places(set));
     tn_status status = set->places ? TN_OK : TN_E_MEMORY;
     if (status == TN_OK) {
         set->ends = set->places + rows;
-        set->width = set->x->dims[1] * p->series->steps;
+        set->back = set->ends + rows;
+        memcpy(set->back, p->series->back, (size_t)set->steps * sizeof *set->back);
+        set->width = set->x->dims[1] * set->steps;
         find_groups(&w, table);
         find_windows(&w, kept, count);
         if (set->y) status = gather_y(&w, &set->y);
@@ -165,35 +173,34 @@ tn_status tn_series_windows(const tn_pipeline *p, const tn_table *table, const i
 void tn_sample_set_deinit(tn_sample_set *set) {
     tn_tensor_destroy(set->x);
     tn_tensor_destroy(set->y);
-    tn_free(set->allocator, set->places, 2 * (size_t)set->table_rows * sizeof *set->places);
+    tn_free(set->allocator, set->places, bytes_of_places(set));
     *set = (tn_sample_set){0};
 }
 
 /* Channels first: the numbers of a column in all rows of the window, then those of the next. */
 void tn_sample_copy(const tn_sample_set *set, int64_t index, float *out) {
     const float *x = set->x->data;
-    if (!set->series) {
+    if (!set->steps) {
         memcpy(out, x + index * set->width, (size_t)set->width * sizeof *out);
         return;
     }
-    const int64_t steps = set->series->steps, row = set->width / steps, *back = set->series->back;
-    const int64_t *end = set->places + set->ends[index];
+    const int64_t steps = set->steps, row = set->width / steps, *end = set->places + set->ends[index];
     for (int64_t k = 0; k < steps; k++) {
-        const float *from = x + end[-back[k]] * row;
+        const float *from = x + end[-set->back[k]] * row;
         for (int64_t c = 0; c < row; c++) out[c * steps + k] = from[c];
     }
 }
 
 const float *tn_sample_rows(const tn_sample_set *set, int64_t first, int64_t count, float *room) {
-    if (!set->series) return (const float *)set->x->data + first * set->width;
+    if (!set->steps) return (const float *)set->x->data + first * set->width;
     for (int64_t i = 0; i < count; i++) tn_sample_copy(set, first + i, room + i * set->width);
     return room;
 }
 
 void tn_sample_span(const tn_sample_set *set, int64_t index, int64_t *out_first, int64_t *out_end) {
-    const int64_t end = set->series ? set->ends[index] : 0;
-    *out_first = set->series ? set->places[end - set->series->back[0]] : index;
-    *out_end = (set->series ? set->places[end - set->series->back[set->series->steps - 1]] : index) + 1;
+    const int64_t end = set->steps ? set->ends[index] : 0;
+    *out_first = set->steps ? set->places[end - set->back[0]] : index;
+    *out_end = (set->steps ? set->places[end - set->back[set->steps - 1]] : index) + 1;
 }
 
 tn_status tn_sample_tensor(const tn_sample_set *set, tn_tensor **out) {

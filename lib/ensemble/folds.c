@@ -79,8 +79,8 @@ static tn_status check_fold(gathered *g, const tn_member *m, int folds, int fold
 }
 
 static tn_status check_rows(const tn_evaluation *all, const tn_evaluation *rows) {
-    bool same = all->class_count == rows->class_count && all->truth && rows->truth &&
-                all->truth->dtype == rows->truth->dtype && all->truth->rank == rows->truth->rank;
+    bool same = all->class_count == rows->class_count && all->samples.y && rows->samples.y &&
+                all->samples.y->dtype == rows->samples.y->dtype && all->samples.y->rank == rows->samples.y->rank;
     for (int i = 0; same && i < all->class_count; i++) same = strcmp(all->classes[i], rows->classes[i]) == 0;
     return same ? TN_OK
                 : tn_fail(TN_E_INVALID,
@@ -99,7 +99,7 @@ static tn_status gather(gathered *g, tn_ensemble *own, const tn_evaluation *rows
         return status;
     }
     TN_TRY(tn_model_from_graph(graph, NULL, &model));
-    status = tn_predict(model, rows->x, threads, &answers);
+    status = tn_predict_samples(model, &rows->samples, threads, &answers);
     tn_model_destroy(model);
     TN_TRY(status);
     int64_t room = g->rows + answers->dims[0];
@@ -114,7 +114,7 @@ static tn_status gather(gathered *g, tn_ensemble *own, const tn_evaluation *rows
         if (g->rows) memcpy(all, g->answers, (size_t)(g->rows * g->columns) * sizeof *all);
         if (g->rows) memcpy(target, g->target, (size_t)g->rows * g->row_bytes);
         memcpy(all + g->rows * g->columns, answers->data, tn_tensor_bytes(answers));
-        memcpy(target + (size_t)g->rows * g->row_bytes, rows->truth->data, tn_tensor_bytes(rows->truth));
+        memcpy(target + (size_t)g->rows * g->row_bytes, rows->samples.y->data, tn_tensor_bytes(rows->samples.y));
         g->answers = all;
         g->target = target;
         g->rows = room;
@@ -145,22 +145,22 @@ tn_status tn_folds_fit(tn_ensemble *e, const tn_evaluation *all, const tn_ensemb
     tn_tensor *answers = NULL, *target = NULL;
     gathered g = {.region = tn_region_create(NULL)};
     tn_status status = g.region ? TN_OK : TN_E_MEMORY;
-    if (status == TN_OK && !all->truth) status = tn_fail(TN_E_INVALID, "the members have no target");
+    if (status == TN_OK && !all->samples.y) status = tn_fail(TN_E_INVALID, "the members have no target");
     for (int i = 0; i < e->count && status == TN_OK; i++) {
         g.columns += e->members[i].width;
         status = check_member(&e->members[i]);
     }
-    if (status == TN_OK) g.row_bytes = tn_tensor_bytes(all->truth) / (size_t)all->truth->dims[0];
+    if (status == TN_OK) g.row_bytes = tn_tensor_bytes(all->samples.y) / (size_t)all->samples.y->dims[0];
     for (int k = 1; k <= o->folds && status == TN_OK; k++) status = take_fold(&g, e, all, k, o);
     int64_t dims[TN_MAX_RANK] = {g.rows, g.columns};
     if (status == TN_OK)
         status = tn_tensor_wrap(TN_FLOAT32, 2, dims, NULL, g.answers, (size_t)(g.rows * g.columns) * sizeof(float),
                                 &answers);
     if (status == TN_OK) {
-        memcpy(dims, all->truth->dims, (size_t)all->truth->rank * sizeof *dims);
+        memcpy(dims, all->samples.y->dims, (size_t)all->samples.y->rank * sizeof *dims);
         dims[0] = g.rows;
-        status = tn_tensor_wrap(all->truth->dtype, all->truth->rank, dims, NULL, g.target, (size_t)g.rows * g.row_bytes,
-                                &target);
+        status = tn_tensor_wrap(all->samples.y->dtype, all->samples.y->rank, dims, NULL, g.target,
+                                (size_t)g.rows * g.row_bytes, &target);
     }
     if (status == TN_OK) status = tn_ensemble_fit_answers(e, answers, target, o, out);
     tn_tensor_destroy(answers);

@@ -99,8 +99,8 @@ tn_status tn_fitting_measure(const tn_fitting *f, tn_ensemble_fit_result *out) {
     tn_tensor *predicted;
     TN_TRY(combine(f, &predicted));
     int classes = predicted->rank == 2 && predicted->dims[1] > 1 ? (int)predicted->dims[1] : 0;
-    tn_status status = tn_metrics_of(f->labels ? TN_TASK_CLASSIFICATION : TN_TASK_REGRESSION, NULL, f->target,
-                                     predicted, classes, false, &metrics);
+    tn_status status = tn_metrics_of(f->labels ? TN_TASK_CLASSIFICATION : TN_TASK_REGRESSION, f->target, predicted,
+                                     classes, false, &metrics);
     tn_tensor_destroy(predicted);
     TN_TRY(status);
     r.loss = value_of(metrics, f->labels ? "log_loss" : "mse");

@@ -1,6 +1,7 @@
 /* The file that comes of an ensemble: fitted on raw columns, if there are any, compiled, written. See tenon/ensemble.h. */
 #include <tenon/model_file.h>
 #include <tenon/onnx.h>
+#include "eval/evaluation.h"
 #include "ensemble/ensemble.h"
 
 #define SELF_TEST_ROWS 8
@@ -44,12 +45,14 @@ static tn_status fit(tn_ensemble *e, int threads, tn_ensemble_fit_result *out, t
     o.struct_size = sizeof o;
     o.threads = threads;
     TN_TRY(tn_ensemble_rows(e, threads, &rows));
-    const tn_tensor *x = tn_evaluation_inputs(rows), *y = tn_evaluation_truth(rows);
-    tn_status status = o.folds ? tn_folds_fit(e, rows, &o, out) : tn_ensemble_fit(e, x, y, &o, out);
+    const tn_sample_set *samples = &rows->samples;
+    const tn_tensor *x = o.folds ? NULL : tn_evaluation_inputs(rows), *y = tn_evaluation_truth(rows);
+    tn_status status = o.folds ? tn_folds_fit(e, rows, &o, out) : x ? tn_ensemble_fit(e, x, y, &o, out) : TN_E_MEMORY;
     if (status == TN_OK) {
-        int64_t dims[2] = {TN_MIN(x->dims[0], SELF_TEST_ROWS), x->rank > 1 ? x->dims[1] : 1};
+        const int64_t dims[2] = {TN_MIN(samples->count, SELF_TEST_ROWS), samples->width};
         status = tn_tensor_create(TN_FLOAT32, 2, dims, NULL, out_rows);
-        if (status == TN_OK) memcpy((*out_rows)->data, x->data, tn_tensor_bytes(*out_rows));
+        for (int64_t r = 0; r < dims[0] && status == TN_OK; r++)
+            tn_sample_copy(samples, r, (float *)(*out_rows)->data + r * dims[1]);
     }
     tn_evaluation_destroy(rows);
     return status;

@@ -117,7 +117,7 @@ tn_status tn_predict_samples(const tn_model *model, const tn_sample_set *samples
     *out_predicted = NULL;
     TN_TRY(find_shape(model, &j));
     TN_TRY(tn_session_create(model, &options, &j.session));
-    const size_t room = samples->series ? (size_t)(j.batch * j.row) * sizeof(float) : 0;
+    const size_t room = samples->steps ? (size_t)(j.batch * j.row) * sizeof(float) : 0;
     if (room) j.room = tn_alloc(NULL, room);
     tn_status status = room && !j.room ? TN_E_MEMORY : TN_OK;
     for (int64_t r = 0; r < samples->count && status == TN_OK; r += j.batch)
@@ -146,14 +146,13 @@ void tn_unscale(const tn_pipeline *p, tn_tensor *y) {
     for (int64_t i = 0; i < tn_count(y); i++) data[i] = (float)((double)data[i] * p->target.spread + p->target.centre);
 }
 
-tn_status tn_metrics_of(tn_task task, const tn_tensor *x, const tn_tensor *y, const tn_tensor *predicted, int classes,
-                        bool logits, tn_metrics **out) {
+tn_status tn_metrics_of(tn_task task, const tn_tensor *truth, const tn_tensor *predicted, int classes, bool logits,
+                        tn_metrics **out) {
     const tn_metrics_options options = {
         .struct_size = sizeof options, .classes = task == TN_TASK_CLASSIFICATION ? classes : 0, .logits = logits};
     tn_tensor *flat;
     if (task == TN_TASK_CLASSIFICATION || task == TN_TASK_SEQUENCES)
-        return tn_metrics_create(y, predicted, &options, out);
-    const tn_tensor *truth = task == TN_TASK_REGRESSION ? y : x;
+        return tn_metrics_create(truth, predicted, &options, out);
     /* [N, 1] as [N], and whatever shape a reconstruction has as the rows have it. */
     if (tn_count(predicted) != tn_count(truth))
         return tn_fail(TN_E_SHAPE, "the model gives %lld numbers for %lld of the target",
@@ -203,10 +202,10 @@ static tn_status apply(tn_evaluation *e, const tn_pipeline *p, const tn_table *t
         part = tn_alloc(NULL, count);
         status = part ? tn_pipeline_split(p, table, part) : TN_E_MEMORY;
     }
-    if (status == TN_OK) status = tn_pipeline_apply(p, table, part, rows == TN_ROWS_TESTING, &e->x, &e->truth);
+    if (status == TN_OK) status = tn_pipeline_samples(p, table, part, rows == TN_ROWS_TESTING, true, &e->samples);
     tn_free(NULL, part, count);
-    if (status == TN_OK && !e->x->dims[0]) return tn_fail(TN_E_INVALID, "there are no rows to evaluate");
-    if (status == TN_OK && p->has_target && !e->truth)
+    if (status == TN_OK && !e->samples.count) return tn_fail(TN_E_INVALID, "there are no rows to evaluate");
+    if (status == TN_OK && p->has_target && !e->samples.y)
         return tn_fail(TN_E_NOT_FOUND, "the table has no column '%.80s', the target", p->target.column);
     return status;
 }
@@ -229,9 +228,11 @@ static tn_status evaluate(tn_evaluation *e, const tn_model *model, const tn_pipe
     tn_status status = apply(e, p, prepared ? prepared : table, o->rows);
     tn_table_destroy(prepared);
     TN_TRY(status);
-    if (e->task == TN_TASK_REGRESSION) tn_unscale(p, e->truth);
-    TN_TRY(tn_predict(model, e->x, o->threads, &e->predicted));
-    return tn_metrics_of(e->task, e->x, e->truth, e->predicted, e->class_count, o->logits, &e->metrics);
+    if (e->task == TN_TASK_REGRESSION) tn_unscale(p, e->samples.y);
+    TN_TRY(tn_predict_samples(model, &e->samples, o->threads, &e->predicted));
+    const tn_tensor *truth = tn_evaluation_truth(e);
+    if (!truth) return TN_E_MEMORY;
+    return tn_metrics_of(e->task, truth, e->predicted, e->class_count, o->logits, &e->metrics);
 }
 
 tn_status tn_evaluate(const tn_model *model, const tn_table *table, const tn_evaluate_options *options,
@@ -257,8 +258,8 @@ tn_status tn_evaluate(const tn_model *model, const tn_table *table, const tn_eva
 void tn_evaluation_destroy(tn_evaluation *e) {
     if (!e) return;
     tn_metrics_destroy(e->metrics);
-    tn_tensor_destroy(e->x);
-    tn_tensor_destroy(e->truth);
+    tn_sample_set_deinit(&e->samples);
+    tn_tensor_destroy(e->windows);
     tn_tensor_destroy(e->predicted);
     tn_region_destroy(e->region);
 }
@@ -269,11 +270,14 @@ tn_task tn_evaluation_task(const tn_evaluation *e) {
 tn_metrics *tn_evaluation_metrics(const tn_evaluation *e) {
     return e->metrics;
 }
-const tn_tensor *tn_evaluation_inputs(const tn_evaluation *e) {
-    return e->x;
+const tn_tensor *tn_evaluation_inputs(const tn_evaluation *evaluation) {
+    tn_evaluation *e = (tn_evaluation *)(uintptr_t)evaluation; /* whoever asks sees no change */
+    if (!e->samples.steps) return e->samples.x;
+    if (!e->windows) (void)tn_sample_tensor(&e->samples, &e->windows);
+    return e->windows;
 }
 const tn_tensor *tn_evaluation_truth(const tn_evaluation *e) {
-    return e->task == TN_TASK_RECONSTRUCTION ? e->x : e->truth;
+    return e->task == TN_TASK_RECONSTRUCTION ? tn_evaluation_inputs(e) : e->samples.y;
 }
 const tn_tensor *tn_evaluation_predicted(const tn_evaluation *e) {
     return e->predicted;

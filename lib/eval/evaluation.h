@@ -16,7 +16,9 @@ typedef struct tn_columns {
 struct tn_evaluation {
     tn_task task;
     tn_metrics *metrics;
-    tn_tensor *x, *truth, *predicted;
+    tn_sample_set samples; /* y: in the column's own unit */
+    tn_tensor *windows;    /* all samples of a series, once they were asked for */
+    tn_tensor *predicted;
     tn_region *region;
     const char **classes;
     int class_count, feature_count, threads;
@@ -31,7 +33,8 @@ tn_status tn_predict_samples(const tn_model *model, const tn_sample_set *samples
                              tn_tensor **out_predicted);
 /* y as it was before the target was scaled, in place. */
 void tn_unscale(const tn_pipeline *pipeline, tn_tensor *y);
-tn_status tn_metrics_of(tn_task task, const tn_tensor *x, const tn_tensor *y, const tn_tensor *predicted, int classes,
-                        bool logits, tn_metrics **out);
+/* truth: of a reconstruction what went in. */
+tn_status tn_metrics_of(tn_task task, const tn_tensor *truth, const tn_tensor *predicted, int classes, bool logits,
+                        tn_metrics **out);
 
 #endif

@@ -17,11 +17,11 @@ tn_status tn_evaluation_value(tn_evaluation *e, const tn_model *model, const tn_
     tn_tensor *predicted;
     tn_metrics *metrics = NULL;
     *out_value = NAN;
-    if (inputs->rank != 2 || inputs->dims[0] != e->x->dims[0] || inputs->dims[1] != e->x->dims[1])
+    if (inputs->rank != 2 || inputs->dims[0] != e->samples.count || inputs->dims[1] != e->samples.width)
         return tn_fail(TN_E_SHAPE, "other inputs must have the shape of the evaluation's");
     TN_TRY(tn_predict(model, inputs, e->threads, &predicted));
     /* What was to be reproduced is the inputs as they were. */
-    tn_status status = tn_metrics_of(e->task, e->x, e->truth, predicted, e->class_count, e->logits, &metrics);
+    tn_status status = tn_metrics_of(e->task, tn_evaluation_truth(e), predicted, e->class_count, e->logits, &metrics);
     if (status == TN_OK) status = tn_metrics_value(metrics, metric, out_value);
     tn_metrics_destroy(metrics);
     tn_tensor_destroy(predicted);
@@ -49,7 +49,9 @@ tn_status tn_evaluation_importance(tn_evaluation *e, const tn_model *model, int 
     if (feature < 0 || feature >= e->feature_count || repeats < 1)
         return tn_fail(TN_E_INVALID, "there is no feature %d, or no repeat to make", feature);
     TN_TRY(tn_metrics_value(e->metrics, metric, &before));
-    TN_TRY(tn_tensor_clone(e->x, NULL, &x));
+    const tn_tensor *inputs = tn_evaluation_inputs(e);
+    if (!inputs) return TN_E_MEMORY;
+    TN_TRY(tn_tensor_clone(inputs, NULL, &x));
     tn_status status = TN_OK;
     for (int i = 0; i < repeats && status == TN_OK; i++) {
         permute(&e->features[feature], x, &seed);

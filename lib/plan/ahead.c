@@ -54,7 +54,7 @@ static int64_t ask(const tn_ahead *a, int64_t i) {
         end = TN_MAX(end, next_end);
     }
     /* Where lags lie far apart, most of what is between them is not wanted. */
-    if (!a->from->series || end - from <= ASK_BYTES)
+    if (!a->from->steps || end - from <= ASK_BYTES)
         tn_spill_ask((const char *)a->from->x->data + from, (size_t)(end - from));
     return i;
 }
@@ -122,7 +122,7 @@ tn_status tn_ahead_open(const tn_plan_data *data, int64_t batch, tn_ahead **out_
     a->windows = (from->count + a->most - 1) / a->most;
     a->places = tn_alloc(NULL, (size_t)a->most * sizeof *a->places);
     a->data = tn_alloc(NULL, (size_t)(a->most * from->width) * sizeof *a->data);
-    const bool copies = a->windows > MOST_WINDOWS && sample < SMALL_BYTES && !from->series;
+    const bool copies = a->windows > MOST_WINDOWS && sample < SMALL_BYTES && !from->steps;
     if (copies) {
         a->ends = tn_alloc(NULL, (size_t)a->windows * sizeof *a->ends);
         a->window_of = tn_alloc(NULL, (size_t)from->count * sizeof *a->window_of);

@@ -171,9 +171,12 @@ static tn_status measure(const tn_plan_data *data, const tn_fit *fit, const tn_m
     TN_TRY(tn_predict_samples(model, samples, fit->options->threads, &predicted));
     tn_status status = samples->y ? tn_tensor_clone(samples->y, NULL, &y) : TN_OK;
     if (status == TN_OK && data->task == TN_TASK_REGRESSION) tn_unscale(data->pipeline, y);
-    if (status == TN_OK && samples->series && data->task == TN_TASK_RECONSTRUCTION)
-        status = tn_sample_tensor(samples, &x);
-    if (status == TN_OK) status = tn_metrics_of(data->task, x ? x : samples->x, y, predicted, classes, false, out);
+    const tn_tensor *truth = y;
+    if (status == TN_OK && data->task == TN_TASK_RECONSTRUCTION) {
+        if (samples->steps) status = tn_sample_tensor(samples, &x);
+        truth = samples->steps ? x : samples->x;
+    }
+    if (status == TN_OK) status = tn_metrics_of(data->task, truth, predicted, classes, false, out);
     tn_tensor_destroy(x);
     tn_tensor_destroy(y);
     tn_tensor_destroy(predicted);

@@ -110,10 +110,62 @@ static void plans_learn_the_same_beyond_the_limit(void **state) {
     }
 }
 
+/* An evaluation runs windows as it gathers them; all of them are made for whoever asks. */
+static void windows_are_measured_without_being_made(void **state) {
+    (void)state;
+    if (!TN_WITH_YAML) skip();
+    write_rows("short.csv", 700, 3);
+    static const char *const pipelines[] = {
+        "features: [{column: c0, scale: standard}, {column: c1, missing: last, scale: standard}], "
+        "target: {column: c0, scale: standard}, series: {length: 20, horizon: 1}",
+        "features: [{column: c0, scale: standard}, {column: c1, missing: drop, scale: standard}], "
+        "series: {lags: [20, 2, 0]}",
+    };
+    for (size_t i = 0; i < TN_COUNT(pipelines); i++) {
+        tn_model *model;
+        tn_table *table, *prepared;
+        tn_pipeline *pipeline;
+        tn_evaluation *e;
+        tn_tensor *x, *y, *predicted;
+        train("short.csv", 4096, pipelines[i], 1, false);
+        assert_ok(tn_model_load(tree_at(root, "rows.tenon"), NULL, &model));
+        assert_ok(tn_table_read(tree_at(root, "short.csv"), NULL, &table));
+        assert_ok(tn_pipeline_of_model(model, &pipeline));
+        assert_ok(tn_pipeline_prepare(pipeline, table, &prepared));
+        const tn_table *rows = prepared ? prepared : table;
+        assert_ok(tn_evaluate(model, table, &(tn_evaluate_options){.struct_size = sizeof(tn_evaluate_options)}, &e));
+        assert_ok(tn_pipeline_apply(pipeline, rows, NULL, 0, &x, &y));
+        assert_ok(tn_predict(model, x, 1, &predicted));
+        tn_pipeline_destroy(pipeline); /* windows outlive it */
+        tn_table_destroy(prepared);
+        tn_table_destroy(table);
+        assert_true(tn_tensor_count(x) > 600);
+        assert_int_equal(tn_tensor_bytes(tn_evaluation_predicted(e)), tn_tensor_bytes(predicted));
+        assert_memory_equal(tn_tensor_const_data(tn_evaluation_predicted(e)), tn_tensor_data(predicted),
+                            tn_tensor_bytes(predicted));
+        const tn_tensor *inputs = tn_evaluation_inputs(e);
+        assert_ptr_equal(inputs, tn_evaluation_inputs(e));
+        assert_int_equal(tn_tensor_dims(inputs)[0], tn_tensor_dims(x)[0]);
+        assert_int_equal(tn_tensor_bytes(inputs), tn_tensor_bytes(x));
+        assert_memory_equal(tn_tensor_const_data(inputs), tn_tensor_data(x), tn_tensor_bytes(x));
+        assert_int_equal(tn_evaluation_truth(e) == inputs, i == 1);
+        double before, after;
+        assert_ok(tn_metrics_value(tn_evaluation_metrics(e), "rmse", &before));
+        assert_ok(tn_evaluation_value(e, model, x, "rmse", &after));
+        assert_true(before == after);
+        tn_tensor_destroy(predicted);
+        tn_tensor_destroy(x);
+        tn_tensor_destroy(y);
+        tn_evaluation_destroy(e);
+        tn_model_destroy(model);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pieces_beyond_the_limit_lie_in_files),
         cmocka_unit_test(plans_learn_the_same_beyond_the_limit),
+        cmocka_unit_test(windows_are_measured_without_being_made),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -149,6 +149,8 @@ class Evaluation:
         return _TASKS[lib.tn_evaluation_task(self._handle.pointer)]
 
     def _array(self, pointer: Optional[int]) -> np.ndarray:
+        if not pointer:
+            raise MemoryError(lib.tn_last_error().decode())
         return np.array(view(pointer, self._handle))
 
     @property
