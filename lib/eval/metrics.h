@@ -30,6 +30,7 @@ struct tn_metrics {
     tn_ranked *ranked;       /* scratch [n] */
     double *counts;          /* scratch [3, classes]: right, predicted, true */
     double *sums;            /* scratch [3, bins] */
+    double *of_outputs;      /* scratch [3, outputs] */
 };
 
 typedef struct tn_sample {

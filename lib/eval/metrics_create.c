@@ -148,6 +148,8 @@ static tn_status fill(tn_metrics *m, const tn_tensor *truth, const tn_tensor *pr
     m->n = truth->dims[0];
     if (!is_classes(truth)) {
         m->outputs = truth->rank == 2 ? (int)truth->dims[1] : 1;
+        m->of_outputs = tn_region_array(m->region, 3 * (size_t)m->outputs, sizeof *m->of_outputs);
+        if (!m->of_outputs) return TN_E_MEMORY;
         TN_TRY(read_numbers(m, truth, "truth", m->outputs, &m->wanted));
         return read_numbers(m, predicted, "prediction", m->outputs, &m->given);
     }
