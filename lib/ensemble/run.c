@@ -1,7 +1,6 @@
 /* The file that comes of an ensemble: fitted on raw columns, if there are any, compiled, written. See tenon/ensemble.h. */
 #include <tenon/model_file.h>
 #include <tenon/onnx.h>
-#include "eval/evaluation.h"
 #include "ensemble/ensemble.h"
 
 #define SELF_TEST_ROWS 8

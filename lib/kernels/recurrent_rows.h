@@ -53,10 +53,8 @@ static void blend_f32(size_t n, float *y, const float *z, const float *a, const 
 /* Rows that share a block's weights, as far as registers go. */
 #if VF_WIDTH == 16 || VF_WIDTH == 4
 #define STEP_ROWS 6
-#elif VF_WIDTH == 8
-#define STEP_ROWS 3
 #else
-#define STEP_ROWS 2
+#define STEP_ROWS 3
 #endif
 
 /* What the gates of `blocks` blocks from `unit` on and of `rows` rows start from: [rows, blocks, gates], vectors. */
@@ -142,14 +140,10 @@ ALWAYS_INLINE void step_tile(const tn_recurrent_step *s, size_t block, size_t ro
         step_##gates##_1x1, step_##gates##_1x1, step_##gates##_2x1, step_##gates##_3x1, step_##gates##_4x1,            \
             step_##gates##_5x1, step_##gates##_6x1                                                                     \
     }
-#elif STEP_ROWS == 3
+#else
 #define TILES(gates) TILE(gates, 1, 2) TILE(gates, 1, 1) TILE(gates, 2, 1) TILE(gates, 3, 1)
 #define NAMES(gates)                                                                                                   \
     { step_##gates##_1x1, step_##gates##_1x1, step_##gates##_2x1, step_##gates##_3x1 }
-#else
-#define TILES(gates) TILE(gates, 1, 2) TILE(gates, 1, 1) TILE(gates, 2, 1)
-#define NAMES(gates)                                                                                                   \
-    { step_##gates##_1x1, step_##gates##_1x1, step_##gates##_2x1 }
 #endif
 /* Tables are by the number of rows. */
 TILES(3)
