@@ -38,7 +38,7 @@ static const struct {
     {"ece", PROBABILITIES, tn_metric_calibration, 0, true},
     {"mae", NUMBERS, tn_metric_error, TN_MAE, true},
     {"mse", NUMBERS, tn_metric_error, TN_MSE, true},
-    {"rmse", NUMBERS, tn_metric_error, TN_RMSE, true},
+    {"rmse", NUMBERS, tn_metric_rmse, 0, true},
     {"mape", NUMBERS, tn_metric_error, TN_MAPE, true},
     {"r2", NUMBERS, tn_metric_r2, 0, false},
     {"sequence_accuracy", SEQUENCES, tn_metric_sequence, TN_SEQUENCE_RIGHT, false},

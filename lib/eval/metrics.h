@@ -31,6 +31,8 @@ struct tn_metrics {
     double *counts;          /* scratch [3, classes]: right, predicted, true */
     double *sums;            /* scratch [3, bins] */
     double *of_outputs;      /* scratch [3, outputs] */
+    double *errors;          /* scratch [n]: the mean of each sample's, of this tn_error_kind; 0: of none yet */
+    int *errors_kind;
 };
 
 typedef struct tn_sample {
@@ -47,14 +49,17 @@ typedef tn_status tn_metric_function(const tn_sample *s, int variant, double *ou
 typedef enum tn_average { TN_BINARY, TN_MICRO, TN_MACRO, TN_WEIGHTED } tn_average;
 enum { TN_PRECISION = 0, TN_RECALL = 4, TN_F1 = 8 }; /* plus an average */
 enum { TN_SEQUENCE_RIGHT, TN_SEQUENCE_ERRORS };
-typedef enum tn_error_kind { TN_MAE, TN_MSE, TN_RMSE, TN_MAPE } tn_error_kind;
+typedef enum tn_error_kind { TN_MAE = 1, TN_MSE, TN_MAPE } tn_error_kind;
 
 tn_metric_function tn_metric_accuracy, tn_metric_balanced, tn_metric_label, tn_metric_top, tn_metric_roc,
     tn_metric_average_precision, tn_metric_log_loss, tn_metric_brier, tn_metric_calibration, tn_metric_error,
-    tn_metric_r2, tn_metric_sequence;
+    tn_metric_rmse, tn_metric_r2, tn_metric_sequence;
 
 /* The name's function and variant; fails if there is no such name, or it is not of what was given. */
 tn_status tn_metric_find(const tn_metrics *m, const char *name, tn_metric_function **out_function, int *out_variant);
+
+/* rmse, or r2, of more than one number a sample, on so many draws, the same ones that a draw at a time gives. */
+tn_status tn_metric_draws(const tn_metrics *m, bool is_r2, int draws, uint64_t seed, double *out_values);
 
 /* Of labels [n, T] against the truth [n, S]: edits and labels of each row. */
 tn_status tn_sequences_compare(const tn_tensor *truth, const tn_tensor *labels, double *edits, double *lengths);

@@ -10,7 +10,12 @@ static tn_status draw(tn_metrics *m, const char *name, const tn_bootstrap_option
     int variant, defined = 0;
     uint64_t state = options->seed;
     TN_TRY(tn_metric_find(m, name, &function, &variant));
-    for (int r = 0; r < options->resamples; r++) {
+    const bool at_once = m->outputs > 1 && m->n > 1 && (function == tn_metric_rmse || function == tn_metric_r2);
+    if (at_once) {
+        TN_TRY(tn_metric_draws(m, function == tn_metric_r2, options->resamples, options->seed, values));
+        defined = options->resamples;
+    }
+    for (int r = 0; !at_once && r < options->resamples; r++) {
         for (int64_t i = 0; i < m->n; i++) rows[i] = (int64_t)tn_random_below(&state, (uint64_t)m->n);
         defined += function(&(tn_sample){m, rows}, variant, &values[defined]) == TN_OK;
     }

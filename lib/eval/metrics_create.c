@@ -149,7 +149,9 @@ static tn_status fill(tn_metrics *m, const tn_tensor *truth, const tn_tensor *pr
     if (!is_classes(truth)) {
         m->outputs = truth->rank == 2 ? (int)truth->dims[1] : 1;
         m->of_outputs = tn_region_array(m->region, 3 * (size_t)m->outputs, sizeof *m->of_outputs);
-        if (!m->of_outputs) return TN_E_MEMORY;
+        m->errors = tn_region_array(m->region, (size_t)m->n, sizeof *m->errors);
+        m->errors_kind = tn_region_array(m->region, 1, sizeof *m->errors_kind);
+        if (!m->of_outputs || !m->errors || !m->errors_kind) return TN_E_MEMORY;
         TN_TRY(read_numbers(m, truth, "truth", m->outputs, &m->wanted));
         return read_numbers(m, predicted, "prediction", m->outputs, &m->given);
     }

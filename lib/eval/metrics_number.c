@@ -3,34 +3,45 @@
 #include <math.h>
 #include "eval/metrics.h"
 
-/* A sample's errors, each added to its output's; for one kind at a time, so that the loop has no choice in it. */
-static inline __attribute__((always_inline)) void add_errors(tn_error_kind kind, int outputs, const double *wanted,
-                                                             const double *given, double *sums) {
-    for (int k = 0; k < outputs; k++) {
-        const double d = fabs(given[k] - wanted[k]), of = fabs(wanted[k]);
-        sums[k] += kind == TN_MAE ? d : kind == TN_MAPE ? d / (of > DBL_EPSILON ? of : DBL_EPSILON) : d * d;
-    }
+static inline double error_of(tn_error_kind kind, double wanted, double given) {
+    const double d = fabs(given - wanted), of = fabs(wanted);
+    return kind == TN_MAE ? d : kind == TN_MAPE ? d / (of > DBL_EPSILON ? of : DBL_EPSILON) : d * d;
 }
 
-/* Sample by sample, as they lie in memory: an interval takes a thousand walks. */
+/* For one kind at a time, so that the loop has no choice in it. */
+static inline __attribute__((always_inline)) double mean_error(tn_error_kind kind, const tn_metrics *m, int64_t row) {
+    const double *wanted = m->wanted + row * m->outputs, *given = m->given + row * m->outputs;
+    double sum = 0;
+    for (int k = 0; k < m->outputs; k++) sum += error_of(kind, wanted[k], given[k]);
+    return sum / m->outputs;
+}
+
+/* The mean over samples of what is the mean over each one's outputs: these are kept, for an interval takes a thousand means. */
 tn_status tn_metric_error(const tn_sample *s, int variant, double *out_value) {
     const tn_metrics *m = s->m;
+    double total = 0, *errors = m->errors;
+    if (*m->errors_kind != variant)
+        for (int64_t i = 0; i < m->n; i++)
+            errors[i] = variant == TN_MAE    ? mean_error(TN_MAE, m, i)
+                        : variant == TN_MAPE ? mean_error(TN_MAPE, m, i)
+                                             : mean_error(TN_MSE, m, i);
+    *m->errors_kind = variant;
+    for (int64_t i = 0; i < m->n; i++) total += errors[tn_sample_row(s, i)];
+    *out_value = total / (double)m->n;
+    return TN_OK;
+}
+
+/* Sample by sample, as they lie in memory. */
+tn_status tn_metric_rmse(const tn_sample *s, int variant, double *out_value) {
+    const tn_metrics *m = s->m;
     double total = 0, *sums = m->of_outputs;
+    (void)variant;
     for (int k = 0; k < m->outputs; k++) sums[k] = 0;
     for (int64_t i = 0; i < m->n; i++) {
         const int64_t at = tn_sample_row(s, i) * m->outputs;
-        const double *wanted = m->wanted + at, *given = m->given + at;
-        if (variant == TN_MAE)
-            add_errors(TN_MAE, m->outputs, wanted, given, sums);
-        else if (variant == TN_MAPE)
-            add_errors(TN_MAPE, m->outputs, wanted, given, sums);
-        else
-            add_errors(TN_MSE, m->outputs, wanted, given, sums);
+        for (int k = 0; k < m->outputs; k++) sums[k] += error_of(TN_MSE, m->wanted[at + k], m->given[at + k]);
     }
-    for (int k = 0; k < m->outputs; k++) {
-        const double mean = sums[k] / (double)m->n;
-        total += variant == TN_RMSE ? sqrt(mean) : mean;
-    }
+    for (int k = 0; k < m->outputs; k++) total += sqrt(sums[k] / (double)m->n);
     *out_value = total / m->outputs;
     return TN_OK;
 }

@@ -225,6 +225,22 @@ class Reference(unittest.TestCase):
             self.assertNotEqual(found, m.interval(name, resamples=200, level=0.9, seed=100))
             self.assertTrue(found[0] < m[name] < found[1])
 
+    def test_intervals_of_many_numbers(self):
+        """Against figures of each draw; one output differs in one row alone, so that draws without it are constant."""
+        random = np.random.default_rng(4)
+        for n, outputs in ((37, 3), (300, 130)):
+            truth = random.normal(1e3, 1, (n, outputs))
+            truth[1:, 1] = 1e3
+            given = truth + random.normal(0, 0.5, truth.shape)
+            given[:, 2] = truth[:, 2]
+            m, draws = Metrics(truth, given), Draws(5)
+            drawn = [[draws.below(n) for _ in range(n)] for _ in range(50)]
+            for name, function in (("mae", sk.mean_absolute_error), ("mse", sk.mean_squared_error),
+                                   ("mape", sk.mean_absolute_percentage_error),
+                                   ("rmse", sk.root_mean_squared_error), ("r2", sk.r2_score)):
+                expected = np.percentile([function(truth[rows], given[rows]) for rows in drawn], [5, 95])
+                np.testing.assert_allclose(m.interval(name, resamples=50, level=0.9, seed=5), expected, rtol=1e-9)
+
     def test_real_data(self):
         x, y = load_breast_cancer(return_X_y=True)
         model = LogisticRegression(max_iter=10000).fit(x[::2], y[::2])
