@@ -17,6 +17,8 @@ WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes 
 WARN += $(if $(SANITIZE),-Wno-pass-failed)
 OPT ?= -O2 -g
 KERNEL_OPT ?= -O3
+# Unit tests, which ask much of the compiler and little of the processor.
+TEST_OPT ?= $(subst -O2,-O1,$(OPT))
 # What does not compute, but keeps files, talks, reads plans or arranges graphs, is small rather than fast.
 SMALL := ensemble mqtt passes plan registry sign store train/grad trust tune
 SMALL_OPT ?= $(if $(filter -O2,$(OPT)),-Os)
@@ -154,6 +156,10 @@ $(BUILD)/lib/%.o: lib/%.c
 	@mkdir -p $(@D)
 	$(SAY) CC $<
 	$(Q)$(CC) $(CFLAGS_ALL) $(call small_of,$<) -MMD -MP -c $< -o $@
+$(BUILD)/tests/unit/%.o: tests/unit/%.c
+	@mkdir -p $(@D)
+	$(SAY) CC $<
+	$(Q)$(CC) $(CFLAGS_ALL) $(TEST_OPT) -Itests -MMD -MP -c $< -o $@
 $(BUILD)/tests/%.o: tests/%.c
 	@mkdir -p $(@D)
 	$(SAY) CC $<

@@ -4,14 +4,18 @@
 set -eu
 cd "$(dirname "$0")/.."
 jobs=$(nproc)
-# Lines are what reports need; more would make each of a hundred programs 60 MB.
-run() { make --no-print-directory -j"$jobs" OPT="-O1 -g1" KERNEL_OPT=-O1 "$@"; }
+# Lines are what reports need; more would make each of a hundred programs 60 MB. Tests compile in a quarter of the time when
+# nothing is optimized, and run but little longer.
+run() { make --no-print-directory -j"$jobs" OPT="-O1 -g1" KERNEL_OPT=-O1 TEST_OPT="-O0 -g1" "$@"; }
+# Kernels that this processor cannot run would only be compiled, which takes longer than all else.
+make --no-print-directory build/tests/conformance/onnx_backend
+levels=$(build/tests/conformance/onnx_backend --levels | xargs)
 
 address="-fsanitize=address,undefined -fno-sanitize-recover=all"
 # By GCC, whose kernels are ten times as fast at -O1 as clang's: it unrolls their loops there. Not
 # detect_stack_use_after_return: before GCC 13.3 its stack is not aligned for 64-byte vectors; tests/fuzz.sh uses it.
 export UBSAN_OPTIONS=print_stacktrace=1
-run BUILD=build/asan SANITIZE="$address" unit conformance build/asan/tests/fuzz/variants examples build/asan/tenon
+run BUILD=build/asan LEVELS="$levels" SANITIZE="$address" unit conformance build/asan/tests/fuzz/variants examples build/asan/tenon
 tests/models/fetch.sh
 # Of a model and its quantized forms the quantized ones.
 build/asan/tests/fuzz/variants -n 10000 -j "$jobs" $(find -L build/models \( -path build/models/cases -o -path build/models/bench \) \
