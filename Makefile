@@ -38,9 +38,9 @@ LIBS += $$(shell pkg-config --libs $(2))
 endif
 endef
 $(foreach o,$(OPTIONAL),$(eval $(call optional,$(word 1,$(subst :, ,$(o))),$(word 2,$(subst :, ,$(o))))))
-# Some are loaded when they are first needed, not linked: see lib/registry/curl.h, lib/sign/crypto.h, lib/mqtt/mosquitto.h; so
-# is Open MPI, by lib/train/mpi.c.
-LIBS := $(filter-out -lcurl -lcrypto -lmosquitto,$(LIBS)) -ldl
+# Some are loaded when they are first needed, not linked: see lib/compress/blas.h, lib/registry/curl.h, lib/sign/crypto.h,
+# lib/mqtt/mosquitto.h; so is Open MPI, by lib/train/mpi.c.
+LIBS := $(filter-out %/openblas-pthread/ -lopenblas -lcurl -lcrypto -lmosquitto,$(LIBS)) -ldl
 
 # Kernel files end in the instruction set that they need: lib/kernels/<family>_<level>.c
 ifeq ($(MACHINE),x86_64)
