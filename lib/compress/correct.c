@@ -272,12 +272,12 @@ tn_status tn_qjob_improve(tn_qjob *job, tn_status (*change)(tn_qjob *job, tn_reg
     tn_attempt a = {0}, b = {0};
     tn_status status = scratch ? TN_OK : TN_E_MEMORY;
     if (status == TN_OK && isnan(job->left)) {
-        status = tn_attempt_make(job, job->skip, TN_KEPT_SETS, &a);
+        status = tn_attempt_make(job, job->skip, job->choosing, &a);
         job->left = a.score.sqnr;
     }
     if (status == TN_OK) status = tn_graph_copy(before, true, &job->base);
     if (status == TN_OK) status = change(job, scratch);
-    if (status == TN_OK) status = tn_attempt_make(job, job->skip, TN_KEPT_SETS, &b);
+    if (status == TN_OK) status = tn_attempt_make(job, job->skip, job->choosing, &b);
     bool better = status == TN_OK && b.score.sqnr > job->left;
     if (better) job->left = b.score.sqnr;
     tn_attempt_free(&a);

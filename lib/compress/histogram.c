@@ -2,7 +2,7 @@
 #include "compress/histogram.h"
 #include <math.h>
 
-enum { HALF = TN_HISTOGRAM_BINS / 2, LEAST_EXPONENT = -100 };
+enum { HALF = TN_HISTOGRAM_BINS / 2, LEAST_EXPONENT = -100, LANES = 8 };
 
 static int exponent_for(float most) {
     int exponent;
@@ -22,6 +22,12 @@ static void widen(tn_histogram *h) {
     h->exponent++;
 }
 
+/* Of a value in steps of bins; it lies within the reach. */
+static inline int bin_of(float place) {
+    const int whole = (int)place;
+    return whole + HALF - ((float)whole > place); /* the floor */
+}
+
 tn_status tn_histogram_add(tn_histogram *h, const float *x, size_t count, float most) {
     int exponent = exponent_for(most);
     if (!h->counts) {
@@ -36,17 +42,23 @@ tn_status tn_histogram_add(tn_histogram *h, const float *x, size_t count, float 
         }
         widen(h);
     }
-    float scale = ldexpf(HALF, -h->exponent);
-    uint64_t zeros = 0;
-    for (size_t i = 0; i < count; i++) {
-        float place = x[i] * scale;
-        int at = (int)place;
-        at += HALF - ((float)at > place); /* the floor */
-        h->counts[TN_MIN(TN_MAX(at, 0), TN_HISTOGRAM_BINS - 1)]++;
-        zeros += x[i] == 0;
+    const float scale = ldexpf(HALF, -h->exponent);
+    const size_t whole = count - count % LANES;
+    int at[LANES];
+    uint32_t zeros[LANES] = {0};
+    for (size_t i = 0; i < whole; i += LANES) { /* of a known length, the first loop becomes vectors */
+        for (size_t k = 0; k < LANES; k++) {
+            at[k] = bin_of(x[i + k] * scale);
+            zeros[k] += x[i + k] == 0;
+        }
+        for (size_t k = 0; k < LANES; k++) h->counts[at[k]]++;
     }
+    for (size_t i = whole; i < count; i++) {
+        h->counts[bin_of(x[i] * scale)]++;
+        zeros[0] += x[i] == 0;
+    }
+    for (size_t k = 0; k < LANES; k++) h->zeros += zeros[k];
     h->total += count;
-    h->zeros += zeros;
     return TN_OK;
 }
 

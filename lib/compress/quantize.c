@@ -49,6 +49,17 @@ void tn_qjob_retire(tn_qjob *job, tn_graph *older) {
     job->older[at] = older;
 }
 
+/* How many sets have TN_KEPT_ROWS rows, if the first says it for all; sets that cannot be had are found out later. */
+static int64_t sets_to_choose_on(const tn_qjob *job) {
+    const tn_samples *samples = job->replay.samples;
+    const tn_graph *graph = job->base;
+    const tn_type *type = graph->input_count ? &graph->values[graph->inputs[0]].type : NULL;
+    const tn_tensor **in = tn_region_array(job->region, (size_t)graph->input_count + 1, sizeof *in);
+    if (!samples || !in || !type || type->rank < 1 || type->dims[0] >= 0) return TN_KEPT_SETS;
+    if (samples->get(samples->context, 0, in) != TN_OK || !in[0] || in[0]->rank < 1) return TN_KEPT_SETS;
+    return TN_MIN(TN_MAX(TN_KEPT_ROWS / TN_MAX(in[0]->dims[0], 1), 1), TN_KEPT_SETS);
+}
+
 tn_status tn_qjob_observe(tn_qjob *job) {
     size_t values = (size_t)job->base->value_count + 1;
     observing o = {.job = job, .watch = tn_region_array(job->region, values, sizeof *o.watch)};
@@ -157,6 +168,7 @@ static tn_status run(tn_qjob *job, const tn_graph *graph, tn_graph **out_graph) 
     TN_TRY(tn_quantize_prepare(graph, &job->graph));
     TN_TRY(tn_graph_copy(job->graph, true, &job->base));
     TN_TRY(tn_qjob_begin(job));
+    job->choosing = sets_to_choose_on(job);
     if (!job->options.dynamic || job->options.smooth) TN_TRY(tn_qjob_observe(job));
     if (job->options.smooth) TN_TRY(tn_qjob_smooth(job));
     if (!job->options.dynamic && job->options.equalize) TN_TRY(tn_qjob_equalize(job));

@@ -116,7 +116,8 @@ tn_status tn_replay_run(const tn_replay *replay, int64_t most, int graphs, const
 
 /* ---- a quantization under way ---- */
 
-enum { TN_KEPT_SETS = 8 };
+/* Choices are made on so many sets at most, and on fewer that have so many rows. */
+enum { TN_KEPT_SETS = 8, TN_KEPT_ROWS = 128 };
 
 typedef struct tn_qscore {
     double sqnr;   /* of the worst output, in dB */
@@ -155,6 +156,7 @@ typedef struct tn_qjob {
     tn_attempt best;
     bool trains; /* what comes out is to be trained: */
     tn_graph *trainable;
+    int64_t choosing; /* the sets that choices are made on */
     tn_tensor **kept; /* outputs of graph on the first sets */
     int64_t kept_sets;
     tn_quantize_report *report;

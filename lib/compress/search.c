@@ -9,7 +9,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { RANKING_SETS = 4, CHOOSING_SETS = TN_KEPT_SETS, PARTS = 4 };
+enum { RANKING_SETS = 4, SHOWN_SETS = 2 * TN_KEPT_SETS, PARTS = 4 };
 
 static void keep(tn_qjob *job, tn_attempt *attempt) {
     tn_attempt_free(&job->best);
@@ -41,7 +41,7 @@ enum { TRIED_IN_PARTS = 3 }; /* the first of them */
 
 static tn_status signal_left(tn_qjob *job, double *out_sqnr) {
     tn_attempt a = {0};
-    tn_status status = tn_attempt_make(job, job->skip, CHOOSING_SETS, &a);
+    tn_status status = tn_attempt_make(job, job->skip, job->choosing, &a);
     *out_sqnr = a.score.sqnr;
     tn_attempt_free(&a);
     return status;
@@ -198,7 +198,7 @@ tn_status tn_qjob_search(tn_qjob *job) {
     if (job->options.adaptive_rounding) TN_TRY(tn_qjob_round(job));
     if (job->options.bias_correction) TN_TRY(tn_qjob_correct_biases(job));
     if (job->finds_best && !job->options.dynamic) TN_TRY(choose_parts(job));
-    tn_status status = tn_attempt_make(job, job->skip, bounded(job) ? 0 : 2 * CHOOSING_SETS, &a);
+    tn_status status = tn_attempt_make(job, job->skip, bounded(job) ? 0 : SHOWN_SETS, &a);
     bool good = status == TN_OK && holds(job, &a.score);
     if (status == TN_OK) keep(job, &a);
     tn_attempt_free(&a);

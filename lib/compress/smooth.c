@@ -141,7 +141,7 @@ static double signal_of(tn_qjob *job, tn_status *status) {
         job->options = asked;
         return job->left;
     }
-    *status = tn_attempt_make(job, job->skip, TN_KEPT_SETS, &a);
+    *status = tn_attempt_make(job, job->skip, job->choosing, &a);
     const double sqnr = a.score.sqnr;
     tn_attempt_free(&a);
     return sqnr;

@@ -136,15 +136,26 @@ static tn_status pool_prepare(tn_prepare *call) {
     return TN_OK;
 }
 
-/* Combines the input rows under output row r into `row`, or finds the only one where that needs no padding. Returns it;
- * *count is how many there are to divide by. */
-static const char *combine_rows(const state *s, const char *plane, size_t r, char *row, int64_t *count) {
+/* The input rows under output row r of a picture, which are no more than POINTERS. */
+static size_t picture_rows(const state *s, const char *plane, size_t r, const void **rows, int64_t *count) {
+    const tn_window *w = &s->pooling.window;
+    const struct taps *t = &s->taps[0][r];
+    const size_t row_bytes = (size_t)w->in[1] * s->size;
+    size_t n = 0;
+    *count = t->count;
+    for (int64_t k = t->first; k < t->last; k++)
+        rows[n++] = plane + (size_t)(t->start + k * w->dilation[0]) * row_bytes;
+    return n;
+}
+
+/* Those under output row r, whatever axes there are; what is beyond POINTERS is combined into `row`, and *more says so. */
+static size_t outer_rows(const state *s, const char *plane, size_t r, char *row, const void **rows, int64_t *count,
+                         bool *more) {
     const tn_window *w = &s->pooling.window;
     int outer = w->spatial - 1;
     int64_t start[TN_MAX_SPATIAL], first[TN_MAX_SPATIAL], last[TN_MAX_SPATIAL], at[TN_MAX_SPATIAL];
-    const void *rows[POINTERS];
     size_t n = 0, width = (size_t)w->in[outer];
-    bool more = false, any = true, flushed = false;
+    bool any = true;
     *count = 1;
     for (int i = outer - 1; i >= 0; i--) {
         const struct taps *t = &s->taps[i][i ? r % (size_t)w->out[i] : r];
@@ -160,8 +171,8 @@ static const char *combine_rows(const state *s, const char *plane, size_t r, cha
         for (int i = 0; i < outer; i++)
             offset = offset * (size_t)w->in[i] + (size_t)(start[i] + at[i] * w->dilation[i]);
         if (n == POINTERS) {
-            s->rows(row, rows, n, width, more);
-            more = flushed = true;
+            s->rows(row, rows, n, width, *more);
+            *more = true;
             n = 0;
         }
         rows[n++] = plane + offset * width * s->size;
@@ -169,9 +180,20 @@ static const char *combine_rows(const state *s, const char *plane, size_t r, cha
         for (; i >= 0 && ++at[i] == last[i]; i--) at[i] = first[i];
         any = i >= 0;
     }
-    bool as_it_is = s->width == w->in[outer] && s->pooling.kind != TN_POOL_LP;
-    if (n == 1 && !flushed && as_it_is) return rows[0];
-    s->rows(row, rows, n, width, more);
+    return n;
+}
+
+/* Combines the input rows under output row r into `row`, or finds the only one where that needs no padding. Returns it;
+ * *count is how many there are to divide by. */
+static const char *combine_rows(const state *s, const char *plane, size_t r, char *row, int64_t *count) {
+    const tn_window *w = &s->pooling.window;
+    const int64_t width = w->in[w->spatial - 1];
+    const void *rows[POINTERS];
+    bool more = false;
+    const size_t n = w->spatial == 2 && w->kernel[0] <= POINTERS ? picture_rows(s, plane, r, rows, count)
+                                                                 : outer_rows(s, plane, r, row, rows, count, &more);
+    if (n == 1 && !more && s->width == width && s->pooling.kind != TN_POOL_LP) return rows[0];
+    s->rows(row, rows, n, (size_t)width, more);
     return row;
 }
 
