@@ -4,6 +4,8 @@
 #include "passes/rows.h"
 #include <math.h>
 
+enum { LANES = 8 };
+
 /* Weights may lie unaligned in the model file. */
 static double number(const tn_tensor *t, int64_t i) {
     float x;
@@ -47,20 +49,36 @@ static bool linear_of(tn_match *m, const tn_node *node, int from, int64_t channe
     return true;
 }
 
+/* Weights that may lie unaligned, times a number; some at once, so that they become vectors. */
+static void scale_run(float *to, const char *from, size_t n, double by) {
+    float some[LANES];
+    for (; n >= LANES; n -= LANES, to += LANES, from += sizeof some) {
+        memcpy(some, from, sizeof some);
+        for (int i = 0; i < LANES; i++) to[i] = (float)((double)some[i] * by);
+    }
+    memcpy(some, from, n * sizeof *some);
+    for (size_t i = 0; i < n; i++) to[i] = (float)((double)some[i] * by);
+}
+
 /* New weights and bias; the layout of Conv is [M, C/group, ...], of ConvTranspose (one group) [C, M, ...]. */
 static tn_status scale_weights(tn_graph *graph, tn_node *conv, bool transposed, int64_t channels, const double *scale,
                                const double *shift) {
     const tn_tensor *w = graph->values[conv->in[1]].constant;
     const tn_tensor *b = conv->formal_in > 2 && conv->in[2] >= 0 ? graph->values[conv->in[2]].constant : NULL;
-    tn_tensor *weights = tn_graph_tensor(graph, TN_FLOAT32, w->rank, w->dims, NULL);
+    const size_t bytes = tn_dtype_bytes(TN_FLOAT32, tn_count(w));
+    float *to = tn_region_take(graph->region, bytes);
+    tn_tensor *weights = to ? tn_graph_tensor(graph, TN_FLOAT32, w->rank, w->dims, to) : NULL;
     tn_tensor *bias = tn_graph_tensor(graph, TN_FLOAT32, 1, &channels, NULL);
     if (!weights || !bias) return TN_E_MEMORY;
     int64_t outer = transposed ? w->dims[0] : 1, inner = channels ? tn_count(w) / (outer * channels) : 0;
-    int64_t from = 0;
-    float *to = weights->data, *to_bias = bias->data;
+    const char *from = w->data;
+    float *to_bias = bias->data;
     for (int64_t o = 0; o < outer; o++)
-        for (int64_t c = 0; c < channels; c++)
-            for (int64_t i = 0; i < inner; i++, from++) *to++ = (float)(number(w, from) * scale[c]);
+        for (int64_t c = 0; c < channels; c++) {
+            scale_run(to, from, (size_t)inner, scale[c]);
+            to += inner;
+            from += (size_t)inner * sizeof *to;
+        }
     for (int64_t c = 0; c < channels; c++) to_bias[c] = (float)((b ? number(b, c) : 0) * scale[c] + shift[c]);
     int in[3] = {conv->in[0], tn_graph_add_constant(graph, graph->values[conv->in[1]].name, weights),
                  tn_graph_add_constant(graph, "", bias)};
