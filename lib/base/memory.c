@@ -99,6 +99,7 @@ void *tn_alloc(const tn_allocator *allocator, size_t size) {
 
 void *tn_alloc_touched(const tn_allocator *allocator, size_t size) {
     void *pointer = tn_alloc(allocator, size);
+    while (allocator && allocator->alloc == bounded_alloc) allocator = tn_bounded_parent(allocator);
     if (allocator && allocator != &default_allocator) return pointer; /* which may lie in a file */
 #ifdef MADV_POPULATE_WRITE
     const uintptr_t page = 4096, start = ((uintptr_t)pointer + page - 1) & ~(page - 1);
