@@ -77,7 +77,8 @@ typedef struct tn_qweights {
 
 /* The most that |q| is, by the options. */
 static inline int tn_qlevels(const tn_quantize_options *o) {
-    return o->weight_bits ? (1 << (o->weight_bits - 1)) - 1 : o->reduce_range ? 64 : 127;
+    const int most = o->weight_bits ? (1 << (o->weight_bits - 1)) - 1 : 127;
+    return o->reduce_range ? TN_MIN(most, 64) : most;
 }
 /* levels: the most that |q| is. in_scale: of the layer's input. bias (may be NULL): channels of them; where its units would
  * be too fine for an int32 the scale grows. */

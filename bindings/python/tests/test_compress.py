@@ -57,6 +57,14 @@ class Compress(unittest.TestCase):
             errors.append(np.square(found - wanted).mean())
         self.assertLess(errors[1], 0.5 * errors[0])
 
+    def test_weights_of_a_reduced_range(self):
+        for narrow, most in ((False, 127), (True, 64)):
+            tenon.compress.quantize(self.source, self.target, self.data, reduce_range=narrow)
+            weights = [numpy_helper.to_array(t) for t in onnx.load(self.target).graph.initializer
+                       if t.data_type == TensorProto.INT8 and len(t.dims) > 1]
+            self.assertTrue(weights)
+            self.assertEqual({int(np.abs(w.astype(int)).max()) for w in weights}, {most})
+
     def test_quantized_models_are_small_and_close(self):
         best = {"calibration": "best", "bias_correction": True}
         for options in ({}, best, {"activations": "int8"}, {"dynamic": True}, {"smooth": True}):
