@@ -6,7 +6,7 @@
 #include "passes/match.h"
 #include <math.h>
 
-enum { MOST_SETS = 4 };
+enum { MOST_SETS = TN_KEPT_SETS / 2 };
 
 typedef struct layer {
     int node, value; /* of base; what it gives before a Relu */
@@ -232,7 +232,7 @@ static tn_status find_layers(correction *c, tn_region *scratch) {
 
 static tn_status correct_layers(correction *c, tn_region *scratch) {
     const size_t values = (size_t)c->written->value_count + 1, nodes = (size_t)c->written->node_count + 1;
-    const int64_t most = c->job->options.most_samples;
+    const int64_t most = c->job->options.most_samples, sets = TN_MAX(c->job->choosing / 2, 1);
     c->layers = tn_region_array(scratch, nodes, sizeof *c->layers);
     c->done = tn_region_array(scratch, nodes, sizeof *c->done);
     c->piece = tn_region_array(scratch, nodes, sizeof *c->piece);
@@ -242,9 +242,9 @@ static tn_status correct_layers(correction *c, tn_region *scratch) {
     c->kept = tn_region_array(scratch, values, MOST_SETS * sizeof(tn_tensor *));
     if (!c->layers || !c->done || !c->piece || !c->wanted || !c->watch || !c->in || !c->kept) return TN_E_MEMORY;
     TN_TRY(find_layers(c, scratch));
-    tn_status status = tn_replay_run(&c->job->replay, most ? TN_MIN(most, (int64_t)MOST_SETS) : MOST_SETS, 1,
-                                     (const tn_graph *const[]){c->job->graph}, c->watched,
-                                     (const int *const[]){c->watch}, see_float, c, &c->sets);
+    tn_status status =
+        tn_replay_run(&c->job->replay, most ? TN_MIN(most, sets) : sets, 1, (const tn_graph *const[]){c->job->graph},
+                      c->watched, (const int *const[]){c->watch}, see_float, c, &c->sets);
     for (int k = 0; k < c->count && status == TN_OK; k++) status = correct(c, &c->layers[k]);
     if (status == TN_E_NOT_FOUND) status = TN_OK; /* layers behind what cannot be kept are left as they are */
     for (size_t i = 0; i < values * MOST_SETS; i++) tn_tensor_destroy(c->kept[i]);

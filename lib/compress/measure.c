@@ -125,7 +125,7 @@ static tn_status measure_outputs(tn_qjob *job, int64_t most, tn_attempt *a, comp
         size_t room = (size_t)job->graph->output_count * TN_KEPT_SETS;
         job->kept = tn_region_array(job->region, room + 1, sizeof(tn_tensor *));
         if (!job->kept) return TN_E_MEMORY;
-        TN_TRY(tn_replay_run(replay, TN_KEPT_SETS, 1, (const tn_graph *const[]){job->graph}, job->graph->output_count,
+        TN_TRY(tn_replay_run(replay, job->choosing, 1, (const tn_graph *const[]){job->graph}, job->graph->output_count,
                              (const int *const[]){job->graph->outputs}, keep_outputs, job, &sets));
     }
     c->count = job->graph->output_count;
@@ -167,7 +167,7 @@ static tn_status measure(tn_qjob *job, int64_t most, tn_attempt *a) {
     if (!c.signal || !c.noise || !a->layer_sqnr) return TN_E_MEMORY;
     for (int n = 0; n < job->graph->node_count; n++) a->layer_sqnr[n] = NAN;
     if (!job->replay.samples) return TN_OK;
-    bool few = most && most <= TN_KEPT_SETS;
+    const bool few = most && most <= job->choosing;
     TN_TRY(few ? measure_outputs(job, most, a, &c) : measure_layers(job, most, a, &c));
     for (int k = c.first_output; k < c.count; k++)
         a->score.sqnr = fmin(a->score.sqnr, tn_decibels(c.signal[k], c.noise[k]));

@@ -166,7 +166,7 @@ typedef struct tn_qjob {
 /* Ranges by the method that options.calibration names. */
 void tn_qjob_ranges(tn_qjob *job);
 /* Makes and measures the graph with skip[] left in float, on `most` sets (0: all), layer by layer only if these are more
- * than TN_KEPT_SETS. Free it in any case. */
+ * than job->choosing. Free it in any case. */
 tn_status tn_attempt_make(tn_qjob *job, const bool *skip, int64_t most, tn_attempt *out);
 void tn_attempt_free(tn_attempt *attempt);
 /* Signal to noise in dB. */

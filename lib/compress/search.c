@@ -9,7 +9,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { RANKING_SETS = 4, SHOWN_SETS = 2 * TN_KEPT_SETS, PARTS = 4 };
+enum { RANKING_SETS = 4, PARTS = 4 };
 
 static void keep(tn_qjob *job, tn_attempt *attempt) {
     tn_attempt_free(&job->best);
@@ -136,7 +136,7 @@ static tn_status rank_layers(tn_qjob *job, ranked *layers, int *count) {
         tn_attempt a;
         if (job->plan.role[n] != TN_Q_LAYER) continue;
         for (int k = 0; k < job->base->node_count; k++) skip[k] = k != n;
-        tn_status status = tn_attempt_make(job, skip, RANKING_SETS, &a);
+        tn_status status = tn_attempt_make(job, skip, TN_MIN(RANKING_SETS, job->choosing), &a);
         layers[(*count)++] = (ranked){n, isnan(a.score.sqnr) ? INFINITY : a.score.sqnr};
         tn_attempt_free(&a);
         if (status != TN_OK) return status;
@@ -198,7 +198,7 @@ tn_status tn_qjob_search(tn_qjob *job) {
     if (job->options.adaptive_rounding) TN_TRY(tn_qjob_round(job));
     if (job->options.bias_correction) TN_TRY(tn_qjob_correct_biases(job));
     if (job->finds_best && !job->options.dynamic) TN_TRY(choose_parts(job));
-    tn_status status = tn_attempt_make(job, job->skip, bounded(job) ? 0 : SHOWN_SETS, &a);
+    tn_status status = tn_attempt_make(job, job->skip, bounded(job) ? 0 : 2 * job->choosing, &a);
     bool good = status == TN_OK && holds(job, &a.score);
     if (status == TN_OK) keep(job, &a);
     tn_attempt_free(&a);

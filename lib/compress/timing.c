@@ -101,7 +101,7 @@ static tn_status try_skip(tn_qjob *job, const bool *skip, timing *best, bool *fa
     tn_attempt a;
     timing t;
     *faster = false;
-    tn_status status = tn_attempt_make(job, skip, 16, &a);
+    tn_status status = tn_attempt_make(job, skip, 2 * job->choosing, &a);
     if (status == TN_OK) status = time_graph(job, a.written, &t);
     *faster = status == TN_OK && t.whole < best->whole;
     if (*faster) {
