@@ -13,6 +13,7 @@
 #define THREAD_TASKS 4.0     /* tasks of a thread, so that none waits long for the last */
 #define MOST_TASKS 64.0      /* where the number of threads is not told */
 #define FETCH_FLOATS 65536   /* of an operand, from which on it is fetched before it is needed */
+#define NEAR_FLOATS 4096     /* of an operand: half of the nearest cache */
 #define DIRECT_USES 2        /* a panel of B that is used at most so often is read where it lies */
 
 #define BF16_GROUP 32768    /* elements of bfloat16 panels that a kernel's call takes */
@@ -141,6 +142,19 @@ void tn_product_pack_a(const tn_product *p, const float *a, size_t row_stride, s
                                 (int64_t)(rows * sizeof *a));
     else
         p->kernels->gather_rows_f32(p->k, rows, a, k_stride, 1, dst, rows);
+}
+
+void tn_product_pack_all_a(const tn_product *p, const float *a, size_t row_stride, size_t k_stride, float *packed) {
+    const bool by_columns = k_stride != 1 && !p->bf16;
+    const size_t some = by_columns ? TN_MAX(NEAR_FLOATS / p->m, (size_t)8) : p->k;
+    for (size_t panel = 0; !by_columns && panel < p->row_panels; panel++)
+        tn_product_pack_a(p, a, row_stride, k_stride, packed, panel);
+    for (size_t k = 0; by_columns && k < p->k; k += some)
+        for (size_t row = 0; row < p->m; row += p->rows) {
+            const size_t rows = TN_MIN(p->rows, p->m - row);
+            p->kernels->gather_rows_f32(TN_MIN(some, p->k - k), rows, a + row * row_stride + k * k_stride, k_stride, 1,
+                                        packed + tn_product_a_offset(p, row) + k * rows, rows);
+        }
 }
 
 static void pack_panel(const tn_product *p, const float *b, size_t k_stride, size_t column_stride, size_t n,

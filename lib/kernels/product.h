@@ -70,6 +70,8 @@ size_t tn_product_most_buffer(size_t columns, size_t k);
  * likewise of B. */
 void tn_product_pack_a(const tn_product *p, const float *a, size_t row_stride, size_t k_stride, float *packed,
                        size_t panel);
+/* All panels of A; where its columns lie in one piece, some of them at a time, which stay in the nearest cache meanwhile. */
+void tn_product_pack_all_a(const tn_product *p, const float *a, size_t row_stride, size_t k_stride, float *packed);
 void tn_product_pack_b(const tn_product *p, const float *b, size_t k_stride, size_t column_stride, float *packed,
                        size_t panel);
 /* Row and column of C where a task begins. */

@@ -71,9 +71,8 @@ static void part_task(void *context, int64_t part) {
         const tn_panels b =
             tn_panels_matrix(j->b + k * p->b.row_stride, (size_t)p->b.row_stride, (size_t)p->b.column_stride);
         const tn_epilogue onto = {.residual = k > first ? sums : NULL, .residual_stride = n};
-        for (size_t i = 0; i < block.row_panels; i++)
-            tn_product_pack_a(&block, j->a + k * p->a.column_stride, (size_t)p->a.row_stride,
-                              (size_t)p->a.column_stride, packed, i);
+        tn_product_pack_all_a(&block, j->a + k * p->a.column_stride, (size_t)p->a.row_stride,
+                              (size_t)p->a.column_stride, packed);
         for (size_t task = 0; task < block.tasks; task++)
             tn_product_task(&block, task, packed, &b, sums, n, &onto, buffer);
     }
