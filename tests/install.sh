@@ -27,6 +27,9 @@ export LD_LIBRARY_PATH="$stage$prefix/lib"
 library=$stage$prefix/lib/libtenon.so
 alien=$(nm -D --defined-only "$library" | awk '$3 !~ /^(tn_|TENON_)/ { print $3 }')
 [ -z "$alien" ] || { echo "exported, but not named tn_: $alien" >&2; exit 1; }
+# What starts threads or brings many libraries along is loaded when it is needed, not with every program.
+heavy=$(readelf -d "$library" | grep -oE 'lib(openblas|curl|crypto|mosquitto|mpi)[^]]*' || true)
+[ -z "$heavy" ] || { echo "linked, but to be loaded when needed: $heavy" >&2; exit 1; }
 # All that the headers declare is there, and nothing else is.
 nm -D --defined-only "$library" | awk '$2 == "T" { sub(/@.*/, "", $3); print $3 }' | sort >"$stage/exported"
 cat include/tenon/*.h | tr '\n' ' ' | grep -oE 'TN_API [^;{(]*\(' | grep -oE 'tn_[a-z0-9_]+ ?\($' | tr -d ' (' |
