@@ -26,21 +26,21 @@ CFLAGS_ALL = -std=c11 -D_GNU_SOURCE -DTN_BUILD_SHARED -DTN_VERSION=\"$(VERSION)\
              -ffp-contract=off -fno-math-errno $(FLOATS) $(WARN) $(OPT) $(SANITIZE) -Iinclude -Ilib $(CFLAGS)
 # The command and the examples use the public headers alone, as any host does.
 HOST_FLAGS = -std=c11 -D_GNU_SOURCE $(WARN) $(OPT) $(SANITIZE) -Iinclude $(CFLAGS)
-LIBS := -lm -lpthread
+LIBS := -lm -lpthread -ldl
 # Libraries that are used where pkg-config finds them; WITH_<NAME>=0 leaves one out.
 OPTIONAL := OPENBLAS:openblas ZLIB:zlib YAML:yaml-0.1 PNG:libpng JPEG:libjpeg JPEG2000:libopenjp2 WEBP:libwebp SODIUM:libsodium JANSSON:jansson CURL:libcurl OPENSSL:libcrypto MOSQUITTO:libmosquitto
+# Some are loaded when they are first needed, not linked: see lib/compress/blas.h, lib/registry/curl.h, lib/sign/crypto.h,
+# lib/mqtt/mosquitto.h; so is Open MPI, by lib/train/mpi.c.
+LOADED := OPENBLAS CURL OPENSSL MOSQUITTO
 define optional
 WITH_$(1) ?= $$(shell pkg-config --exists $(2) 2>/dev/null && echo 1 || echo 0)
 CFLAGS_ALL += -DTN_WITH_$(1)=$$(WITH_$(1))
 ifeq ($$(WITH_$(1)),1)
 CFLAGS_ALL += $$(shell pkg-config --cflags $(2))
-LIBS += $$(shell pkg-config --libs $(2))
+LIBS += $$(if $$(filter $(1),$$(LOADED)),,$$(shell pkg-config --libs $(2)))
 endif
 endef
 $(foreach o,$(OPTIONAL),$(eval $(call optional,$(word 1,$(subst :, ,$(o))),$(word 2,$(subst :, ,$(o))))))
-# Some are loaded when they are first needed, not linked: see lib/compress/blas.h, lib/registry/curl.h, lib/sign/crypto.h,
-# lib/mqtt/mosquitto.h; so is Open MPI, by lib/train/mpi.c.
-LIBS := $(filter-out %/openblas-pthread/ -lopenblas -lcurl -lcrypto -lmosquitto,$(LIBS)) -ldl
 
 # Kernel files end in the instruction set that they need: lib/kernels/<family>_<level>.c
 ifeq ($(MACHINE),x86_64)
@@ -156,14 +156,10 @@ $(BUILD)/lib/%.o: lib/%.c
 	@mkdir -p $(@D)
 	$(SAY) CC $<
 	$(Q)$(CC) $(CFLAGS_ALL) $(call small_of,$<) -MMD -MP -c $< -o $@
-$(BUILD)/tests/unit/%.o: tests/unit/%.c
-	@mkdir -p $(@D)
-	$(SAY) CC $<
-	$(Q)$(CC) $(CFLAGS_ALL) $(TEST_OPT) -Itests -MMD -MP -c $< -o $@
 $(BUILD)/tests/%.o: tests/%.c
 	@mkdir -p $(@D)
 	$(SAY) CC $<
-	$(Q)$(CC) $(CFLAGS_ALL) -Itests -MMD -MP -c $< -o $@
+	$(Q)$(CC) $(CFLAGS_ALL) $(if $(filter tests/unit/%,$<),$(TEST_OPT)) -Itests -MMD -MP -c $< -o $@
 $(BUILD)/examples/tenon/%.o: examples/tenon/%.c
 	@mkdir -p $(@D)
 	$(SAY) CC $<

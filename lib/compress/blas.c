@@ -2,7 +2,7 @@
 #if TN_WITH_OPENBLAS
 #include "compress/blas.h"
 #include "base/base.h"
-#include <dlfcn.h>
+#include "base/library.h"
 #include <pthread.h>
 
 static tn_blas functions;
@@ -10,16 +10,10 @@ static const char *missing; /* NULL: all are there */
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static void load(void) {
-    void *library = dlopen("libopenblas.so.0", RTLD_NOW | RTLD_LOCAL);
-    if (!library) {
-        missing = "libopenblas.so.0";
-        return;
-    }
-    /* ISO C knows no conversion of void * to a function's; POSIX has this one. */
-#define TN_X(name)                                                                                                     \
-    if (!(*(void **)&functions.name = dlsym(library, #name))) missing = #name;
-    TN_BLAS_FUNCTIONS(TN_X)
+#define TN_X(name) #name,
+    static const char *const names[] = {TN_BLAS_FUNCTIONS(TN_X)};
 #undef TN_X
+    missing = tn_library_load("libopenblas.so.0", names, TN_COUNT(names), &functions);
 }
 
 tn_status tn_blas_load(const tn_blas **out_blas) {

@@ -1,7 +1,7 @@
 /* Loading libmosquitto; it stays loaded. */
 #include "mqtt/mosquitto.h"
 #include "base/base.h"
-#include <dlfcn.h>
+#include "base/library.h"
 #include <pthread.h>
 
 static tn_mosquitto functions;
@@ -9,16 +9,10 @@ static const char *missing; /* NULL: all are there */
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static void load(void) {
-    void *library = dlopen("libmosquitto.so.1", RTLD_NOW | RTLD_LOCAL);
-    if (!library) {
-        missing = "libmosquitto.so.1";
-        return;
-    }
-    /* ISO C knows no conversion of void * to a function's; POSIX has this one. */
-#define TN_X(name)                                                                                                     \
-    if (!(*(void **)&functions.name = dlsym(library, "mosquitto_" #name))) missing = "mosquitto_" #name;
-    TN_MOSQUITTO_FUNCTIONS(TN_X)
+#define TN_X(name) "mosquitto_" #name,
+    static const char *const names[] = {TN_MOSQUITTO_FUNCTIONS(TN_X)};
 #undef TN_X
+    missing = tn_library_load("libmosquitto.so.1", names, TN_COUNT(names), &functions);
     if (!missing && functions.lib_init() != MOSQ_ERR_SUCCESS) missing = "its own start";
 }
 

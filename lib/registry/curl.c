@@ -1,7 +1,7 @@
 /* Loading libcurl. It stays loaded: what it started, such as OpenSSL, does not like to be unloaded. */
 #include "registry/curl.h"
 #include "base/base.h"
-#include <dlfcn.h>
+#include "base/library.h"
 #include <pthread.h>
 
 static tn_curl functions;
@@ -9,18 +9,15 @@ static const char *missing; /* NULL: all are there */
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static void load(void) {
-    /* Debian has the same library with GnuTLS under another name. */
-    void *library = dlopen("libcurl.so.4", RTLD_NOW | RTLD_LOCAL);
-    if (!library) library = dlopen("libcurl-gnutls.so.4", RTLD_NOW | RTLD_LOCAL);
-    if (!library) {
-        missing = "libcurl.so.4";
-        return;
-    }
-    /* ISO C knows no conversion of void * to a function's; POSIX has this one. */
-#define TN_X(name)                                                                                                     \
-    if (!(*(void **)&functions.name = dlsym(library, "curl_" #name))) missing = "curl_" #name;
-    TN_CURL_FUNCTIONS(TN_X)
+#define TN_X(name) "curl_" #name,
+    static const char *const names[] = {TN_CURL_FUNCTIONS(TN_X)};
 #undef TN_X
+    static const char usual[] = "libcurl.so.4", gnutls[] = "libcurl-gnutls.so.4";
+    missing = tn_library_load(usual, names, TN_COUNT(names), &functions);
+    if (missing == usual) { /* Debian has the same library with GnuTLS under another name. */
+        const char *other = tn_library_load(gnutls, names, TN_COUNT(names), &functions);
+        missing = other == gnutls ? usual : other;
+    }
     if (!missing && functions.global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) missing = "its own start";
 }
 
