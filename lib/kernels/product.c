@@ -128,33 +128,38 @@ size_t tn_product_most_buffer(size_t columns, size_t k) {
     return TN_MAX(f32, bf16);
 }
 
+/* Of columns of A that lie in one piece: `count` from `k` on, of the panel that begins with `row`. */
+static void pack_columns(const tn_product *p, const float *a, size_t k_stride, float *packed, size_t row, size_t k,
+                         size_t count) {
+    const size_t rows = TN_MIN(p->rows, p->m - row);
+    p->kernels->gather_rows_f32(count, rows, a + row + k * k_stride, k_stride, 1,
+                                packed + tn_product_a_offset(p, row) + k * rows, rows);
+}
+
 void tn_product_pack_a(const tn_product *p, const float *a, size_t row_stride, size_t k_stride, float *packed,
                        size_t panel) {
     size_t row = panel * p->rows, rows = TN_MIN(p->rows, p->m - row);
     float *dst = packed + tn_product_a_offset(p, row);
-    a += row * row_stride;
-    if (p->bf16) {
-        p->kernels->pack_rows_bf16(rows, p->k, a, row_stride, k_stride, p->alpha, (uint16_t *)(void *)dst);
-        return;
-    }
-    if (k_stride == 1)
-        p->kernels->transpose_4((int64_t)p->k, (int64_t)rows, a, (int64_t)(row_stride * sizeof *a), dst,
+    const float *from = a + row * row_stride;
+    if (p->bf16)
+        p->kernels->pack_rows_bf16(rows, p->k, from, row_stride, k_stride, p->alpha, (uint16_t *)(void *)dst);
+    else if (k_stride == 1)
+        p->kernels->transpose_4((int64_t)p->k, (int64_t)rows, from, (int64_t)(row_stride * sizeof *a), dst,
                                 (int64_t)(rows * sizeof *a));
     else
-        p->kernels->gather_rows_f32(p->k, rows, a, k_stride, 1, dst, rows);
+        pack_columns(p, a, k_stride, packed, row, 0, p->k);
 }
 
 void tn_product_pack_all_a(const tn_product *p, const float *a, size_t row_stride, size_t k_stride, float *packed) {
-    const bool by_columns = k_stride != 1 && !p->bf16;
-    const size_t some = by_columns ? TN_MAX(NEAR_FLOATS / p->m, (size_t)8) : p->k;
-    for (size_t panel = 0; !by_columns && panel < p->row_panels; panel++)
-        tn_product_pack_a(p, a, row_stride, k_stride, packed, panel);
-    for (size_t k = 0; by_columns && k < p->k; k += some)
-        for (size_t row = 0; row < p->m; row += p->rows) {
-            const size_t rows = TN_MIN(p->rows, p->m - row);
-            p->kernels->gather_rows_f32(TN_MIN(some, p->k - k), rows, a + row * row_stride + k * k_stride, k_stride, 1,
-                                        packed + tn_product_a_offset(p, row) + k * rows, rows);
-        }
+    if (k_stride == 1 || p->bf16) {
+        for (size_t panel = 0; panel * p->rows < p->m; panel++)
+            tn_product_pack_a(p, a, row_stride, k_stride, packed, panel);
+        return;
+    }
+    const size_t some = TN_MAX(NEAR_FLOATS / TN_MAX(p->m, (size_t)1), (size_t)8);
+    for (size_t k = 0; k < p->k; k += some)
+        for (size_t row = 0; row < p->m; row += p->rows)
+            pack_columns(p, a, k_stride, packed, row, k, TN_MIN(some, p->k - k));
 }
 
 static void pack_panel(const tn_product *p, const float *b, size_t k_stride, size_t column_stride, size_t n,

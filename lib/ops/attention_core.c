@@ -177,14 +177,14 @@ static void attend(void *context, int64_t task) {
     tn_product p;
     plan(a, j->kernels, &p, m, n, a->size);
     p.alpha = a->scale;
-    for (size_t i = 0; i < p.row_panels; i++) tn_product_pack_a(&p, q, a->q.row, 1, left, i);
+    tn_product_pack_all_a(&p, q, a->q.row, 1, left);
     for (size_t i = 0; !p.bf16 && i < m * a->size; i++) left[i] *= a->scale;
     const tn_panels keys =
         a->packed ? tn_panels_packed(packed_k(j, batch, kv_head), a->size) : tn_panels_matrix(k, 1, a->k.row);
     multiply(&p, left, &keys, scores, n, buffer);
     for (size_t r = 0; r < m; r++) weigh_row(j, batch, head, row + r, scores + r * n, n);
     plan(a, j->kernels, &p, m, a->v_size, n);
-    for (size_t i = 0; i < p.row_panels; i++) tn_product_pack_a(&p, scores, n, 1, left, i);
+    tn_product_pack_all_a(&p, scores, n, 1, left);
     tn_panels values = tn_panels_matrix(v, a->v.row, 1);
     if (a->packed) values = tn_panels_packed(packed_v(j, batch, kv_head), a->kv_length);
     multiply(&p, left, &values, y, a->y.row, buffer);

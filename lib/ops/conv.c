@@ -137,9 +137,8 @@ static void pack_weights(void *dst, const void *context) {
     const pack_call *c = context;
     const tn_product *p = c->product;
     for (int64_t g = 0; g < c->group; g++)
-        for (size_t i = 0; i < p->row_panels; i++)
-            tn_product_pack_a(p, c->weights + (size_t)g * p->m * p->k, p->k, 1,
-                              (float *)dst + (size_t)g * tn_product_a_offset(p, p->m), i);
+        tn_product_pack_all_a(p, c->weights + (size_t)g * p->m * p->k, p->k, 1,
+                              (float *)dst + (size_t)g * tn_product_a_offset(p, p->m));
 }
 
 tn_status tn_conv_pack(tn_prepare *call, const tn_product *p, int64_t group, const float **out_weights) {

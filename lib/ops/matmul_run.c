@@ -135,8 +135,7 @@ static void scale(float *x, size_t n, float alpha) {
 
 static void pack_a(void *dst, const void *context) {
     const pack_call *c = context;
-    for (size_t i = 0; i < c->product->row_panels; i++)
-        tn_product_pack_a(c->product, c->data, c->row_stride, c->column_stride, dst, i);
+    tn_product_pack_all_a(c->product, c->data, c->row_stride, c->column_stride, dst);
     if (!c->product->bf16) scale(dst, c->count, c->alpha);
 }
 static void pack_b(void *dst, const void *context) {
@@ -294,9 +293,8 @@ static void rows_task(const run_call *c, size_t task, const float *a, const tn_p
     const size_t row = task * part.m_task;
     float *packed = buffer + p->a_offset / sizeof *buffer;
     part.m = TN_MIN(part.m_task, part.m - row);
-    for (size_t i = 0; i * part.rows < part.m; i++)
-        tn_product_pack_a(&part, a + (int64_t)row * p->a.row_stride, (size_t)p->a.row_stride,
-                          (size_t)p->a.column_stride, packed, i);
+    tn_product_pack_all_a(&part, a + (int64_t)row * p->a.row_stride, (size_t)p->a.row_stride,
+                          (size_t)p->a.column_stride, packed);
     scale(packed, part.m * part.k, p->alpha);
     if (e.row_bias) e.row_bias += row;
     if (e.residual) e.residual += row * e.residual_stride;

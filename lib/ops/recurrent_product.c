@@ -91,7 +91,7 @@ static void step_product(const tn_recurrent_job *job, int direction, int part, c
                    .to = own->gates + (part ? r->hr.n : 0),
                    .stride = r->gates * r->hidden,
                    .epilogue = {.residual = residual, .residual_stride = residual_stride, .column_bias = bias}};
-    for (size_t i = 0; p->m > 1 && i < p->row_panels; i++) tn_product_pack_a(p, state, r->hidden, 1, own->packed, i);
+    if (p->m > 1) tn_product_pack_all_a(p, state, r->hidden, 1, own->packed);
     tn_parallel(job->pool, (int64_t)p->tasks, step_task, &s);
 }
 

@@ -165,7 +165,7 @@ static void multiply_f32(const job *j, task_memory *m, int part, size_t rows, co
     const tn_product *p = &s->products[part][s->products[part][0].m != rows];
     const tn_panels weights = tn_panels_packed(j->packed[part], p->k);
     const tn_epilogue e = {.residual = residual, .residual_stride = n};
-    for (size_t i = 0; p->m > 1 && i < p->row_panels; i++) tn_product_pack_a(p, gates, width, 1, m->packed, i);
+    if (p->m > 1) tn_product_pack_all_a(p, gates, width, 1, m->packed);
     for (size_t task = 0; task < p->tasks; task++)
         tn_product_task(p, task, p->m > 1 ? m->packed : gates, &weights, to, n, &e, m->buffer);
 }
