@@ -27,9 +27,10 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
+from processor import VNNI
+
 logging.getLogger().setLevel(logging.ERROR)
 command, program, folder = sys.argv[1], sys.argv[2], pathlib.Path(sys.argv[3])
-VNNI = any(word in pathlib.Path("/proc/cpuinfo").read_text() for word in ("avx512_vnni", "avx_vnni", "asimddp"))
 RECORDED = pathlib.Path("build/models/cases/recorded")
 REAL = {  # name: at most so many sets for calibration, and for comparing
     "rapidocr_onnxruntime-ch_ppocr_mobile_v2.0_cls_infer": (4, 4),

@@ -22,9 +22,9 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 import tenon
 import tenon.compress
 from native import apply, run_ort
+from processor import VNNI
 
 LAYERS, HEADS, WIDTH = 6, 12, 384
-VNNI = any(word in pathlib.Path("/proc/cpuinfo").read_text() for word in ("avx512_vnni", "avx_vnni", "asimddp"))
 
 
 def fetch(folder):
