@@ -2,8 +2,8 @@
  * CONV_OVERLAY defined.
  *
  * Usual kernels (3x3 and 5x5, with steps of 1 or 2) take several output rows at once: a vector of the input is loaded
- * once and serves all rows whose window it is in; rows of padding are passed over. Other kernels take several vectors of
- * one row. */
+ * once and serves all rows whose window it is in; rows of padding are passed over. Where loads have masks, rows are read
+ * where they lie, and lanes of padding are masked. Other kernels take several vectors of one row. */
 #include "kernels/kernels.h"
 #include "kernels/activate.h"
 
@@ -14,20 +14,58 @@
 #define MULTIPLY_ADD(a, b, c) vf_fma(a, b, c)
 #endif
 #define MOST_ROWS 4
-#define MOST_VECS 2
+#define IN_PLACE (VF_WIDTH == 16)
+#define MOST_VECS (IN_PLACE ? 1 : 2)
 
 /* What the vectors of some rows share. */
 typedef struct square {
     const float *x[(MOST_ROWS - 1) * 2 + 5]; /* NULL: a row of padding */
     vf w[5 * 5], bias, low, high;            /* low, high: what sums are cut to */
     float *y;
-    size_t y_stride, odd; /* odd: where a row's odd columns begin, for steps of 2 */
+    size_t y_stride;
+#if IN_PLACE
+    ptrdiff_t in_width, pad;
+#else
+    size_t odd; /* where a row's odd columns begin, for steps of 2 */
+#endif
 } square;
+
+#if IN_PLACE
+/* Steps of 2 take every other lane of two vectors: those of taps j and j + 1 lie in the same two. */
+typedef vm tap_masks[6];
+
+ALWAYS_INLINE void find_taps(const square *s, size_t column, int kernel, int stride_x, vm *inside) {
+#pragma GCC unroll 6
+    for (int j = 0; j < kernel + stride_x - 1; j++) {
+        const int from = stride_x == 1 ? j : j / 2 * 2 + j % 2 * VF_WIDTH;
+        inside[j] = vm_inside((ptrdiff_t)column * stride_x + from - s->pad, s->in_width);
+    }
+}
+ALWAYS_INLINE vf load_tap(const square *s, const float *x, size_t column, int stride_x, int j, const vm *inside) {
+    const int first = stride_x == 1 ? j : j / 2 * 2;
+    x += (ptrdiff_t)column * stride_x + first - s->pad;
+    if (stride_x == 1) return vf_load_where(inside[j], x);
+    const vf low = vf_load_where(inside[first], x), high = vf_load_where(inside[first + 1], x + VF_WIDTH);
+    return j % 2 ? vf_odd(low, high) : vf_even(low, high);
+}
+#else
+typedef int tap_masks[1];
+
+ALWAYS_INLINE void find_taps(const square *s, size_t column, int kernel, int stride_x, int *inside) {
+    (void)s, (void)column, (void)kernel, (void)stride_x, (void)inside;
+}
+ALWAYS_INLINE vf load_tap(const square *s, const float *x, size_t column, int stride_x, int j, const int *inside) {
+    (void)inside;
+    return vf_load(x + column + (stride_x == 1 ? (size_t)j : (size_t)(j % 2) * s->odd + (size_t)(j / 2)));
+}
+#endif
 
 /* `vecs` vectors of each of `rows` rows of the output; left: lanes of the last that are wanted. */
 ALWAYS_INLINE void square_vectors(const square *s, size_t column, int kernel, int stride_y, int stride_x, int rows,
                                   int vecs, size_t left) {
     vf acc[MOST_ROWS][MOST_VECS];
+    tap_masks inside;
+    find_taps(s, column, kernel, stride_x, inside);
 #pragma GCC unroll 4
     for (int r = 0; r < rows; r++)
 #pragma GCC unroll 2
@@ -37,11 +75,10 @@ ALWAYS_INLINE void square_vectors(const square *s, size_t column, int kernel, in
         if (!s->x[i]) continue;
 #pragma GCC unroll 5
         for (int j = 0; j < kernel; j++) {
-            const float *x =
-                s->x[i] + column + (stride_x == 1 ? (size_t)j : (size_t)(j % 2) * s->odd + (size_t)(j / 2));
             vf v[MOST_VECS];
 #pragma GCC unroll 2
-            for (int c = 0; c < vecs; c++) v[c] = vf_load(x + c * VF_WIDTH);
+            for (int c = 0; c < vecs; c++)
+                v[c] = load_tap(s, s->x[i], column + (size_t)(c * VF_WIDTH), stride_x, j, inside);
 #pragma GCC unroll 4
             for (int r = 0; r < rows; r++) {
                 int k = i - r * stride_y;
@@ -70,26 +107,31 @@ ALWAYS_INLINE void square_rows(const tn_depthwise_f32 *d, size_t row, int kernel
                                int rows) {
     const size_t width = d->width;
     const bool clip = d->epilogue.activation == TN_ACT_CLIP;
-    square s = {.bias = vf_set(d->bias),
-                .low = vf_set(clip ? d->epilogue.alpha : -INFINITY),
-                .high = vf_set(clip ? d->epilogue.beta : INFINITY),
-                .y = d->y + row * d->y_stride,
-                .y_stride = d->y_stride,
-                .odd = d->offset[1]};
+    square s = {
+        .bias = vf_set(d->bias),
+        .low = vf_set(clip ? d->epilogue.alpha : -INFINITY),
+        .high = vf_set(clip ? d->epilogue.beta : INFINITY),
+        .y = d->y + row * d->y_stride,
+        .y_stride = d->y_stride,
+#if IN_PLACE
+        .in_width = d->in_width,
+        .pad = d->pad_x
+    };
+#else
+        .odd = d->offset[1]
+    };
+#endif
 #pragma GCC unroll 25
     for (int i = 0; i < kernel * kernel; i++) s.w[i] = vf_set(d->weights[i]);
 #pragma GCC unroll 11
     for (int i = 0; i < (rows - 1) * stride_y + kernel; i++) s.x[i] = d->x_rows[row * (size_t)stride_y + (size_t)i];
-    if (width < VF_WIDTH) {
-        square_vectors(&s, 0, kernel, stride_y, stride_x, rows, 1, width);
-        return;
-    }
+    const size_t last = width < VF_WIDTH ? 0 : width - VF_WIDTH;
     size_t column = 0;
-    if (kernel == 5)
+    if (kernel == 5 && MOST_VECS == 2)
         for (; column + 2 * VF_WIDTH <= width; column += 2 * VF_WIDTH)
             square_vectors(&s, column, kernel, stride_y, stride_x, rows, 2, VF_WIDTH);
-    for (size_t last = width - VF_WIDTH; column < width; column += VF_WIDTH)
-        square_vectors(&s, column < last ? column : last, kernel, stride_y, stride_x, rows, 1, VF_WIDTH);
+    for (; column < width; column += VF_WIDTH)
+        square_vectors(&s, TN_LEAST(column, last), kernel, stride_y, stride_x, rows, 1, width);
 }
 
 #define SQUARE(kernel, stride_y, stride_x)                                                                             \
@@ -110,7 +152,9 @@ static void depthwise_square_f32(const tn_depthwise_f32 *d) {
     static void (*const kernels[2][3])(const tn_depthwise_f32 *) = {{square_3_1_1, square_3_2_1, square_3_2_2},
                                                                     {square_5_1_1, square_5_2_1, square_5_2_2}};
     kernels[d->kernel_h == 5][d->stride_y - 1 + d->stride_x - 1](d);
-    if (d->epilogue.activation != TN_ACT_CLIP) activate(d->rows, d->width, d->y, d->y_stride, &d->epilogue);
+    if (d->epilogue.activation == TN_ACT_CLIP) return;
+    const bool dense = d->y_stride == d->width;
+    activate(dense ? 1 : d->rows, dense ? d->rows * d->width : d->width, d->y, d->y_stride, &d->epilogue);
 }
 
 /* `vecs` vectors of a row with any kernel. */
@@ -191,4 +235,5 @@ void CONV_OVERLAY(tn_kernels *table) {
     table->depthwise_f32 = depthwise_f32;
     table->depthwise_square_f32 = depthwise_square_f32;
     table->depthwise_lanes_f32 = depthwise_lanes_f32;
+    table->depthwise_in_place = IN_PLACE;
 }

@@ -6,7 +6,7 @@
  * width rounded up to 16. An output's terms are added row by row of the kernel.
  *
  * depthwise_square_f32 is for kernels of 3x3 and 5x5 with steps of 1 or 2, stride_x at most stride_y; rows of padding are not
- * read. */
+ * read. Where the kernels say depthwise_in_place, it reads rows of the image as they are. */
 #ifndef TN_DEPTHWISE_H
 #define TN_DEPTHWISE_H
 
@@ -26,7 +26,8 @@ typedef struct tn_depthwise_f32 {
     size_t y_stride;
     tn_epilogue epilogue; /* its activation */
     const float *const
-        *x_rows; /* of depthwise_square_f32: [(rows - 1) * stride_y + kernel_h]; NULL: a row of padding */
+        *x_rows;               /* of depthwise_square_f32: [(rows - 1) * stride_y + kernel_h]; NULL: a row of padding */
+    ptrdiff_t in_width, pad_x; /* in place: of the image's rows, and left of them */
 } tn_depthwise_f32;
 
 /* The same where planes are small: lanes are 16 channels, elements of a plane lie one after the other. What a tap of a

@@ -21,6 +21,8 @@
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 #define LINE 16 /* floats of a cache line */
 #define FETCHES (VF_WIDTH >= 8)
+/* Vectors of a cache line go through what the nearest cache holds faster than the hardware brings lines there from the next. */
+#define STEPS_AHEAD (VF_WIDTH == LINE ? 16 : 0)
 #ifndef GEMM_STEPS
 #define GEMM_STEPS 1
 #endif
@@ -97,6 +99,11 @@ ALWAYS_INLINE void tile(const tile_call *t, const float *a, int rows, int vecs, 
 #pragma GCC unroll 4
         for (int i = 0; i < steps; i++, a += rows, b += way == B_OFFSETS ? 0 : b_stride) {
             if (way == B_OFFSETS) b = t->b + t->offset[k + (size_t)i];
+            if (STEPS_AHEAD && way == B_ROWS) {
+#pragma GCC unroll 4
+                for (int v = 0; v < vecs; v++) __builtin_prefetch(b + STEPS_AHEAD * b_stride + v * VF_WIDTH, 0, 3);
+                __builtin_prefetch(a + 3 * STEPS_AHEAD / 2 * rows, 0, 3);
+            }
             step(a, b, rows, vecs, acc);
         }
         if (FETCHES && (k & either) == 0) {
@@ -244,6 +251,76 @@ static void one_tile(const tn_gemm_f32 *g, tile_call *t, const float *a, size_t 
             store_part(c + r * g->c_stride + j, vf_load(edge + r * GEMM_COLUMNS + j), n - j);
 }
 
+#if VF_WIDTH == 16
+/* Columns that fill too little of a vector: there the rows of A's panels lie along vectors, several panels at once, so that
+ * no addition waits for the one before. */
+#define THIN 4
+#define THIN_PANELS 4
+
+ALWAYS_INLINE void thin_sums(const tn_gemm_f32 *g, const float *const *panel, const size_t *rows, const float *b, int n,
+                             float sums[THIN_PANELS][THIN][VF_WIDTH]) {
+    const float *a[THIN_PANELS];
+    vf acc[THIN_PANELS][THIN];
+#pragma GCC unroll 4
+    for (int i = 0; i < THIN_PANELS; i++) {
+        a[i] = panel[i];
+#pragma GCC unroll 4
+        for (int j = 0; j < n; j++) acc[i][j] = vf_load(sums[i][j]);
+    }
+    for (size_t k = 0; k < g->k; k++) {
+        const float *from = g->b_offset ? b + g->b_offset[k] : b + k * g->b_stride;
+        vf x[THIN];
+#pragma GCC unroll 4
+        for (int j = 0; j < n; j++) x[j] = vf_set(from[j]);
+#pragma GCC unroll 4
+        for (int i = 0; i < THIN_PANELS; i++) {
+            const vf y = vf_load_n(a[i], rows[i]);
+            a[i] += rows[i];
+#pragma GCC unroll 4
+            for (int j = 0; j < n; j++) acc[i][j] = MULTIPLY_ADD(x[j], y, acc[i][j]);
+        }
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < THIN_PANELS; i++)
+#pragma GCC unroll 4
+        for (int j = 0; j < n; j++) vf_store(sums[i][j], acc[i][j]);
+}
+
+/* n columns from `column` on, whose rows of B lie at b, of `count` panels of A from the one with `row` on. */
+static void thin_tiles(const tn_gemm_f32 *g, const float *a, size_t row, size_t count, const float *b, size_t column,
+                       size_t n) {
+    float start[VF_WIDTH][THIN] = {{0}}, sums[THIN_PANELS][THIN][VF_WIDTH];
+    const float *panel[THIN_PANELS];
+    size_t rows[THIN_PANELS];
+    for (size_t i = 0, from = row; i < THIN_PANELS; i++) {
+        if (i < count) {
+            rows[i] = TN_LEAST(g->m - from, g->rows);
+            panel[i] = a + i * g->a_panel + g->a_skip * rows[i];
+            start_rows(g, from, rows[i], column, n, start[0], THIN);
+            from += rows[i];
+        } else { /* done for nothing */
+            rows[i] = rows[0];
+            panel[i] = panel[0];
+        }
+        for (size_t j = 0; j < n; j++)
+            for (size_t r = 0; r < VF_WIDTH; r++) sums[i][j][r] = start[r][j];
+    }
+    switch (n) {
+    case 1: thin_sums(g, panel, rows, b, 1, sums); break;
+    case 2: thin_sums(g, panel, rows, b, 2, sums); break;
+    case 3: thin_sums(g, panel, rows, b, 3, sums); break;
+    default: thin_sums(g, panel, rows, b, THIN, sums);
+    }
+    for (size_t i = 0; i < count; i++, row += g->rows) {
+        if (g->last) activate(n, VF_WIDTH, sums[i][0], VF_WIDTH, &g->epilogue);
+        for (size_t r = 0; r < rows[i]; r++)
+            for (size_t j = 0; j < n; j++) g->c[(row + r) * g->c_stride + column + j] = sums[i][j][r];
+    }
+}
+#else
+#define THIN 0
+#endif
+
 #define FAR_FLOATS 32768 /* of C, which the nearest caches do not hold then */
 
 /* Fetches what the tile of the next rows reads and writes beside its operands: the rows lie so far apart that no hardware
@@ -319,6 +396,18 @@ static void gemm_f32(const tn_gemm_f32 *g) {
         t.b = g->b;
         for (size_t column = 0; column < g->n; column += GEMM_COLUMNS, part++, t.b += g->b_panel) {
             size_t n = TN_LEAST(g->n - column, (size_t)GEMM_COLUMNS);
+#if THIN > 0
+            const size_t thin = n % VF_WIDTH <= THIN ? n % VF_WIDTH : 0;
+            if (thin > 0) {
+                n -= thin;
+                if (panel % THIN_PANELS == THIN_PANELS - 1 || row + rows == g->m) {
+                    const size_t before = panel % THIN_PANELS;
+                    thin_tiles(g, a - before * g->a_panel, row - before * g->rows, before + 1, t.b + n, column + n,
+                               thin);
+                }
+                if (n == 0) break;
+            }
+#endif
             if (FETCHES) fetch_part(g, &fetches, &t, part, panel);
             if (far && row + rows < g->m) fetch_next_tile(g, row + rows, column, n);
             one_tile(g, &t, a + g->a_skip * rows, row, column, n);

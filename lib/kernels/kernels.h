@@ -38,8 +38,9 @@ typedef struct tn_kernels tn_kernels;
 
 struct tn_kernels {
     tn_cpu_level level;
-    int lookup_bits;    /* codes of so many bits are looked up faster than memory gives what they stand for */
-    bool bf16_products; /* products that may are to be of bfloat16: their kernel is the faster one here */
+    int lookup_bits;         /* codes of so many bits are looked up faster than memory gives what they stand for */
+    bool bf16_products;      /* products that may are to be of bfloat16: their kernel is the faster one here */
+    bool depthwise_in_place; /* depthwise_square_f32 reads rows of the image as they are */
 #define TN_KERNEL(name, parameters) void(*name) parameters;
 #include "kernels/list.h"
 #undef TN_KERNEL

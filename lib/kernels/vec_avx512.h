@@ -21,6 +21,13 @@ static inline vf vf_load(const float *p) { return _mm512_loadu_ps(p); }
 static inline void vf_store(float *p, vf a) { _mm512_storeu_ps(p, a); }
 static inline vf vf_load_n(const float *p, size_t n) { return _mm512_maskz_loadu_ps(vec_first(n), p); }
 static inline void vf_store_n(float *p, vf a, size_t n) { _mm512_mask_storeu_ps(p, vec_first(n), a); }
+/* Lanes that lie in [0, size) where the first lies at `from`; what else there is, is not read, and 0. */
+static inline vm vm_inside(ptrdiff_t from, ptrdiff_t size) {
+    const ptrdiff_t end = size - from, first = from < 0 ? -from : 0;
+    const unsigned below = end >= 16 ? 0xffff : end <= 0 ? 0 : (1u << end) - 1, above = first >= 16 ? 0 : 0xffffu << first;
+    return (vm)(below & above);
+}
+static inline vf vf_load_where(vm m, const float *p) { return _mm512_maskz_loadu_ps(m, p); }
 static inline vf vf_load_even(const float *p) {
     const __m512i even = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
     return _mm512_permutex2var_ps(_mm512_loadu_ps(p), even, _mm512_loadu_ps(p + 16));

@@ -64,6 +64,8 @@ void tn_conv_add_residual(const tn_kernels *kernels, const tn_epilogue *epilogue
 /* Depthwise convolution, each channel with kernels of its own, of 1 or 2 spatial axes. */
 typedef struct tn_conv_depthwise tn_conv_depthwise;
 bool tn_conv_depthwise_fits(const tn_conv_shape *shape);
+/* Whether it reads the image where it lies: no copy makes short rows slow. */
+bool tn_conv_depthwise_in_place(const tn_prepare *call, const tn_conv_shape *shape);
 /* Adds to call->scratch what run needs; its own memory is the first of it. most_rows: of the output, that a band has. */
 tn_status tn_conv_depthwise_prepare(tn_prepare *call, const tn_conv_shape *shape, int64_t most_rows,
                                     tn_conv_depthwise **out_depthwise);

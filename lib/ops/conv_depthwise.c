@@ -1,7 +1,8 @@
 /* Depthwise convolution around the kernels of kernels/depthwise.h.
  *
  * A task takes a band of output rows of some channels. Each channel's rows are copied into a padded buffer that fits the
- * first cache; the padding is written once a task, since all its channels have it at the same places. */
+ * first cache, unless the kernel takes them as they lie; the padding is written once a task, since all its channels have it
+ * at the same places. */
 #include "ops/conv.h"
 #include "ops/scratch.h"
 
@@ -14,7 +15,7 @@ struct tn_conv_depthwise {
     int64_t batch, channels, outputs;
     int64_t in_h, in_w, out_h, out_w, pad_h, pad_w;
     size_t kernel_h, kernel_w, stride_h, stride_w, dilation_h;
-    bool square;             /* for depthwise_square_f32 */
+    bool square, in_place;   /* for depthwise_square_f32; without a copy */
     size_t *offset;          /* [kernel_w] */
     size_t phase, row, rows; /* floats of each of a row's stride_w parts, of a row; rows that a band reads */
     size_t buffer;           /* floats of the copied rows */
@@ -25,14 +26,32 @@ bool tn_conv_depthwise_fits(const tn_conv_shape *s) {
     return s->group == s->channels && s->window.spatial <= 2 && s->outputs <= 2 * s->channels;
 }
 
+/* Steps that are never taken must not make rows long. */
+static int64_t taken_stride(const tn_window *w, int axis) {
+    return w->out[axis] == 1 ? 1 : w->stride[axis];
+}
+
 static void read_axis(const tn_window *w, int axis, int64_t *in, int64_t *out, int64_t *pad, size_t *kernel,
                       size_t *stride, size_t *dilation) {
     *in = axis < 0 ? 1 : w->in[axis];
     *out = axis < 0 ? 1 : w->out[axis];
     *pad = axis < 0 ? 0 : w->pad_begin[axis];
     *kernel = axis < 0 ? 1 : (size_t)w->kernel[axis];
-    *stride = axis < 0 ? 1 : (size_t)w->stride[axis];
+    *stride = axis < 0 ? 1 : (size_t)taken_stride(w, axis);
     *dilation = axis < 0 ? 1 : (size_t)w->dilation[axis];
+}
+
+/* For depthwise_square_f32. */
+static bool is_square(const tn_window *w) {
+    const int x = w->spatial - 1, y = x - 1;
+    if (w->spatial != 2) return false;
+    const int64_t stride_y = taken_stride(w, y), stride_x = taken_stride(w, x);
+    return w->kernel[y] == w->kernel[x] && (w->kernel[x] == 3 || w->kernel[x] == 5) && stride_x <= stride_y &&
+           stride_y <= 2 && w->dilation[y] == 1 && w->dilation[x] == 1;
+}
+
+bool tn_conv_depthwise_in_place(const tn_prepare *call, const tn_conv_shape *shape) {
+    return call->kernels->depthwise_in_place && is_square(&shape->window);
 }
 
 tn_status tn_conv_depthwise_prepare(tn_prepare *call, const tn_conv_shape *s, int64_t most_rows,
@@ -47,20 +66,17 @@ tn_status tn_conv_depthwise_prepare(tn_prepare *call, const tn_conv_shape *s, in
     int last = s->window.spatial - 1;
     read_axis(&s->window, last - 1, &d->in_h, &d->out_h, &d->pad_h, &d->kernel_h, &d->stride_h, &d->dilation_h);
     read_axis(&s->window, last, &d->in_w, &d->out_w, &d->pad_w, &d->kernel_w, &d->stride_w, &dilation_w);
-    /* Steps that are never taken must not make rows long. */
-    if (d->out_w == 1) d->stride_w = 1;
-    if (d->out_h == 1) d->stride_h = 1;
     d->offset = tn_prepare_alloc(call, d->kernel_w * sizeof *d->offset);
     if (!d->offset) return TN_E_MEMORY;
-    d->square = d->kernel_h == d->kernel_w && (d->kernel_h == 3 || d->kernel_h == 5) && d->stride_w <= d->stride_h &&
-                d->stride_h <= 2 && d->dilation_h == 1 && dilation_w == 1;
+    d->square = is_square(&s->window);
+    d->in_place = tn_conv_depthwise_in_place(call, s);
     size_t width = ((size_t)d->out_w + TN_DEPTHWISE_ROUND - 1) / TN_DEPTHWISE_ROUND * TN_DEPTHWISE_ROUND;
     d->phase = width + (d->kernel_w - 1) * dilation_w / d->stride_w + 1;
     d->row = (d->phase * d->stride_w + TN_DEPTHWISE_ROUND - 1) / TN_DEPTHWISE_ROUND * TN_DEPTHWISE_ROUND;
     for (size_t j = 0; j < d->kernel_w; j++)
         d->offset[j] = j * dilation_w % d->stride_w * d->phase + j * dilation_w / d->stride_w;
     size_t reach = (d->kernel_h - 1) * d->dilation_h + 1, fit = BUFFER_FLOATS / d->row;
-    d->band_rows = fit > reach ? (int64_t)((fit - reach) / d->stride_h) / 4 * 4 : 4;
+    d->band_rows = d->in_place ? d->out_h : fit > reach ? (int64_t)((fit - reach) / d->stride_h) / 4 * 4 : 4;
     if (d->square) d->band_rows = TN_MIN(d->band_rows, SQUARE_ROWS);
     d->band_rows = TN_MIN(TN_MIN(TN_MAX(d->band_rows, 4), most_rows), d->out_h);
     d->bands = (d->out_h + d->band_rows - 1) / d->band_rows;
@@ -71,7 +87,8 @@ tn_status tn_conv_depthwise_prepare(tn_prepare *call, const tn_conv_shape *s, in
     d->task_outputs = TN_MAX(TN_MIN(TN_MAX(per_task, spread), d->outputs), 1);
     d->output_tasks = (d->outputs + d->task_outputs - 1) / d->task_outputs;
     size_t floats;
-    if (!tn_mul_size(d->rows, d->row, &d->buffer) || !tn_mul_size(d->buffer, (size_t)call->threads, &floats) ||
+    if (!tn_mul_size(d->in_place ? 0 : d->rows, d->row, &d->buffer) ||
+        !tn_mul_size(d->buffer, (size_t)call->threads, &floats) ||
         !tn_scratch_add(&call->scratch, floats, sizeof(float)))
         return tn_fail(TN_E_SHAPE, "rows of %lld elements with a kernel that reaches over %zu rows are too large",
                        (long long)d->in_w, reach);
@@ -129,12 +146,16 @@ static void multiply_band(const tn_conv_band *c, const float *x, bool copied, co
                           .y = y + row * d->out_w,
                           .y_stride = (size_t)d->out_w,
                           .epilogue = *c->epilogue,
-                          .x_rows = x_rows};
+                          .x_rows = x_rows,
+                          .in_width = d->in_w,
+                          .pad_x = d->pad_w};
     if (k.epilogue.residual) k.epilogue.activation = TN_ACT_NONE;
     int64_t first = TN_MAX(top, 0), end = TN_MIN(top + (int64_t)d->rows, d->in_h);
-    if (!copied) copy_band(d, c->kernels, x, first, end, top, c->buffer);
+    if (!copied && !d->in_place) copy_band(d, c->kernels, x, first, end, top, c->buffer);
     for (int64_t i = 0; d->square && i < (rows - 1) * (int64_t)d->stride_h + (int64_t)d->kernel_h; i++)
-        x_rows[i] = top + i >= 0 && top + i < end ? c->buffer + (size_t)i * d->row : NULL;
+        x_rows[i] = top + i < 0 || top + i >= end ? NULL
+                    : d->in_place                 ? x + (top + i - first) * d->in_w
+                                                  : c->buffer + i * (int64_t)d->row;
     (d->square ? c->kernels->depthwise_square_f32 : c->kernels->depthwise_f32)(&k);
     if (k.epilogue.residual)
         tn_conv_add_residual(c->kernels, c->epilogue, (size_t)(row * d->out_w), (size_t)(rows * d->out_w), y);
@@ -166,7 +187,7 @@ static void depthwise_task(void *context, int64_t index) {
     size_t taps = d->kernel_h * d->kernel_w;
     tn_epilogue e = *c->epilogue;
     tn_conv_band b = {d, c->kernels, &e, band, c->buffers + (size_t)tn_worker_index() * d->buffer};
-    memset(b.buffer, 0, d->buffer * sizeof *b.buffer);
+    if (d->buffer) memset(b.buffer, 0, d->buffer * sizeof *b.buffer);
     tn_conv_depthwise_reads(d, band, &first, &end);
     for (int64_t m = part * d->task_outputs, held = -1; m < TN_MIN((part + 1) * d->task_outputs, d->outputs); m++) {
         int64_t channel = m / multiplier, at = (image * d->outputs + m) * d->out_h * d->out_w;

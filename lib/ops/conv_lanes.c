@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #define LONGEST_ROW 20
+#define LONGEST_HALF 8     /* where longer rows are taken as they lie, without a copy */
 #define MOST_ELEMENTS 2048 /* of a channel's plane: 128 KiB of 16 */
 #define TASK_WORK 65536    /* multiplications of a task, at least */
 
@@ -27,8 +28,8 @@ bool tn_conv_lanes_fits(const tn_prepare *call, const tn_conv_shape *s) {
     call->kernels->gemm_f32_tile(&rows, &columns, &lanes);
     int64_t row = s->window.out[s->window.spatial - 1];
     return lanes > 1 && s->group == s->channels && s->outputs == s->channels && s->channels >= LANES &&
-           row <= LONGEST_ROW && s->in_plane <= MOST_ELEMENTS && s->out_plane <= MOST_ELEMENTS &&
-           s->taps <= MOST_ELEMENTS;
+           row <= (tn_conv_depthwise_in_place(call, s) ? LONGEST_HALF : LONGEST_ROW) && s->in_plane <= MOST_ELEMENTS &&
+           s->out_plane <= MOST_ELEMENTS && s->taps <= MOST_ELEMENTS;
 }
 
 static void pack_weights(void *dst, const void *context) {
