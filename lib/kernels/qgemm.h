@@ -37,6 +37,15 @@ static inline size_t tn_qgemm_k(const tn_qgemm_layout *layout, size_t k) {
 size_t tn_qgemm_a_bytes(const tn_qgemm_layout *layout, size_t m, size_t k);
 size_t tn_qgemm_b_bytes(const tn_qgemm_layout *layout, size_t k, size_t n);
 
+/* For who goes over all rows of a for some panels before the next ones: those are fetched while this goes on, by each product
+ * as large a part as it has of the rows. panels, bytes: this product's. more: whether panels follow. */
+static inline const void *tn_qgemm_next(const void *panels, size_t bytes, bool more, size_t row, size_t rows,
+                                        size_t all_rows, size_t *out_bytes) {
+    const size_t from = bytes / all_rows * row;
+    *out_bytes = bytes / all_rows * rows;
+    return more ? (const uint8_t *)panels + bytes + from : NULL;
+}
+
 /* What is to be added to values of a side so that they have the sign that the product wants: 0, 128 or -128. */
 static inline int tn_qgemm_shift(bool has_sign, bool wants_sign) {
     return has_sign == wants_sign ? 0 : wants_sign ? -128 : 128;

@@ -221,7 +221,8 @@ static void q_others(size_t m, size_t k, size_t steps, const uint32_t *order, co
 }
 
 static void qgemm_us(size_t m, size_t n, size_t k, const void *a, const void *b, const uint32_t *order, int32_t *c,
-                     size_t ldc) {
+                     size_t ldc, const void *next, size_t next_bytes) {
+    (void)next, (void)next_bytes;
     const size_t steps = k / Q_GROUP;
     for (size_t j = 0; j < n; j += Q_COLUMNS, order += 1 + steps) {
         const uint8_t *panel = (const uint8_t *)b + j * k;

@@ -106,8 +106,8 @@ static inline __attribute__((always_inline)) void q_gemm(bool us, size_t m, size
 
 #if TN_QB_SIZE == 1
 static void qgemm_us(size_t m, size_t n, size_t k, const void *a, const void *b, const uint32_t *order, int32_t *c,
-                     size_t ldc) {
-    (void)order;
+                     size_t ldc, const void *next, size_t next_bytes) {
+    (void)order, (void)next, (void)next_bytes;
     q_gemm(true, m, n, k, a, b, c, ldc);
 }
 static void qgemm_su(size_t m, size_t n, size_t k, const void *a, const void *b, int32_t *c, size_t ldc) {

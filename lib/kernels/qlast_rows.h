@@ -117,6 +117,9 @@ static inline bool ql_small(float v) {
 }
 
 static void qadd(uint8_t *y, const uint8_t *a, const uint8_t *b, size_t n, int32_t shift, float p, float q, float r) {
+    if (ql_small(p) && ql_small(q) && ql_small(r))
+        for (; n >= 4 * QL_LANES; n -= 4 * QL_LANES, a += 4 * QL_LANES, b += 4 * QL_LANES, y += 4 * QL_LANES)
+            ql_add_wide(y, a, b, shift, p, q, r);
     QL_ROW(ql_add_block(y, a, b, shift, p, q, r));
 }
 static void qmul(uint8_t *y, const uint8_t *a, const uint8_t *b, size_t n, int32_t shift, int32_t za, int32_t zb,

@@ -10,7 +10,7 @@
 #include "kernels/kernels.h"
 #include <immintrin.h>
 
-enum { ROWS = 16, LANES = 16, COLUMNS = 2 * LANES, STEP = 64, LEAST_ROWS = 8, PANEL_STRIDE = COLUMNS * 4 };
+enum { ROWS = 16, LANES = 16, COLUMNS = 2 * LANES, STEP = 64, LEAST_ROWS = 8, PANEL_STRIDE = COLUMNS * 4, LINE = 64 };
 
 /* GCC does not tell its optimizer what memory a tile instruction reads. */
 #define MEMORY_IS_READ() __asm__ volatile("" ::: "memory")
@@ -42,6 +42,8 @@ typedef struct operands {
     const uint8_t *a, *b;
     const uint8_t *a_rest, *b_rest; /* of the step that is cut short; NULL if none is */
     size_t k, steps, step, upper;
+    const uint8_t *next; /* `lines` of it are fetched in a step: all at once would have the tiles wait */
+    size_t lines;
 } operands;
 
 /* Tiles are named by constants, so what takes one is a macro. */
@@ -78,8 +80,11 @@ static inline __attribute__((always_inline)) void block(const operands *o, int32
     if (across) _tile_zero(1);
     if (down) _tile_zero(2);
     if (down && across) _tile_zero(3);
-    for (size_t i = 0; i < o->steps; i++, a += o->step, b += o->step * COLUMNS)
+    const uint8_t *next = o->next;
+    for (size_t i = 0; i < o->steps; i++, a += o->step, b += o->step * COLUMNS) {
+        for (size_t l = o->lines; l > 0; l--, next += LINE) __builtin_prefetch(next, 0, 2);
         one_step(a, o->k, o->upper, b, us, down, across);
+    }
     if (o->b_rest) one_step(o->a_rest, STEP, o->upper, o->b_rest, us, down, across);
     _tile_stored(0, c, bytes);
     if (across) _tile_stored(1, c + LANES, bytes);
@@ -107,7 +112,8 @@ static void copy_rest(uint8_t *to, const uint8_t *from, size_t rows, size_t stri
 }
 
 static inline __attribute__((always_inline)) void product(bool us, size_t m, size_t n, size_t k, const uint8_t *a,
-                                                          const uint8_t *b, int32_t *c, size_t ldc) {
+                                                          const uint8_t *b, int32_t *c, size_t ldc, const uint8_t *next,
+                                                          size_t next_bytes) {
     _Alignas(64) uint8_t a_rest[2 * ROWS * STEP], b_rest[STEP / 4 * PANEL_STRIDE];
     _Alignas(64) int32_t edge[2 * ROWS * COLUMNS];
     size_t step = STEP, rest = k % STEP, steps = k / STEP, tiles = (m + ROWS - 1) / ROWS;
@@ -118,27 +124,31 @@ static inline __attribute__((always_inline)) void product(bool us, size_t m, siz
         rest = 0;
     }
     operands o = {.k = k, .step = step, .steps = steps, .upper = height};
-    shape last = {0, 0, 0};
+    const shape s = {height, tiles > 1 ? TN_MIN(height, m - height) : 0, step};
+    const size_t rows = s.upper + s.lower, blocks = (tiles + 1) / 2 * ((n + COLUMNS - 1) / COLUMNS);
+    if (next) {
+        o.next = next;
+        o.lines = (next_bytes / LINE + blocks * steps) / TN_MAX(blocks * steps, (size_t)1);
+    }
     if (rest) memset(b_rest, 0, sizeof b_rest);
-    for (size_t i = 0; i < m; i += 2 * height) {
-        shape s = {TN_MIN(height, m - i), TN_MIN(height, m - i - TN_MIN(height, m - i)), step};
-        if (s.upper != last.upper || s.lower != last.lower) configure(s);
-        last = s;
+    configure(s);
+    for (size_t at = 0; at < m; at += rows) {
+        /* The last rows are made together with some that are there already, so that all blocks are alike. */
+        const size_t i = TN_MIN(at, m - rows);
         o.a = a + i * k;
-        if (rest) copy_rest(a_rest, o.a + o.steps * step, s.upper + s.lower, k, rest);
-        for (size_t j = 0; j < n; j += COLUMNS) {
+        if (rest) copy_rest(a_rest, o.a + o.steps * step, rows, k, rest);
+        for (size_t j = 0; j < n; j += COLUMNS, o.next += o.lines * LINE * steps) {
             size_t width = TN_MIN(n - j, (size_t)COLUMNS);
             o.b = b + j * k;
             o.a_rest = a_rest;
             if (rest) o.b_rest = memcpy(b_rest, o.b + o.steps * step * COLUMNS, rest * COLUMNS);
             MEMORY_IS_READ();
-            if (width == COLUMNS) {
-                any_block(&o, c + i * ldc + j, ldc, us, s.lower > 0, true);
+            if (j + (width + LANES - 1) / LANES * LANES <= ldc) { /* what is too much lies between rows */
+                any_block(&o, c + i * ldc + j, ldc, us, s.lower > 0, width > LANES);
                 continue;
             }
             any_block(&o, edge, COLUMNS, us, s.lower > 0, width > LANES);
-            for (size_t r = 0; r < s.upper + s.lower; r++)
-                memcpy(c + (i + r) * ldc + j, edge + r * COLUMNS, width * sizeof *c);
+            for (size_t r = 0; r < rows; r++) memcpy(c + (i + r) * ldc + j, edge + r * COLUMNS, width * sizeof *c);
         }
     }
     _tile_release();
@@ -146,7 +156,7 @@ static inline __attribute__((always_inline)) void product(bool us, size_t m, siz
 
 /* The kernels of the level below. */
 static void (*low_us)(size_t m, size_t n, size_t k, const void *a, const void *b, const uint32_t *order, int32_t *c,
-                      size_t ldc);
+                      size_t ldc, const void *next, size_t next_bytes);
 static void (*low_su)(size_t m, size_t n, size_t k, const void *a, const void *b, int32_t *c, size_t ldc);
 
 static bool worth_tiles(size_t m, size_t n, size_t k) {
@@ -154,11 +164,12 @@ static bool worth_tiles(size_t m, size_t n, size_t k) {
 }
 
 static void qgemm_us(size_t m, size_t n, size_t k, const void *a, const void *b, const uint32_t *order, int32_t *c,
-                     size_t ldc) {
-    worth_tiles(m, n, k) ? product(true, m, n, k, a, b, c, ldc) : low_us(m, n, k, a, b, order, c, ldc);
+                     size_t ldc, const void *next, size_t next_bytes) {
+    worth_tiles(m, n, k) ? product(true, m, n, k, a, b, c, ldc, next, next_bytes)
+                         : low_us(m, n, k, a, b, order, c, ldc, next, next_bytes);
 }
 static void qgemm_su(size_t m, size_t n, size_t k, const void *a, const void *b, int32_t *c, size_t ldc) {
-    worth_tiles(m, n, k) ? product(false, m, n, k, a, b, c, ldc) : low_su(m, n, k, a, b, c, ldc);
+    worth_tiles(m, n, k) ? product(false, m, n, k, a, b, c, ldc, NULL, 0) : low_su(m, n, k, a, b, c, ldc);
 }
 
 void tn_quant_amx(tn_kernels *table) {

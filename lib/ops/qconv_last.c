@@ -236,8 +236,12 @@ typedef struct job {
     uint8_t *y, *slots;
 } job;
 
-/* Of bytes that are few: memcpy's call would cost more than what it does. */
+/* Where bytes are few, memcpy's call would cost more than what it does. */
 static inline void copy_bytes(uint8_t *to, const uint8_t *from, size_t n) {
+    if (n > 64) {
+        memcpy(to, from, n);
+        return;
+    }
     size_t i = 0;
     for (; i + 16 <= n; i += 16) memcpy(to + i, from + i, 16);
     if (i == n) return;
@@ -256,6 +260,18 @@ static inline void copy_bytes(uint8_t *to, const uint8_t *from, size_t n) {
     }
 }
 
+/* `count` runs of n bytes each. */
+static void copy_runs(uint8_t *to, size_t to_step, const uint8_t *from, size_t from_step, size_t count, size_t n) {
+    if (n >= 16 && n <= 32) {
+        for (; count > 0; count--, to += to_step, from += from_step) {
+            memcpy(to, from, 16);
+            memcpy(to + n - 16, from + n - 16, 16);
+        }
+        return;
+    }
+    for (; count > 0; count--, to += to_step, from += from_step) copy_bytes(to, from, n);
+}
+
 /* Taps of one row of the kernel at output column `column`: `width` bytes of each. base NULL: all padding. */
 static inline void gather_taps(const qconv *q, uint8_t *to, const uint8_t *base, int64_t column, size_t width) {
     const tn_window *w = &q->window;
@@ -264,10 +280,6 @@ static inline void gather_taps(const qconv *q, uint8_t *to, const uint8_t *base,
     if (!base) {
         memset(to, q->x_zero, (size_t)kernel * width);
     } else if (w->dilation[last] == 1 && width == q->channels) {
-        if (start >= 0 && start + kernel <= w->in[last]) {
-            copy_bytes(to, base + (size_t)start * q->channels, (size_t)kernel * width);
-            return;
-        }
         int64_t from = TN_MIN(TN_MAX(-start, 0), kernel), until = TN_MAX(TN_MIN(w->in[last] - start, kernel), from);
         if (from > 0) memset(to, q->x_zero, (size_t)from * width);
         if (until > from)
@@ -289,11 +301,16 @@ static inline void gather_taps(const qconv *q, uint8_t *to, const uint8_t *base,
 static const void *gather(const job *j, size_t batch, size_t group, size_t first, size_t rows) {
     const qconv *q = j->q;
     const tn_window *w = &q->window;
-    const size_t width = q->channels / q->groups, k = q->taps * width, across = (size_t)w->out[w->spatial - 1];
+    const int last = w->spatial - 1;
+    const size_t width = q->channels / q->groups, k = q->taps * width, across = (size_t)w->out[last];
     const size_t outer = q->taps / (size_t)w->kernel[w->spatial - 1], run = k / outer;
     uint8_t *slot = j->slots + (size_t)tn_worker_index() * q->slot_bytes, *to = slot;
     const uint8_t *x = j->x + batch * q->in_pixels * q->channels + group * width;
     uint8_t *packed = slot + ((q->rows + 1) * q->k + 63) / 64 * 64;
+    int64_t inside = 0, outside = 0; /* columns whose taps lie in one piece */
+    if (w->dilation[last] == 1 && q->groups == 1)
+        tn_window_inside(-w->pad_begin[last], w->stride[last], w->out[last], w->in[last] - w->kernel[last] + 1, &inside,
+                         &outside);
     if (q->direct) {
         j->kernels->qwiden((int16_t *)(void *)packed, x + first * k, rows * k);
         return packed;
@@ -304,7 +321,16 @@ static const void *gather(const job *j, size_t batch, size_t group, size_t first
         for (size_t t = 0; t < outer; t++) {
             int64_t at = tn_window_row(w, (int64_t)row, (int64_t)t);
             const uint8_t *base = at < 0 ? NULL : x + (size_t)at * q->channels;
-            for (size_t i = 0; i < n; i++) gather_taps(q, to + i * q->k + t * run, base, (int64_t)(column + i), width);
+            const int64_t first_in = TN_MAX(inside - (int64_t)column, 0), end_in = outside - (int64_t)column;
+            const size_t low = base ? TN_MIN((size_t)first_in, n) : n;
+            const size_t high = (int64_t)low < end_in ? TN_MIN((size_t)end_in, n) : low;
+            uint8_t *at_tap = to + t * run;
+            for (size_t i = 0; i < low; i++) gather_taps(q, at_tap + i * q->k, base, (int64_t)(column + i), width);
+            if (low < high)
+                copy_runs(at_tap + low * q->k, q->k,
+                          base + ((int64_t)(column + low) * w->stride[last] - w->pad_begin[last]) * (int64_t)width,
+                          (size_t)w->stride[last] * width, high - low, run);
+            for (size_t i = high; i < n; i++) gather_taps(q, at_tap + i * q->k, base, (int64_t)(column + i), width);
         }
         for (size_t i = 0; i < n && q->k > k; i++) memset(to + i * q->k + k, 0, q->k - k);
         if (q->layout->a_size == 2) /* while it is in the first-level cache */
@@ -346,18 +372,20 @@ static void multiply(void *context, int64_t task) {
                                                            : gather(j, batch, group, first, rows);
     const uint8_t *b = (const uint8_t *)q->w + group * q->w_bytes;
     const size_t a_stride = q->k * (size_t)q->layout->a_size;
-    for (size_t row = 0; row < rows; row += q->tile) {
-        size_t m = TN_MIN(q->tile, rows - row);
-        for (size_t column = from; column < until; column += TILE_N) {
+    for (size_t column = from; column < until; column += TILE_N) {
+        const size_t n = TN_MIN((size_t)TILE_N, until - column), map = group * maps + column;
+        const uint8_t *panels = b + column * q->k;
+        for (size_t row = 0; row < rows; row += q->tile) {
             int32_t sums[TILE_M * TILE_N];
-            size_t n = TN_MIN((size_t)TILE_N, until - column), map = group * maps + column;
-            j->kernels->qgemm_us(m, n, q->k, a + row * a_stride, b + column * q->k,
-                                 tn_qgemm_order(q->layout, b, q->k, maps, column), sums, TILE_N);
+            size_t m = TN_MIN(q->tile, rows - row), next_bytes;
+            const void *next = tn_qgemm_next(panels, n * q->k, column + n < until, row, m, rows, &next_bytes);
+            j->kernels->qgemm_us(m, n, q->k, a + row * a_stride, panels,
+                                 tn_qgemm_order(q->layout, b, q->k, maps, column), sums, TILE_N, next, next_bytes);
             j->kernels->qfinish(j->y + (batch * q->pixels + first + row) * q->maps + map, q->maps, sums, TILE_N, m, n,
                                 q->offset + map, q->scale + map, q->y_zero, q->low, q->high);
         }
-        finish_rows(j, (batch * q->pixels + first + row) * q->maps + group * maps + from, m, until - from);
     }
+    finish_rows(j, (batch * q->pixels + first) * q->maps + group * maps + from, rows, until - from);
 }
 
 /* A block of rows of tiles. */

@@ -227,8 +227,12 @@ static void product(void *context, int64_t task) {
     for (size_t col = col0; col < col1; col += wide)
         for (size_t row = row0; row < row1; row += TILE_M) {
             size_t n = TN_MIN(wide, col1 - col), m = TN_MIN((size_t)TILE_M, row1 - row);
-            j->kernels->qgemm_us(m, n, padded, j->a + (a_row + row) * j->a_stride, right + col * padded,
-                                 tn_qgemm_order(q->layout, right, q->k, q->n, col), sums, wide);
+            size_t next_bytes;
+            const uint8_t *left = j->a + (a_row + row) * j->a_stride, *panels = right + col * padded;
+            const void *next =
+                tn_qgemm_next(panels, n * padded, col + n < col1, row - row0, m, row1 - row0, &next_bytes);
+            j->kernels->qgemm_us(m, n, padded, left, panels, tn_qgemm_order(q->layout, right, q->k, q->n, col), sums,
+                                 wide, next, next_bytes);
             for (size_t r = 0; r < m; r++)
                 finish(j, sums + r * wide, a_row + row + r, b, col, n,
                        (j->call->only ? 0 : batch * j->y_batch) + (row + r) * j->y_row + col);

@@ -16,26 +16,27 @@ static int value(uint8_t byte, bool is_signed) {
     return is_signed ? (int8_t)byte : byte;
 }
 
-static void check_product(const tn_kernels *kernels, size_t m, size_t n, size_t k, bool us, const uint8_t *a,
-                          const uint8_t *b) {
+static void check_product(const tn_kernels *kernels, size_t m, size_t n, size_t ldc, size_t k, bool us,
+                          const uint8_t *a, const uint8_t *b) {
     const tn_qgemm_layout *layout = tn_qgemm_layout_of(kernels);
     bool a_signed = layout->bytes_signed || !us, b_signed = layout->bytes_signed || us;
     int a_shift = tn_qgemm_shift(!us, a_signed), b_shift = tn_qgemm_shift(us, b_signed);
     void *pa = malloc(tn_qgemm_a_bytes(layout, m, k) + 1), *pb = malloc(tn_qgemm_b_bytes(layout, k, n) + 1);
-    int32_t *c = malloc(m * n * 4 + 4), *sa = malloc(m * 4), *sb = malloc(n * 4);
-    c[m * n] = 77;
+    int32_t *c = malloc(m * ldc * 4 + 4), *sa = malloc(m * 4), *sb = malloc(n * 4);
+    c[m * ldc] = 77;
     tn_qgemm_pack_a(layout, pa, a, k, 1, m, k, a_signed, a_shift ? 0x80 : 0, sa);
     tn_qgemm_pack_b(layout, pb, b, n, 1, k, n, b_signed, b_shift ? 0x80 : 0, sb);
     if (us)
-        kernels->qgemm_us(m, n, tn_qgemm_k(layout, k), pa, pb, tn_qgemm_order(layout, pb, k, n, 0), c, n);
+        kernels->qgemm_us(m, n, tn_qgemm_k(layout, k), pa, pb, tn_qgemm_order(layout, pb, k, n, 0), c, ldc, pb,
+                          tn_qgemm_b_bytes(layout, k, n));
     else
-        kernels->qgemm_su(m, n, tn_qgemm_k(layout, k), pa, pb, c, n);
-    assert_int_equal(c[m * n], 77);
+        kernels->qgemm_su(m, n, tn_qgemm_k(layout, k), pa, pb, c, ldc);
+    assert_int_equal(c[m * ldc], 77);
     for (size_t i = 0; i < m; i++)
         for (size_t j = 0; j < n; j++) {
             int32_t want = 0;
             for (size_t p = 0; p < k; p++) want += value(a[i * k + p], !us) * value(b[p * n + j], us);
-            int32_t got = c[i * n + j] - a_shift * sb[j] - b_shift * sa[i] + (int32_t)k * a_shift * b_shift;
+            int32_t got = c[i * ldc + j] - a_shift * sb[j] - b_shift * sa[i] + (int32_t)k * a_shift * b_shift;
             if (got != want)
                 fail_msg("%s %zux%zux%zu us=%d [%zu,%zu]: %d, not %d", tn_cpu_level_name(kernels->level), m, n, k, us,
                          i, j, got, want);
@@ -45,9 +46,9 @@ static void check_product(const tn_kernels *kernels, size_t m, size_t n, size_t 
 
 static void qgemm_is_exact_at_every_cpu_level(void **state) {
     (void)state;
-    static const size_t shapes[][3] = {{1, 1, 1},   {1, 33, 5},    {2, 8, 4},   {3, 16, 7},
-                                       {5, 31, 64}, {7, 64, 17},   {8, 40, 33}, {9, 65, 50},
-                                       {13, 17, 3}, {17, 32, 129}, {6, 100, 2}, {7, 20, 1100}};
+    static const size_t shapes[][3] = {{1, 1, 1},   {1, 33, 5},    {2, 8, 4},     {3, 16, 7},   {5, 31, 64},
+                                       {7, 64, 17}, {8, 40, 33},   {9, 65, 50},   {13, 17, 3},  {17, 32, 129},
+                                       {6, 100, 2}, {7, 20, 1100}, {49, 72, 128}, {40, 16, 64}, {70, 24, 100}};
     /* Pairs of these are just within what 16 bits hold, times 255, or just beyond. */
     static const int8_t near[] = {64, 65, -64, -65, 127, 1, 2, -128, -1, 0};
     for (size_t s = 0; s < TN_COUNT(shapes); s++) {
@@ -65,7 +66,9 @@ static void qgemm_is_exact_at_every_cpu_level(void **state) {
             for (size_t i = 0; extreme == 3 && i < k * n; i++) b[i] = (uint8_t)near[random_bits() % sizeof near];
             for (int level = 0; level < TN_CPU_LEVELS; level++)
                 if (tn_kernels_at((tn_cpu_level)level))
-                    for (int us = 0; us < 2; us++) check_product(tn_kernels_at((tn_cpu_level)level), m, n, k, us, a, b);
+                    for (int us = 0; us < 2; us++)
+                        for (size_t room = 0; room < 64; room += 40)
+                            check_product(tn_kernels_at((tn_cpu_level)level), m, n, n + room, k, us, a, b);
         }
         free(a), free(b);
     }
