@@ -7,7 +7,7 @@
 #include "ops/scratch.h"
 #include <stdio.h>
 
-enum { TILE_M = 24, TILE_N = 128, TASK_M = 2 * TILE_M, TASK_N = 4 * TILE_N, PACK_ROWS = 64 };
+enum { MOST_M = 32, TILE_M = 24, TILE_N = 128, TASK_N = 4 * TILE_N, PACK_ROWS = 64 };
 
 tn_status tn_infer_matmul(tn_infer *call, int a_in, int b_in, int *out_rank, int64_t *out_dims) {
     const tn_type *a = call->in[a_in], *b = call->in[b_in];
@@ -213,30 +213,75 @@ static void finish(const job *j, int32_t *sums, size_t row, size_t b, size_t col
         j->kernels->qrequantize((uint8_t *)c->y + at, sums, n, scale, step, c->y_zero, j->low, j->high);
 }
 
+/* Bytes of y whose scales and corrections are one a column: rows of a tile are finished together. */
+static bool finishes_tiles(const job *j) {
+    const tn_qmatmul_call *c = j->call;
+    return c->y_type == TN_UINT8 && !c->row_scale && (j->a_zero_step == 0 || !j->need_a_zeros) &&
+           (!c->add || c->add_row == 0);
+}
+
+typedef struct columns {
+    int32_t offset[TILE_N];
+    float scale[TILE_N];
+} columns;
+
+static void find_columns(const job *j, columns *to, size_t b, size_t col, size_t n) {
+    const tn_qmatmul_call *c = j->call;
+    const size_t line = b * j->q->n + col;
+    const uint32_t zero = j->need_a_zeros ? (uint32_t)j->a_zeros[0] : 0;
+    for (size_t i = 0; i < n; i++) {
+        const uint32_t add = c->add ? (uint32_t)c->add[(col + i) * c->add_step] : 0;
+        to->offset[i] = (int32_t)(zero * (uint32_t)j->b_fix[line + i] + add);
+        to->scale[i] = c->scale[(line + i) * c->scale_step];
+    }
+}
+
+static void finish_tile(const job *j, const columns *of, int32_t *sums, size_t row, size_t m, size_t b, size_t col,
+                        size_t n, size_t at) {
+    for (size_t r = 0; r < m && j->need_b_zeros; r++)
+        j->kernels->qgemm_fix(sums + r * TILE_N, n, 0, NULL, -j->a_sums[row + r], j->b_zeros + b * j->q->n + col, 0);
+    j->kernels->qfinish((uint8_t *)j->call->y + at, j->y_row, sums, TILE_N, m, n, of->offset, of->scale,
+                        j->call->y_zero, j->low, j->high);
+}
+
+/* Rows of a tile: whole ones of the kernel's. */
+static size_t tile_rows(const tn_qmatmul *q) {
+    return q->layout->rows > TILE_M ? MOST_M : TILE_M;
+}
+
 static void product(void *context, int64_t task) {
     const job *j = context;
     const tn_qmatmul *q = j->q;
-    size_t across = (q->n + TASK_N - 1) / TASK_N, down = (q->m + TASK_M - 1) / TASK_M, t = (size_t)task;
-    size_t col0 = t % across * TASK_N, row0 = t / across % down * TASK_M, batch = t / across / down;
-    size_t col1 = TN_MIN(col0 + TASK_N, q->n), row1 = TN_MIN(row0 + TASK_M, q->m);
+    const size_t tile = tile_rows(q), task_m = 2 * tile;
+    size_t across = (q->n + TASK_N - 1) / TASK_N, down = (q->m + task_m - 1) / task_m, t = (size_t)task;
+    size_t col0 = t % across * TASK_N, row0 = t / across % down * task_m, batch = t / across / down;
+    size_t col1 = TN_MIN(col0 + TASK_N, q->n), row1 = TN_MIN(row0 + task_m, q->m);
     if (j->call->only) batch = (size_t)j->call->only - 1;
     size_t b = q->b_of[batch], a_row = j->call->only ? 0 : q->a_of[batch] * q->m, padded = tn_qgemm_k(q->layout, q->k);
-    int32_t sums[TILE_M * TILE_N];
+    int32_t sums[MOST_M * TILE_N];
+    columns of;
     const uint8_t *right = j->b + b * q->b_bytes;
     const size_t wide = q->m == 1 && !j->call->row_scale ? TASK_N : TILE_N;
-    for (size_t col = col0; col < col1; col += wide)
-        for (size_t row = row0; row < row1; row += TILE_M) {
-            size_t n = TN_MIN(wide, col1 - col), m = TN_MIN((size_t)TILE_M, row1 - row);
+    const bool tiles = wide == TILE_N && finishes_tiles(j);
+    for (size_t col = col0; col < col1; col += wide) {
+        const size_t n = TN_MIN(wide, col1 - col);
+        if (tiles) find_columns(j, &of, b, col, n);
+        for (size_t row = row0; row < row1; row += tile) {
+            const size_t m = TN_MIN(tile, row1 - row),
+                         at = (j->call->only ? 0 : batch * j->y_batch) + row * j->y_row + col;
             size_t next_bytes;
             const uint8_t *left = j->a + (a_row + row) * j->a_stride, *panels = right + col * padded;
             const void *next =
                 tn_qgemm_next(panels, n * padded, col + n < col1, row - row0, m, row1 - row0, &next_bytes);
             j->kernels->qgemm_us(m, n, padded, left, panels, tn_qgemm_order(q->layout, right, q->k, q->n, col), sums,
                                  wide, next, next_bytes);
-            for (size_t r = 0; r < m; r++)
-                finish(j, sums + r * wide, a_row + row + r, b, col, n,
-                       (j->call->only ? 0 : batch * j->y_batch) + (row + r) * j->y_row + col);
+            if (tiles)
+                finish_tile(j, &of, sums, a_row + row, m, b, col, n, at);
+            else
+                for (size_t r = 0; r < m; r++)
+                    finish(j, sums + r * wide, a_row + row + r, b, col, n, at + r * j->y_row);
         }
+    }
 }
 
 /* b's zero points as its packed values have them, and k * b_zero - column sum for each column. */
@@ -296,6 +341,7 @@ void tn_qmatmul_run(const tn_qmatmul *q, const tn_run *run, const tn_qmatmul_cal
         j.a = call->a;
     else
         tn_parallel(pool, (int64_t)((q->rows + PACK_ROWS - 1) / PACK_ROWS), pack_a, &j);
-    size_t tasks = (call->only ? 1 : q->batches) * ((q->m + TASK_M - 1) / TASK_M) * ((q->n + TASK_N - 1) / TASK_N);
+    const size_t task_m = 2 * tile_rows(q);
+    size_t tasks = (call->only ? 1 : q->batches) * ((q->m + task_m - 1) / task_m) * ((q->n + TASK_N - 1) / TASK_N);
     tn_parallel(pool, (int64_t)tasks, product, &j);
 }
