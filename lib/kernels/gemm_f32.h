@@ -629,6 +629,7 @@ void GEMM_OVERLAY(tn_kernels *table);
 void GEMM_OVERLAY(tn_kernels *table) {
     table->gemm_f32_tile = gemm_f32_tile;
     table->gemm_f32 = gemm_f32;
+    table->direct_uses = STEPS_AHEAD ? 16 : 2;
     table->gemv_f32 = gemv_f32;
     table->dot_f32 = dot_f32;
     table->gather_rows_f32 = gather_rows_f32;

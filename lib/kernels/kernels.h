@@ -40,6 +40,7 @@ struct tn_kernels {
     tn_cpu_level level;
     int lookup_bits;         /* codes of so many bits are looked up faster than memory gives what they stand for */
     bool bf16_products;      /* products that may are to be of bfloat16: their kernel is the faster one here */
+    size_t direct_uses;      /* a panel of B that gemm_f32 uses at most so often is read where it lies */
     bool depthwise_in_place; /* depthwise_square_f32 reads rows of the image as they are */
 #define TN_KERNEL(name, parameters) void(*name) parameters;
 #include "kernels/list.h"

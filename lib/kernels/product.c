@@ -14,7 +14,6 @@
 #define MOST_TASKS 64.0      /* where the number of threads is not told */
 #define FETCH_FLOATS 65536   /* of an operand, from which on it is fetched before it is needed */
 #define NEAR_FLOATS 4096     /* of an operand: half of the nearest cache */
-#define DIRECT_USES 2        /* a panel of B that is used at most so often is read where it lies */
 
 #define BF16_GROUP 32768    /* elements of bfloat16 panels that a kernel's call takes */
 #define BF16_TASK (1 << 20) /* multiplications of a task of bfloat16 */
@@ -206,7 +205,7 @@ static void matrix_panel(const tn_panels *panels, const tn_product *p, size_t co
     bool more = panels->column_stride == 1 && column + n < p->n;
     call->ahead = more ? b + n : NULL;
     call->ahead_stride = panels->k_stride;
-    if (panels->column_stride == 1 && n % p->columns == 0 && p->panel_uses <= DIRECT_USES) {
+    if (panels->column_stride == 1 && n % p->columns == 0 && p->panel_uses <= p->kernels->direct_uses) {
         call->b = b;
         call->b_stride = panels->k_stride;
         call->b_panel = p->columns;
