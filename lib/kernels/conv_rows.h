@@ -13,8 +13,8 @@
 #else
 #define MULTIPLY_ADD(a, b, c) vf_fma(a, b, c)
 #endif
-#define MOST_ROWS 4
 #define IN_PLACE (VF_WIDTH == 16)
+#define MOST_ROWS (IN_PLACE ? 7 : 4) /* of 5x5: each sum waits 25 times for the one before */
 #define MOST_VECS (IN_PLACE ? 1 : 2)
 
 /* What the vectors of some rows share. */
@@ -66,7 +66,7 @@ ALWAYS_INLINE void square_vectors(const square *s, size_t column, int kernel, in
     vf acc[MOST_ROWS][MOST_VECS];
     tap_masks inside;
     find_taps(s, column, kernel, stride_x, inside);
-#pragma GCC unroll 4
+#pragma GCC unroll 7
     for (int r = 0; r < rows; r++)
 #pragma GCC unroll 2
         for (int c = 0; c < vecs; c++) acc[r][c] = s->bias;
@@ -79,7 +79,7 @@ ALWAYS_INLINE void square_vectors(const square *s, size_t column, int kernel, in
 #pragma GCC unroll 2
             for (int c = 0; c < vecs; c++)
                 v[c] = load_tap(s, s->x[i], column + (size_t)(c * VF_WIDTH), stride_x, j, inside);
-#pragma GCC unroll 4
+#pragma GCC unroll 7
             for (int r = 0; r < rows; r++) {
                 int k = i - r * stride_y;
                 if (k < 0 || k >= kernel) continue;
@@ -88,7 +88,7 @@ ALWAYS_INLINE void square_vectors(const square *s, size_t column, int kernel, in
             }
         }
     }
-#pragma GCC unroll 4
+#pragma GCC unroll 7
     for (int r = 0; r < rows; r++)
 #pragma GCC unroll 2
         for (int c = 0; c < vecs; c++) {
@@ -134,19 +134,20 @@ ALWAYS_INLINE void square_rows(const tn_depthwise_f32 *d, size_t row, int kernel
         square_vectors(&s, TN_LEAST(column, last), kernel, stride_y, stride_x, rows, 1, width);
 }
 
-#define SQUARE(kernel, stride_y, stride_x)                                                                             \
+/* `most` rows side by side, then fewer. */
+#define SQUARE(kernel, stride_y, stride_x, most)                                                                       \
     static void square_##kernel##_##stride_y##_##stride_x(const tn_depthwise_f32 *d) {                                 \
         size_t row = 0;                                                                                                \
-        for (; row + 4 <= d->rows; row += 4) square_rows(d, row, kernel, stride_y, stride_x, 4);                       \
+        for (; row + most <= d->rows; row += most) square_rows(d, row, kernel, stride_y, stride_x, most);              \
         for (; row + 2 <= d->rows; row += 2) square_rows(d, row, kernel, stride_y, stride_x, 2);                       \
         if (row < d->rows) square_rows(d, row, kernel, stride_y, stride_x, 1);                                         \
     }
-SQUARE(3, 1, 1)
-SQUARE(3, 2, 1)
-SQUARE(3, 2, 2)
-SQUARE(5, 1, 1)
-SQUARE(5, 2, 1)
-SQUARE(5, 2, 2)
+SQUARE(3, 1, 1, 4)
+SQUARE(3, 2, 1, 4)
+SQUARE(3, 2, 2, 4)
+SQUARE(5, 1, 1, MOST_ROWS)
+SQUARE(5, 2, 1, 4)
+SQUARE(5, 2, 2, 4)
 
 static void depthwise_square_f32(const tn_depthwise_f32 *d) {
     static void (*const kernels[2][3])(const tn_depthwise_f32 *) = {{square_3_1_1, square_3_2_1, square_3_2_2},
