@@ -35,6 +35,7 @@ typedef enum tn_cpu_level {
 } tn_cpu_level;
 
 typedef struct tn_kernels tn_kernels;
+typedef struct tn_qgemm_taps tn_qgemm_taps; /* see qgemm.h */
 
 struct tn_kernels {
     tn_cpu_level level;

@@ -26,6 +26,14 @@ typedef struct tn_qgemm_layout {
     bool saturates;    /* pairs of bytes saturate: panels are in the order of tn_qgemm_order */
 } tn_qgemm_layout;
 
+/* Left sides of products that lie in an image: `tiles` of `rows` rows each, at a[i], row_step bytes from one row to the next. A
+ * row is `runs` runs of run_bytes, run_step apart, gone through `step` (of which run_bytes is a multiple) at a time. */
+struct tn_qgemm_taps {
+    size_t tiles, rows;
+    const uint8_t *const *a;
+    size_t row_step, runs, run_step, run_bytes, step;
+};
+
 const tn_qgemm_layout *tn_qgemm_layout_of(const tn_kernels *kernels);
 
 static inline size_t tn_qgemm_k(const tn_qgemm_layout *layout, size_t k) {

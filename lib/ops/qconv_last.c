@@ -11,11 +11,12 @@
  *     after    uint8 [256]: what becomes of that
  *
  * Idea: an output pixel is a row of a product, its maps are columns. A pointwise convolution reads X as it lies, or widened
- * where the kernels want words; others gather a block of rows, tap by tap, which are runs of bytes. A tile of sums is
- * finished while it is in the first-level cache: no plane of sums is ever written. A depthwise convolution has a kernel of
- * its own (kernels/qlast.inc). */
+ * where the kernels want words; others gather a block of rows, tap by tap, which are runs of bytes, or have kernels that need
+ * no gathering (ops/qconv_tiles.h, ops/qconv_winograd.h). A tile of sums is finished while it is in the first-level cache: no
+ * plane of sums is ever written. A depthwise convolution has a kernel of its own (kernels/qlast.inc). */
 #include "kernels/qgemm.h"
 #include "kernels/qlast.h"
+#include "ops/qconv_tiles.h"
 #include "ops/qconv_winograd.h"
 #include "ops/quant.h"
 #include "ops/scratch.h"
@@ -36,7 +37,8 @@ typedef struct qconv {
     size_t w_bytes;      /* of a group */
     size_t slot_bytes, zero_bytes;
     tn_qwinograd winograd;
-    bool depthwise, by_winograd, direct, residual_first; /* direct: rows of X are rows of the product */
+    tn_qtiles tiles;
+    bool depthwise, by_winograd, by_tiles, direct, residual_first; /* direct: rows of X are rows of the product */
     uint8_t x_zero;
     int32_t y_zero, low, high;
     const void *w;
@@ -210,6 +212,12 @@ static tn_status prepare_qconv(tn_prepare *call) {
                tn_scratch_add(&call->scratch, (size_t)TN_MAX(call->threads, 1), q->winograd.slot_bytes);
         return fits ? tn_qwinograd_prepare(&q->winograd, call, W) : tn_fail(TN_E_SHAPE, "the convolution is too large");
     }
+    q->by_tiles =
+        q->groups == 1 && tn_qtiles_plan(&q->tiles, call->kernels, &q->window, q->channels, q->maps, call->threads);
+    if (q->by_tiles) {
+        fits = tn_scratch_add(&call->scratch, q->tiles.image_bytes, 1);
+        return fits ? tn_qtiles_prepare(&q->tiles, call, W) : tn_fail(TN_E_SHAPE, "the convolution is too large");
+    }
     size_t k = q->taps * (q->channels / q->groups);
     q->k = tn_qgemm_k(q->layout, k);
     q->direct = q->groups == 1 && is_pointwise(&q->window) && q->k == k && !q->layout->bytes_signed;
@@ -234,6 +242,7 @@ typedef struct job {
     const tn_kernels *kernels;
     const uint8_t *x, *table, *residual, *after, *zeros;
     uint8_t *y, *slots;
+    size_t image; /* where they are done one after the other */
 } job;
 
 /* Where bytes are few, memcpy's call would cost more than what it does. */
@@ -401,6 +410,22 @@ static void winograd_block(void *context, int64_t task) {
     finish_rows(j, at + first * width * q->maps, rows * width, q->maps);
 }
 
+static void pad_row(void *context, int64_t row) {
+    const job *j = context;
+    tn_qtiles_pad(&j->q->tiles, j->slots, j->x, j->q->x_zero, (size_t)row);
+}
+
+/* j->x, y: of one image, `residual` of all. */
+static void tiles_task(void *context, int64_t task) {
+    const job *j = context;
+    const qconv *q = j->q;
+    const tn_qtiles_finish finish = {q->offset, q->scale, q->y_zero,
+                                     q->low,    q->high,  j->y + j->image * q->pixels * q->maps};
+    size_t first, rows, from, until, width = (size_t)q->window.out[1];
+    tn_qtiles_task(&q->tiles, j->kernels, j->slots, &finish, (size_t)task, &first, &rows, &from, &until);
+    finish_rows(j, (j->image * q->pixels + first * width) * q->maps + from, rows * width, until - from);
+}
+
 /* One row of output pixels, all channels. */
 static void depthwise_row(void *context, int64_t task) {
     const job *j = context;
@@ -463,6 +488,11 @@ static tn_status run_qconv(tn_run *call) {
         tn_parallel(call->pool, (int64_t)(q->batch * q->winograd.blocks), winograd_block, &j);
         return TN_OK;
     }
+    for (; q->by_tiles && j.image < q->batch; j.image++, j.x += q->in_pixels * q->channels) {
+        tn_parallel(call->pool, (int64_t)q->tiles.height, pad_row, &j);
+        tn_parallel(call->pool, (int64_t)(q->tiles.blocks * q->tiles.parts), tiles_task, &j);
+    }
+    if (q->by_tiles) return TN_OK;
     if (q->depthwise) {
         tn_parallel(call->pool, (int64_t)(q->batch * (q->pixels / (size_t)q->window.out[q->window.spatial - 1])),
                     depthwise_row, &j);
