@@ -101,25 +101,25 @@ ql_mul_block(uint8_t *y, const uint8_t *a, const uint8_t *b, int32_t shift, int3
         memcpy(end, rest[2], n);                                                                                       \
     } while (0)
 
-/* 4 * QL_LANES values at once, where no sum comes near the limits of 32 bits. */
-static inline __attribute__((always_inline)) void ql_add_wide(uint8_t *y, const uint8_t *a, const uint8_t *b,
-                                                              int32_t shift, float p, float q, float r) {
+/* 4 * QL_LANES unsigned values at once, where no sum comes near the limits of 32 bits. */
+static inline __attribute__((always_inline)) void ql_add_wide(uint8_t *y, const uint8_t *a, const uint8_t *b, float p,
+                                                              float q, float r) {
     const QL_F by_a = ql_set_f(p), by_b = ql_set_f(q), from = ql_set_f(r);
     QL_I v[4];
     for (size_t i = 0; i < 4; i++) {
-        QL_F sum = ql_fma(ql_to_f(ql_values(b + i * QL_LANES, shift)), by_b, from);
-        v[i] = ql_to_i(ql_fma(ql_to_f(ql_values(a + i * QL_LANES, shift)), by_a, sum));
+        QL_F sum = ql_fma(ql_to_f(ql_bytes(b + i * QL_LANES)), by_b, from);
+        v[i] = ql_to_i(ql_fma(ql_to_f(ql_bytes(a + i * QL_LANES)), by_a, sum));
     }
-    ql_store4(y, v, shift, 0, 255, 4 * QL_LANES);
+    ql_store4(y, v, 0, 0, 255, 4 * QL_LANES);
 }
 static inline bool ql_small(float v) {
     return v > -0x1p20f && v < 0x1p20f;
 }
 
 static void qadd(uint8_t *y, const uint8_t *a, const uint8_t *b, size_t n, int32_t shift, float p, float q, float r) {
-    if (ql_small(p) && ql_small(q) && ql_small(r))
+    if (shift == 0 && ql_small(p) && ql_small(q) && ql_small(r))
         for (; n >= 4 * QL_LANES; n -= 4 * QL_LANES, a += 4 * QL_LANES, b += 4 * QL_LANES, y += 4 * QL_LANES)
-            ql_add_wide(y, a, b, shift, p, q, r);
+            ql_add_wide(y, a, b, p, q, r);
     QL_ROW(ql_add_block(y, a, b, shift, p, q, r));
 }
 static void qmul(uint8_t *y, const uint8_t *a, const uint8_t *b, size_t n, int32_t shift, int32_t za, int32_t zb,
