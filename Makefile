@@ -85,6 +85,7 @@ LONGEST := tests/faults/store \
 TEST_PROGRAMS := $(addprefix $(BUILD)/,$(LONGEST) $(filter-out $(LONGEST),$(TESTS:%.c=%)))
 CONFORMANCE := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/conformance/*.c))
 FUZZERS := $(filter-out $(BUILD)/tests/fuzz/variants,$(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/*.c)))
+BENCHES := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bench/*.c))
 EXAMPLES := $(patsubst examples/%.c,$(BUILD)/examples/%,$(wildcard examples/*.c))
 TOOL_SOURCES := $(sort $(wildcard examples/tenon/*.c))
 TOOL := $(if $(TOOL_SOURCES),$(BUILD)/tenon)
@@ -217,6 +218,7 @@ conformance: $(CONFORMANCE)
 	$(BUILD)/tests/conformance/onnx_backend --known tests/conformance/known_failures.txt $(ONNX_DATA)
 	$(BUILD)/tests/conformance/onnx_backend tests/conformance # models of old opsets, sequences in loops
 fuzzers: $(FUZZERS)
+benches: $(BENCHES)
 demo: # real models on real input, beside ONNX Runtime
 	tests/setup/packages.sh demo
 	BUILD=$(BUILD) tests/models/real_inputs.sh
@@ -259,6 +261,6 @@ help:
 	@echo 'make format lint clean'
 	@echo 'make analyze  cppcheck and clang-tidy'
 
-.PHONY: all lib examples setup demo test unit conformance fuzzers check format lint analyze install clean help
+.PHONY: all lib examples setup demo test unit conformance fuzzers benches check format lint analyze install clean help
 .SECONDARY:
 -include $(wildcard $(OBJECTS:.o=.d) $(BUILD)/tests/*/*.d $(BUILD)/examples/*/*.d)
