@@ -53,7 +53,41 @@ static inline void tile_8(const char *s, int64_t ss, char *d, int64_t ds) {
 TN_TRANSPOSE_ONE(one_1, uint8_t)
 TN_TRANSPOSE_ONE(one_2, uint16_t)
 TN_TRANSPOSE_ONE(one_8, uint64_t)
-TN_TRANSPOSE(transpose_1, uint8_t, 8, 64, tile_1, one_1)
+
+/* Three planes become pixels, as of a picture: 16 pixels are 48 bytes, each from the plane that its place says. */
+static void rest_1(int64_t rows, int64_t cols, const void *src, int64_t ss, void *dst, int64_t ds) {
+    const char *s = src;
+    char *d = dst;
+    int64_t i = 0;
+    if (cols == 3 && ds == 3) {
+        /* Of each 16 bytes that are written, and each plane: which pixel's. */
+        static const int8_t pixel[3][3][16] = {{{0, -1, -1, 1, -1, -1, 2, -1, -1, 3, -1, -1, 4, -1, -1, 5},
+                                                {-1, 0, -1, -1, 1, -1, -1, 2, -1, -1, 3, -1, -1, 4, -1, -1},
+                                                {-1, -1, 0, -1, -1, 1, -1, -1, 2, -1, -1, 3, -1, -1, 4, -1}},
+                                               {{-1, -1, 6, -1, -1, 7, -1, -1, 8, -1, -1, 9, -1, -1, 10, -1},
+                                                {5, -1, -1, 6, -1, -1, 7, -1, -1, 8, -1, -1, 9, -1, -1, 10},
+                                                {-1, 5, -1, -1, 6, -1, -1, 7, -1, -1, 8, -1, -1, 9, -1, -1}},
+                                               {{-1, 11, -1, -1, 12, -1, -1, 13, -1, -1, 14, -1, -1, 15, -1, -1},
+                                                {-1, -1, 11, -1, -1, 12, -1, -1, 13, -1, -1, 14, -1, -1, 15, -1},
+                                                {10, -1, -1, 11, -1, -1, 12, -1, -1, 13, -1, -1, 14, -1, -1, 15}}};
+        __m128i at[3][3];
+        for (int part = 0; part < 3; part++)
+            for (int p = 0; p < 3; p++) at[part][p] = _mm_loadu_si128((const __m128i *)pixel[part][p]);
+        for (; i + 16 <= rows; i += 16) {
+            __m128i plane[3];
+            for (int p = 0; p < 3; p++) plane[p] = _mm_loadu_si128((const __m128i *)(s + p * ss + i));
+            for (int part = 0; part < 3; part++) {
+                __m128i two =
+                    _mm_or_si128(_mm_shuffle_epi8(plane[0], at[part][0]), _mm_shuffle_epi8(plane[1], at[part][1]));
+                two = _mm_or_si128(two, _mm_shuffle_epi8(plane[2], at[part][2]));
+                _mm_storeu_si128((__m128i *)(d + i * 3 + part * 16), two);
+            }
+        }
+    }
+    one_1(rows - i, cols, s + i, ss, d + i * ds, ds);
+}
+
+TN_TRANSPOSE(transpose_1, uint8_t, 8, 64, tile_1, rest_1)
 TN_TRANSPOSE(transpose_2, uint16_t, 8, 32, tile_2, one_2)
 TN_TRANSPOSE(transpose_8, uint64_t, 4, 8, tile_8, one_8)
 
