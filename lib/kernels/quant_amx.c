@@ -140,7 +140,7 @@ static inline __attribute__((always_inline)) void product(bool us, size_t m, siz
         step = k / steps;
         rest = 0;
     }
-    operands o = {.stride = k, .step = step, .steps = steps, .runs = 1};
+    operands o = {.next = b, .stride = k, .step = step, .steps = steps, .runs = 1};
     const shape s = {height, tiles > 1 ? TN_MIN(height, m - height) : 0, step};
     const size_t rows = s.upper + s.lower, blocks = (tiles + 1) / 2 * ((n + COLUMNS - 1) / COLUMNS);
     fetch(&o, next, next_bytes, blocks * steps);
@@ -185,7 +185,8 @@ static void qgemm_su(size_t m, size_t n, size_t k, const void *a, const void *b,
 static void qgemm_tiles(const tn_qgemm_taps *t, size_t n, const void *b, int32_t *c, size_t ldc, const void *next,
                         size_t next_bytes) {
     const size_t steps = t->run_bytes / t->step, k = t->runs * t->run_bytes, all = t->runs * steps;
-    operands o = {.stride = t->row_step, .steps = steps, .step = t->step, .runs = t->runs, .run_step = t->run_step};
+    operands o = {
+        .next = b, .stride = t->row_step, .steps = steps, .step = t->step, .runs = t->runs, .run_step = t->run_step};
     shape s = {t->rows, t->tiles > 1 ? t->rows : 0, t->step};
     fetch(&o, next, next_bytes, all * ((t->tiles + 1) / 2) * ((n + COLUMNS - 1) / COLUMNS));
     configure(s);

@@ -4,7 +4,7 @@
 #include "ops/scratch.h"
 #include <stdio.h>
 
-enum { STEP = 64, TILE = 16, LEAST_TILE = 10, CALL_TILES = 4, CALL_MAPS = 64 };
+enum { STEP = 64, TILE = 16, LEAST_TILE = 10, CALL_TILES = 4, CALL_MAPS = 64, MOST_PADDING = 4 /* times the image */ };
 
 bool tn_qtiles_plan(tn_qtiles *q, const tn_kernels *kernels, const tn_window *window, size_t channels, size_t maps,
                     int threads) {
@@ -29,7 +29,8 @@ bool tn_qtiles_plan(tn_qtiles *q, const tn_kernels *kernels, const tn_window *wi
     q->k = q->kernel[0] * steps * q->step;
     q->height = padded[0];
     if (!tn_mul_size(padded[1], channels, &q->pitch) || !tn_mul_size(q->pitch, q->height, &q->image_bytes) ||
-        !tn_add_size(q->image_bytes, steps * STEP, &q->image_bytes))
+        !tn_add_size(q->image_bytes, steps * STEP, &q->image_bytes) || padded[0] / MOST_PADDING > q->in[0] ||
+        padded[1] / MOST_PADDING > q->in[1])
         return false;
     const size_t wanted = threads > 1 ? (size_t)(4 * threads) : 1, chunks = (maps + CALL_MAPS - 1) / CALL_MAPS;
     q->chunk = (chunks + TN_MIN(wanted, chunks) - 1) / TN_MIN(wanted, chunks) * CALL_MAPS;

@@ -229,6 +229,7 @@ static void find_columns(const job *j, columns *to, size_t b, size_t col, size_t
     const tn_qmatmul_call *c = j->call;
     const size_t line = b * j->q->n + col;
     const uint32_t zero = j->need_a_zeros ? (uint32_t)j->a_zeros[0] : 0;
+    *to = (columns){{0}, {0}}; /* whole vectors are read */
     for (size_t i = 0; i < n; i++) {
         const uint32_t add = c->add ? (uint32_t)c->add[(col + i) * c->add_step] : 0;
         to->offset[i] = (int32_t)(zero * (uint32_t)j->b_fix[line + i] + add);
