@@ -11,7 +11,8 @@
 #include "ops/conv_image.h"
 #include "ops/scratch.h"
 
-#define PACKED_PANELS 2 /* of outputs, at least, where panels of positions are packed */
+#define PACKED_PANELS 2    /* of outputs, at least, where panels of positions are packed */
+#define APART_FLOATS 65536 /* of a copy, at most, where threads have images of their own: 256 KiB */
 
 static int64_t greatest_divisor(int64_t a, int64_t b) {
     while (b) {
@@ -106,7 +107,10 @@ tn_status tn_conv_image_prepare(tn_prepare *call, const tn_conv_shape *shape, tn
                          (size_t)(shape->group));
     size_t panel = tn_product_buffer_bytes(&c->product) / sizeof(float) + TN_CONV_SLACK;
     c->own_floats = (c->packed ? panel : c->product.rows * columns + 15) / 16 * 16;
-    if (!tn_scratch_add(&call->scratch, c->copy_floats, sizeof(float)) ||
+    c->copy_floats = (c->copy_floats + 15) / 16 * 16;
+    const bool apart = call->threads > 1 && shape->batch >= 2 * call->threads && c->copy_floats <= APART_FLOATS;
+    c->copies = apart ? (size_t)call->threads : 1;
+    if (!tn_scratch_add(&call->scratch, c->copies * c->copy_floats, sizeof(float)) ||
         !tn_scratch_add(&call->scratch, c->own_floats * (size_t)call->threads, sizeof(float)))
         return tn_fail(TN_E_LIMIT, "a padded image of %lld channels is too large", (long long)shape->channels);
     return TN_OK;
@@ -160,22 +164,37 @@ static void copy_task(void *context, int64_t channel) {
     if (channel + 1 == c->shape.channels) clear(dst, TN_CONV_SLACK);
 }
 
+/* Images of a run. */
+typedef struct batch_call {
+    tn_conv_image_call first;
+    tn_pool *pool;
+} batch_call;
+
+static void image_task(void *context, int64_t image) {
+    const batch_call *b = context;
+    const tn_conv_image *c = b->first.c;
+    const tn_conv_shape *s = &c->shape;
+    const int64_t at = image * s->outputs * s->out_plane;
+    tn_conv_image_call r = b->first;
+    tn_epilogue e = *r.epilogue;
+    r.epilogue = &e;
+    r.x += image * s->channels * s->in_plane;
+    r.y += at;
+    if (e.residual) e.residual += at;
+    if (c->copies > 1) r.copy += (size_t)tn_worker_index() * c->copy_floats;
+    if (s->channels == 0) clear(r.copy, TN_CONV_SLACK);
+    tn_parallel(b->pool, s->channels, copy_task, &r);
+    tn_parallel(b->pool, s->group * (int64_t)c->product.tasks, c->packed ? tn_conv_packed_task : tn_conv_direct_task,
+                &r);
+}
+
 void tn_conv_image_run(const tn_run *call, const tn_conv_image *c, void *scratch, const float *x, const float *w,
                        float *y, const tn_epilogue *epilogue) {
-    const tn_conv_shape *s = &c->shape;
     uint8_t *memory = scratch;
-    tn_conv_image_call r = {.c = c, .kernels = call->kernels, .w = w, .epilogue = epilogue};
-    r.copy = tn_scratch_take(&memory, c->copy_floats, sizeof(float));
-    r.own = (float *)(void *)memory;
-    tn_epilogue e = *epilogue;
-    r.epilogue = &e;
-    for (int64_t image = 0; image < s->batch; image++) {
-        r.x = x + image * s->channels * s->in_plane;
-        r.y = y + image * s->outputs * s->out_plane;
-        if (epilogue->residual) e.residual = epilogue->residual + image * s->outputs * s->out_plane;
-        if (s->channels == 0) clear(r.copy, TN_CONV_SLACK);
-        tn_parallel(call->pool, s->channels, copy_task, &r);
-        tn_parallel(call->pool, s->group * (int64_t)c->product.tasks,
-                    c->packed ? tn_conv_packed_task : tn_conv_direct_task, &r);
-    }
+    float *copy = tn_scratch_take(&memory, c->copies * c->copy_floats, sizeof(float));
+    batch_call b = {{c, call->kernels, x, w, copy, (float *)(void *)memory, y, epilogue}, call->pool};
+    if (c->copies > 1)
+        tn_parallel(call->pool, c->shape.batch, image_task, &b);
+    else
+        for (int64_t image = 0; image < c->shape.batch; image++) image_task(&b, image);
 }

@@ -22,6 +22,7 @@ struct tn_conv_image {
     uint32_t *offsets; /* [k] of one group, from its first channel on */
     bool packed;       /* panels of positions are packed */
     bool rows;         /* else: positions are taken row by row */
+    size_t copies;     /* 1, or one for each thread: then an image is one thread's */
     int64_t panels;
     int64_t row_panels; /* of one row, then */
     size_t copy_floats;

@@ -144,6 +144,9 @@ static void dense_kernels_match_plain_loops(void **state) {
         {1, 1, 9, 40, 3, {1, 70, 1}, {1, 3, 1}, {1, 2, 1}, ONES, {0}, "", true, false},
         {1, 1, 9, 40, 2, {70, 1}, {3, 1}, ONES, ONES, {0, 1, 0, 1}, "", true, false},
         {1, 1, 2, 3, 2, {4, 4}, {2, 2}, {9, 9}, ONES, {3, 3, 3, 3}, "", true, false},
+        /* images enough that each thread has some of its own */
+        {7, 1, 6, 9, 2, {5, 21}, {3, 3}, {2, 2}, ONES, {1, 1, 1, 1}, "Relu", true, true},
+        {6, 2, 20, 40, 1, {33}, {5}, ONES, ONES, {2, 2}, "HardSwish", true, true},
     };
     check_all(cases, TN_COUNT(cases));
 }
