@@ -77,10 +77,9 @@ static void rest_1(int64_t rows, int64_t cols, const void *src, int64_t ss, void
             __m128i plane[3];
             for (int p = 0; p < 3; p++) plane[p] = _mm_loadu_si128((const __m128i *)(s + p * ss + i));
             for (int part = 0; part < 3; part++) {
-                __m128i two =
-                    _mm_or_si128(_mm_shuffle_epi8(plane[0], at[part][0]), _mm_shuffle_epi8(plane[1], at[part][1]));
-                two = _mm_or_si128(two, _mm_shuffle_epi8(plane[2], at[part][2]));
-                _mm_storeu_si128((__m128i *)(d + i * 3 + part * 16), two);
+                __m128i bytes = _mm_shuffle_epi8(plane[0], at[part][0]);
+                for (int p = 1; p < 3; p++) bytes = _mm_or_si128(bytes, _mm_shuffle_epi8(plane[p], at[part][p]));
+                _mm_storeu_si128((__m128i *)(d + i * 3 + part * 16), bytes);
             }
         }
     }

@@ -16,6 +16,13 @@
 /* Most taps of a depthwise convolution. */
 #define TN_QLAST_TAPS 128
 
+/* How sums become bytes: what qfinish takes, from a first map on. */
+typedef struct tn_qfinish {
+    const int32_t *offset;
+    const float *scale;
+    int32_t zero, low, high;
+} tn_qfinish;
+
 typedef struct tn_qdepth_layout {
     int block, group, size;
 } tn_qdepth_layout;

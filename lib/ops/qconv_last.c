@@ -142,13 +142,13 @@ static bool is_pointwise(const tn_window *w) {
 }
 
 /* Blocks of rows, and columns of a task: few blocks are split by columns, unless rows would be gathered many times. */
-static void choose_blocks(qconv *q, int threads) {
+static void choose_blocks(qconv *q, size_t wanted) {
     size_t maps = q->maps / q->groups;
     q->tile = TILE_M / (size_t)q->layout->rows * (size_t)q->layout->rows;
     const size_t most = MOST_ROWS / q->tile * q->tile, tile = q->tile;
     q->rows = q->direct ? most : BLOCK_BYTES / TN_MAX(q->k * (size_t)q->layout->a_size, 1) / tile * tile;
     q->rows = TN_MIN(TN_MAX(q->rows, tile), most);
-    size_t wanted = threads > 1 ? (size_t)(4 * threads) : 1, images = q->batch * q->groups;
+    const size_t images = q->batch * q->groups;
     while (q->rows > tile && images * ((q->pixels + q->rows - 1) / q->rows) < wanted)
         q->rows = TN_MAX(q->rows / 2 / tile * tile, tile);
     q->blocks = (q->pixels + q->rows - 1) / q->rows;
@@ -203,17 +203,16 @@ static tn_status prepare_qconv(tn_prepare *call) {
         return tn_prepare_pack(call, W, layout, tn_qdepth_w_bytes(depth, q->channels, q->taps), pack_depthwise, &from,
                                &q->w);
     }
-    const size_t wanted = call->threads > 1 ? ((size_t)(4 * call->threads) + q->batch - 1) / q->batch : 1;
-    q->by_winograd =
-        q->groups == 1 && tn_qwinograd_plan(&q->winograd, q->layout, &q->window, q->channels, q->maps, wanted);
+    const size_t wanted = call->threads > 1 ? (size_t)(4 * call->threads) : 1; /* tasks */
+    q->by_winograd = q->groups == 1 && tn_qwinograd_plan(&q->winograd, q->layout, &q->window, q->channels, q->maps,
+                                                         (wanted + q->batch - 1) / q->batch);
     if (q->by_winograd) {
         q->zero_bytes = q->channels;
         fits = tn_scratch_add(&call->scratch, q->zero_bytes, 1) &&
                tn_scratch_add(&call->scratch, (size_t)TN_MAX(call->threads, 1), q->winograd.slot_bytes);
         return fits ? tn_qwinograd_prepare(&q->winograd, call, W) : tn_fail(TN_E_SHAPE, "the convolution is too large");
     }
-    q->by_tiles =
-        q->groups == 1 && tn_qtiles_plan(&q->tiles, call->kernels, &q->window, q->channels, q->maps, call->threads);
+    q->by_tiles = q->groups == 1 && tn_qtiles_plan(&q->tiles, call->kernels, &q->window, q->channels, q->maps, wanted);
     if (q->by_tiles) {
         fits = tn_scratch_add(&call->scratch, q->tiles.image_bytes, 1);
         return fits ? tn_qtiles_prepare(&q->tiles, call, W) : tn_fail(TN_E_SHAPE, "the convolution is too large");
@@ -221,7 +220,7 @@ static tn_status prepare_qconv(tn_prepare *call) {
     size_t k = q->taps * (q->channels / q->groups);
     q->k = tn_qgemm_k(q->layout, k);
     q->direct = q->groups == 1 && is_pointwise(&q->window) && q->k == k && !q->layout->bytes_signed;
-    choose_blocks(q, call->threads);
+    choose_blocks(q, wanted);
     q->w_bytes = tn_qgemm_b_bytes(q->layout, k, q->maps / q->groups);
     if (!q->direct || q->layout->a_size == 2) {
         /* A block as bytes and, where the kernels want another kind, as they want it. */
@@ -312,18 +311,18 @@ static const void *gather(const job *j, size_t batch, size_t group, size_t first
     const tn_window *w = &q->window;
     const int last = w->spatial - 1;
     const size_t width = q->channels / q->groups, k = q->taps * width, across = (size_t)w->out[last];
-    const size_t outer = q->taps / (size_t)w->kernel[w->spatial - 1], run = k / outer;
+    const size_t outer = q->taps / (size_t)w->kernel[last], run = k / outer;
     uint8_t *slot = j->slots + (size_t)tn_worker_index() * q->slot_bytes, *to = slot;
     const uint8_t *x = j->x + batch * q->in_pixels * q->channels + group * width;
     uint8_t *packed = slot + ((q->rows + 1) * q->k + 63) / 64 * 64;
-    int64_t inside = 0, outside = 0; /* columns whose taps lie in one piece */
-    if (w->dilation[last] == 1 && q->groups == 1)
-        tn_window_inside(-w->pad_begin[last], w->stride[last], w->out[last], w->in[last] - w->kernel[last] + 1, &inside,
-                         &outside);
     if (q->direct) {
         j->kernels->qwiden((int16_t *)(void *)packed, x + first * k, rows * k);
         return packed;
     }
+    int64_t inside = 0, outside = 0; /* columns whose taps lie in one piece */
+    if (w->dilation[last] == 1 && q->groups == 1)
+        tn_window_inside(-w->pad_begin[last], w->stride[last], w->out[last], w->in[last] - w->kernel[last] + 1, &inside,
+                         &outside);
     for (size_t done = 0, n; done < rows; done += n) {
         const size_t row = (first + done) / across, column = (first + done) % across;
         n = TN_MIN(rows - done, across - column);
@@ -401,7 +400,7 @@ static void multiply(void *context, int64_t task) {
 static void winograd_block(void *context, int64_t task) {
     const job *j = context;
     const qconv *q = j->q;
-    const tn_qwinograd_finish finish = {q->offset, q->scale, q->y_zero, q->low, q->high};
+    const tn_qfinish finish = {q->offset, q->scale, q->y_zero, q->low, q->high};
     const size_t batch = (size_t)task / q->winograd.blocks, block = (size_t)task % q->winograd.blocks;
     const size_t width = (size_t)q->window.out[1], at = batch * q->pixels * q->maps;
     size_t first, rows;
@@ -419,11 +418,11 @@ static void pad_row(void *context, int64_t row) {
 static void tiles_task(void *context, int64_t task) {
     const job *j = context;
     const qconv *q = j->q;
-    const tn_qtiles_finish finish = {q->offset, q->scale, q->y_zero,
-                                     q->low,    q->high,  j->y + j->image * q->pixels * q->maps};
+    const tn_qfinish finish = {q->offset, q->scale, q->y_zero, q->low, q->high};
+    const size_t at = j->image * q->pixels * q->maps;
     size_t first, rows, from, until, width = (size_t)q->window.out[1];
-    tn_qtiles_task(&q->tiles, j->kernels, j->slots, &finish, (size_t)task, &first, &rows, &from, &until);
-    finish_rows(j, (j->image * q->pixels + first * width) * q->maps + from, rows * width, until - from);
+    tn_qtiles_task(&q->tiles, j->kernels, &finish, j->y + at, j->slots, (size_t)task, &first, &rows, &from, &until);
+    finish_rows(j, at + first * width * q->maps + from, rows * width, until - from);
 }
 
 /* One row of output pixels, all channels. */
@@ -488,11 +487,13 @@ static tn_status run_qconv(tn_run *call) {
         tn_parallel(call->pool, (int64_t)(q->batch * q->winograd.blocks), winograd_block, &j);
         return TN_OK;
     }
-    for (; q->by_tiles && j.image < q->batch; j.image++, j.x += q->in_pixels * q->channels) {
-        tn_parallel(call->pool, (int64_t)q->tiles.height, pad_row, &j);
-        tn_parallel(call->pool, (int64_t)(q->tiles.blocks * q->tiles.parts), tiles_task, &j);
+    if (q->by_tiles) {
+        for (; j.image < q->batch; j.image++, j.x += q->in_pixels * q->channels) {
+            tn_parallel(call->pool, (int64_t)q->tiles.height, pad_row, &j);
+            tn_parallel(call->pool, (int64_t)(q->tiles.blocks * q->tiles.parts), tiles_task, &j);
+        }
+        return TN_OK;
     }
-    if (q->by_tiles) return TN_OK;
     if (q->depthwise) {
         tn_parallel(call->pool, (int64_t)(q->batch * (q->pixels / (size_t)q->window.out[q->window.spatial - 1])),
                     depthwise_row, &j);

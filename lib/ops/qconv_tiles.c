@@ -1,13 +1,12 @@
 /* Convolution of bytes without unfolding; see qconv_tiles.h. A task goes over its rows for 64 maps before the next ones, whose
  * weights are fetched meanwhile. */
 #include "ops/qconv_tiles.h"
-#include "ops/scratch.h"
 #include <stdio.h>
 
 enum { STEP = 64, TILE = 16, LEAST_TILE = 10, CALL_TILES = 4, CALL_MAPS = 64, MOST_PADDING = 4 /* times the image */ };
 
 bool tn_qtiles_plan(tn_qtiles *q, const tn_kernels *kernels, const tn_window *window, size_t channels, size_t maps,
-                    int threads) {
+                    size_t wanted_tasks) {
     if (!kernels->qgemm_tiles || window->spatial != 2 || window->dilation[1] != 1) return false;
     if (window->dilation[0] != 1 || window->kernel[0] * window->kernel[1] == 1) return false;
     *q = (tn_qtiles){.layout = tn_qgemm_layout_of(kernels), .channels = channels, .maps = maps};
@@ -32,10 +31,10 @@ bool tn_qtiles_plan(tn_qtiles *q, const tn_kernels *kernels, const tn_window *wi
         !tn_add_size(q->image_bytes, steps * STEP, &q->image_bytes) || padded[0] / MOST_PADDING > q->in[0] ||
         padded[1] / MOST_PADDING > q->in[1])
         return false;
-    const size_t wanted = threads > 1 ? (size_t)(4 * threads) : 1, chunks = (maps + CALL_MAPS - 1) / CALL_MAPS;
-    q->chunk = (chunks + TN_MIN(wanted, chunks) - 1) / TN_MIN(wanted, chunks) * CALL_MAPS;
+    const size_t chunks = (maps + CALL_MAPS - 1) / CALL_MAPS, most = TN_MIN(wanted_tasks, chunks);
+    q->chunk = (chunks + most - 1) / most * CALL_MAPS;
     q->parts = (maps + q->chunk - 1) / q->chunk;
-    const size_t blocks = TN_MIN((wanted + q->parts - 1) / q->parts, q->out[0]);
+    const size_t blocks = TN_MIN((wanted_tasks + q->parts - 1) / q->parts, q->out[0]);
     q->rows = (q->out[0] + blocks - 1) / blocks;
     q->blocks = (q->out[0] + q->rows - 1) / q->rows;
     return true;
@@ -87,8 +86,8 @@ static size_t pixel_of(const tn_qtiles *q, size_t row, size_t tile) {
     return (row + tile / q->across) * q->out[1] + column;
 }
 
-void tn_qtiles_task(const tn_qtiles *q, const tn_kernels *kernels, const uint8_t *image, const tn_qtiles_finish *finish,
-                    size_t task, size_t *first, size_t *rows, size_t *from, size_t *until) {
+void tn_qtiles_task(const tn_qtiles *q, const tn_kernels *kernels, const tn_qfinish *finish, uint8_t *y,
+                    const uint8_t *image, size_t task, size_t *first, size_t *rows, size_t *from, size_t *until) {
     *first = task / q->parts * q->rows;
     *rows = TN_MIN(q->rows, q->out[0] - *first);
     *from = task % q->parts * q->chunk;
@@ -113,7 +112,7 @@ void tn_qtiles_task(const tn_qtiles *q, const tn_kernels *kernels, const uint8_t
             kernels->qgemm_tiles(&taps, n, panels, sums, CALL_MAPS, next, next_bytes);
             /* Tiles whose pixels follow one another are finished together. */
             for (size_t i = 0; i < count; i += dense ? count : 1)
-                kernels->qfinish(finish->y + pixel_of(q, *first, tile + i) * q->maps + map, q->maps,
+                kernels->qfinish(y + pixel_of(q, *first, tile + i) * q->maps + map, q->maps,
                                  sums + i * q->tile * CALL_MAPS, CALL_MAPS, (dense ? count : 1) * q->tile, n,
                                  finish->offset + map, finish->scale + map, finish->zero, finish->low, finish->high);
         }

@@ -6,6 +6,7 @@
 
 #include "graph/op.h"
 #include "kernels/qgemm.h"
+#include "kernels/qlast.h"
 #include "ops/window.h"
 
 typedef struct tn_qtiles {
@@ -20,23 +21,16 @@ typedef struct tn_qtiles {
     const void *w;        /* packed */
 } tn_qtiles;
 
-/* Whether it fits; then everything but w is set. threads: that will run it. */
+/* Whether it fits; then everything but w is set. wanted_tasks: so many, or a few more. */
 bool tn_qtiles_plan(tn_qtiles *q, const tn_kernels *kernels, const tn_window *window, size_t channels, size_t maps,
-                    int threads);
+                    size_t wanted_tasks);
 /* Packs the weights, input w_in: int8 [maps, kernel, channels]. */
 tn_status tn_qtiles_prepare(tn_qtiles *q, tn_prepare *call, int w_in);
 /* Row `row` of the padded image; zero: what padding is. */
 void tn_qtiles_pad(const tn_qtiles *q, uint8_t *image, const uint8_t *x, uint8_t zero, size_t row);
 
-/* What becomes of sums, as qfinish has it. y: the image's output. */
-typedef struct tn_qtiles_finish {
-    const int32_t *offset;
-    const float *scale;
-    int32_t zero, low, high;
-    uint8_t *y;
-} tn_qtiles_finish;
-/* Task `task` of blocks * parts: output rows [*first, + *rows), maps [*from, *until). */
-void tn_qtiles_task(const tn_qtiles *q, const tn_kernels *kernels, const uint8_t *image, const tn_qtiles_finish *finish,
-                    size_t task, size_t *first, size_t *rows, size_t *from, size_t *until);
+/* Task `task` of blocks * parts: output rows [*first, + *rows), maps [*from, *until). y: the image's output. */
+void tn_qtiles_task(const tn_qtiles *q, const tn_kernels *kernels, const tn_qfinish *finish, uint8_t *y,
+                    const uint8_t *image, size_t task, size_t *first, size_t *rows, size_t *from, size_t *until);
 
 #endif

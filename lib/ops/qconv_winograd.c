@@ -77,7 +77,7 @@ static void transform_inputs(const tn_qwinograd *q, const tn_kernels *kernels, i
         }
 }
 
-void tn_qwinograd_block(const tn_qwinograd *q, const tn_kernels *kernels, const tn_qwinograd_finish *finish, uint8_t *y,
+void tn_qwinograd_block(const tn_qwinograd *q, const tn_kernels *kernels, const tn_qfinish *finish, uint8_t *y,
                         const uint8_t *x, const uint8_t *padding, size_t block, void *slot, size_t *out_first,
                         size_t *out_rows) {
     const size_t first = block * q->height, height = TN_MIN(q->height, q->rows - first), tiles = height * q->columns;

@@ -4,6 +4,7 @@
 #define TN_OPS_QCONV_WINOGRAD_H
 
 #include "kernels/qgemm.h"
+#include "kernels/qlast.h"
 #include "ops/window.h"
 
 typedef struct tn_qwinograd {
@@ -15,13 +16,6 @@ typedef struct tn_qwinograd {
     const int16_t *u;
 } tn_qwinograd;
 
-/* How sums become bytes: as qfinish does. */
-typedef struct tn_qwinograd_finish {
-    const int32_t *offset;
-    const float *scale;
-    int32_t zero, low, high;
-} tn_qwinograd_finish;
-
 /* Whether it can be done and pays. */
 bool tn_qwinograd_plan(tn_qwinograd *q, const tn_qgemm_layout *layout, const tn_window *window, size_t channels,
                        size_t maps, size_t wanted_blocks);
@@ -29,7 +23,7 @@ bool tn_qwinograd_plan(tn_qwinograd *q, const tn_qgemm_layout *layout, const tn_
 tn_status tn_qwinograd_prepare(tn_qwinograd *q, tn_prepare *call, int w_in);
 /* Block `block` of an image: the rows of y that it covers are [*out_first, *out_first + *out_rows). padding: a pixel of
  * zero points. */
-void tn_qwinograd_block(const tn_qwinograd *q, const tn_kernels *kernels, const tn_qwinograd_finish *finish, uint8_t *y,
+void tn_qwinograd_block(const tn_qwinograd *q, const tn_kernels *kernels, const tn_qfinish *finish, uint8_t *y,
                         const uint8_t *x, const uint8_t *padding, size_t block, void *slot, size_t *out_first,
                         size_t *out_rows);
 
