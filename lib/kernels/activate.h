@@ -12,8 +12,8 @@ static inline vf activate_hard(vf x, vf alpha, vf beta) {
     return vf_min(vf_set(1), vf_max(vf_set(0), vf_fma(x, alpha, beta)));
 }
 
-static inline vf activate_hard_swish(vf x) {
-    return vf_mul(x, activate_hard(x, vf_set(1.0f / 6), vf_set(0.5f)));
+static inline vf activate_hard_swish(vf x, vf alpha) {
+    return vf_fma(x, activate_hard(x, vf_set(1.0f / 6), vf_set(0.5f)), alpha);
 }
 
 /* One vector; a call for each is what it costs. */
@@ -24,7 +24,7 @@ static __attribute__((noinline, unused)) vf activate_vector(vf v, const tn_epilo
     case TN_ACT_CLIP: return vf_min(beta, vf_max(alpha, v));
     case TN_ACT_LEAKY_RELU: return vf_select(vf_lt(v, vf_set(0)), vf_mul(v, alpha), v);
     case TN_ACT_HARD_SIGMOID: return activate_hard(v, alpha, beta);
-    case TN_ACT_HARD_SWISH: return activate_hard_swish(v);
+    case TN_ACT_HARD_SWISH: return activate_hard_swish(v, alpha);
     case TN_ACT_SIGMOID: return vf_sigmoid(v);
     case TN_ACT_TANH: return vf_tanh(v);
     case TN_ACT_SWISH: return vf_swish(v, alpha);
@@ -54,7 +54,7 @@ static __attribute__((noinline, unused)) void activate(size_t rows, size_t n, fl
     switch (e->activation) {
     case TN_ACT_NONE: break;
     case TN_ACT_CLIP: ACTIVATE_ALL(vf_min(beta, vf_max(alpha, v)));
-    case TN_ACT_HARD_SWISH: ACTIVATE_ALL(activate_hard_swish(v));
+    case TN_ACT_HARD_SWISH: ACTIVATE_ALL(activate_hard_swish(v, alpha));
     case TN_ACT_SIGMOID: ACTIVATE_ALL(vf_sigmoid(v));
     case TN_ACT_SWISH: ACTIVATE_ALL(vf_swish(v, alpha));
     default: ACTIVATE_ALL(activate_vector(v, e));

@@ -19,7 +19,7 @@ typedef enum tn_act {
     TN_ACT_CLIP,         /* to [alpha, beta]: Relu, Clip */
     TN_ACT_LEAKY_RELU,   /* x < 0 ? alpha * x : x */
     TN_ACT_HARD_SIGMOID, /* clip(alpha * x + beta, 0, 1) */
-    TN_ACT_HARD_SWISH,   /* x * clip(x / 6 + 1/2, 0, 1) */
+    TN_ACT_HARD_SWISH,   /* x * clip(x / 6 + 1/2, 0, 1) + alpha */
     TN_ACT_SIGMOID,
     TN_ACT_TANH,
     TN_ACT_SWISH,     /* x * sigmoid(alpha * x) */

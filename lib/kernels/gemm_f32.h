@@ -131,10 +131,11 @@ ALWAYS_INLINE void tile(const tile_call *t, const float *a, int rows, int vecs, 
 #pragma GCC unroll 4
             for (int v = 0; v < vecs; v++) acc[r][v] = vf_min(high, vf_max(low, acc[r][v]));
     } else if (t->activation == TN_ACT_HARD_SWISH) {
+        vf alpha = vf_set(t->low);
 #pragma GCC unroll 16
         for (int r = 0; r < rows; r++)
 #pragma GCC unroll 4
-            for (int v = 0; v < vecs; v++) acc[r][v] = activate_hard_swish(acc[r][v]);
+            for (int v = 0; v < vecs; v++) acc[r][v] = activate_hard_swish(acc[r][v], alpha);
     }
 #pragma GCC unroll 16
     for (int r = 0; r < rows; r++)

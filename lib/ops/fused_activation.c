@@ -56,7 +56,7 @@ double tn_activation_f64(double x, const tn_epilogue *e) {
     case TN_ACT_CLIP: x = x < alpha ? alpha : x; return x > beta ? beta : x;
     case TN_ACT_LEAKY_RELU: return x < 0 ? alpha * x : x;
     case TN_ACT_HARD_SIGMOID: return fmin(1, fmax(0, alpha * x + beta));
-    case TN_ACT_HARD_SWISH: return x * fmin(1, fmax(0, x / 6 + 0.5));
+    case TN_ACT_HARD_SWISH: return x * fmin(1, fmax(0, x / 6 + 0.5)) + alpha;
     case TN_ACT_SIGMOID: return 1 / (1 + exp(-x));
     case TN_ACT_TANH: return tanh(x);
     case TN_ACT_SWISH: return x / (1 + exp(-alpha * x));

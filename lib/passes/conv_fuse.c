@@ -1,6 +1,13 @@
-/* Conv, what is added to its result, and the activation behind: one com.microsoft FusedConv. */
+/* Conv, what is added to its result, and the activation behind: one com.microsoft FusedConv. So is a number that is added
+ * to HardSwish, as networks with affine activations have it (PP-LCNetV3). */
 #include "passes/activation.h"
 #include "passes/rows.h"
+
+/* Whether `value` is one number, beside which `other` keeps its shape. */
+static bool is_number(const tn_graph *graph, int value, int other, float *out_number) {
+    return value >= 0 && tn_match_scalar(graph, value, out_number) &&
+           graph->values[value].constant->rank <= tn_match_type(graph, other)->rank;
+}
 
 static tn_status match_conv(tn_match *m, int n, int *changes) {
     tn_graph *graph = m->graph;
@@ -22,6 +29,13 @@ static tn_status match_conv(tn_match *m, int n, int *changes) {
     if (next && next->in[0] == out && tn_match_activation(graph, next, &activation)) {
         last = (int)(next - graph->nodes);
         out = next->out[0];
+        next = strcmp(activation.name, "HardSwish") == 0 ? tn_match_reader(m, out) : NULL;
+        if (next && tn_match_is(next, "", "Add") &&
+            is_number(graph, tn_match_other(next, out), out, activation.params)) {
+            activation.count = 1;
+            last = (int)(next - graph->nodes);
+            out = next->out[0];
+        }
     }
     if (last == n) return TN_OK;
     int in[4] = {conv.in[0], conv.in[1], conv.formal_in > 2 ? conv.in[2] : -1, residual};

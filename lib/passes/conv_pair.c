@@ -11,16 +11,11 @@ static bool is_conv(const tn_node *node) {
 
 /* Pads are all 0 and strides and dilations 1, or not said. */
 static bool is_plain(const tn_node *node) {
-    static const char *const names[] = {"pads", "strides"};
-    const char *automatic = tn_attr_text(node, "auto_pad", "NOTSET");
-    if (strcmp(automatic, "NOTSET") != 0 && strcmp(automatic, "VALID") != 0) return false;
-    for (int64_t i = 0; i < 2; i++) {
-        size_t count;
-        const int64_t *values = tn_attr_ints(node, names[i], &count);
-        for (size_t j = 0; j < count; j++)
-            if (values[j] != i) return false;
-    }
-    return tn_attr_int(node, "group", 1) == 1;
+    size_t count;
+    const int64_t *strides = tn_attr_ints(node, "strides", &count);
+    for (size_t i = 0; i < count; i++)
+        if (strides[i] != 1) return false;
+    return !tn_match_padded(node) && tn_attr_int(node, "group", 1) == 1;
 }
 
 static bool has_residual(const tn_node *node) {

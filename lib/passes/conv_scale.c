@@ -1,5 +1,6 @@
-/* A convolution followed by something linear per channel (BatchNormalization, Mul or Add of a constant): folded into the
- * convolution's weights and bias, in double. */
+/* A convolution with something linear per channel behind it or before it (BatchNormalization, Mul or Add of a constant):
+ * folded into the convolution's weights and bias, in double. What is added before a convolution that pads stays, since the
+ * padding has no part in it; but a factor in front of that is folded too, and the addend divided by it. */
 #include "passes/match.h"
 #include "passes/rows.h"
 #include <math.h>
@@ -86,6 +87,112 @@ static tn_status scale_weights(tn_graph *graph, tn_node *conv, bool transposed, 
     return tn_node_set_inputs(graph, conv, 3, in);
 }
 
+/* Weights and bias that take x where the convolution took scale * x + shift, of its input channels. */
+static tn_status scale_inputs(tn_graph *graph, tn_node *conv, int input, const double *scale, const double *shift) {
+    const tn_tensor *w = graph->values[conv->in[1]].constant;
+    const tn_tensor *b = conv->formal_in > 2 && conv->in[2] >= 0 ? graph->values[conv->in[2]].constant : NULL;
+    float *to = tn_region_take(graph->region, tn_dtype_bytes(TN_FLOAT32, tn_count(w)));
+    tn_tensor *weights = to ? tn_graph_tensor(graph, TN_FLOAT32, w->rank, w->dims, to) : NULL;
+    tn_tensor *bias = tn_graph_tensor(graph, TN_FLOAT32, 1, w->dims, NULL);
+    if (!weights || !bias) return TN_E_MEMORY;
+    const int64_t outputs = w->dims[0], channels = w->dims[1], group = tn_attr_int(conv, "group", 1);
+    const int64_t taps = outputs > 0 && channels > 0 ? tn_count(w) / (outputs * channels) : 0;
+    const char *from = w->data;
+    float *to_bias = bias->data;
+    for (int64_t o = 0; o < outputs; o++) {
+        const int64_t first = o / (outputs / group) * channels;
+        double sum = b ? number(b, o) : 0;
+        for (int64_t c = 0; c < channels; c++) {
+            for (int64_t t = 0; t < taps; t++) sum += number(w, (o * channels + c) * taps + t) * shift[first + c];
+            scale_run(to, from, (size_t)taps, scale[first + c]);
+            to += taps;
+            from += (size_t)taps * sizeof *to;
+        }
+        to_bias[o] = (float)sum;
+    }
+    int in[3] = {input, tn_graph_add_constant(graph, graph->values[conv->in[1]].name, weights),
+                 tn_graph_add_constant(graph, "", bias)};
+    if (in[1] < 0 || in[2] < 0) return TN_E_MEMORY;
+    return tn_node_set_inputs(graph, conv, 3, in);
+}
+
+/* The node that makes `value` for its only reader, if it is linear in `channels` channels of *out_from. */
+static tn_node *linear_before(tn_match *m, int value, int64_t channels, int *out_from, double *scale, double *shift) {
+    const int p = value >= 0 && m->uses[value] == 1 ? m->graph->values[value].producer : -1;
+    tn_node *node = p >= 0 && !m->graph->nodes[p].dead ? &m->graph->nodes[p] : NULL;
+    for (int i = 0; node && i < TN_MIN(node->formal_in, 2); i++) {
+        if (node->in[i] < 0 || m->graph->values[node->in[i]].constant) continue;
+        const tn_type *type = tn_match_type(m->graph, node->in[i]);
+        *out_from = node->in[i];
+        if (type->rank < 3 || type->dtype != TN_FLOAT32 || type->dims[1] != channels) continue;
+        if (linear_of(m, node, *out_from, channels, scale, shift)) return node;
+    }
+    return NULL;
+}
+
+/* x * factor + shift of the two nodes before a convolution becomes x + shift / factor. */
+static tn_status divide_shift(tn_match *m, tn_node *add, int x, int rank, int64_t channels, const double *factor,
+                              const double *shift, bool *out_done) {
+    const int64_t dims[TN_MAX_RANK] = {channels, 1, 1, 1, 1, 1, 1};
+    tn_tensor *quotient = tn_graph_tensor(m->graph, TN_FLOAT32, rank - 1, dims, NULL);
+    if (!quotient) return TN_E_MEMORY;
+    float *to = quotient->data;
+    bool finite = true, same = true;
+    for (int64_t c = 0; c < channels; c++) {
+        to[c] = (float)(shift[c] / factor[c]);
+        finite &= isfinite(to[c]) != 0;
+        same &= to[c] == to[0];
+    }
+    *out_done = finite && channels > 0;
+    if (!*out_done) return TN_OK;
+    if (same) quotient = tn_graph_tensor(m->graph, TN_FLOAT32, 0, NULL, to);
+    const int in[2] = {x, quotient ? tn_graph_add_constant(m->graph, "", quotient) : -1};
+    return in[1] < 0 ? TN_E_MEMORY : tn_node_set_inputs(m->graph, add, 2, in);
+}
+
+static bool all_equal(int64_t n, const double *values, double value) {
+    for (int64_t i = 0; i < n; i++)
+        if (values[i] != value) return false;
+    return true;
+}
+
+/* What is linear before a convolution whose weights and bias are constants. */
+static tn_status match_before(tn_match *m, int n, int64_t outputs, int *changes) {
+    tn_graph *graph = m->graph;
+    tn_node *conv = &graph->nodes[n];
+    const tn_tensor *w = graph->values[conv->in[1]].constant;
+    const int64_t group = tn_attr_int(conv, "group", 1);
+    int64_t channels;
+    if (group < 1 || outputs % group || __builtin_mul_overflow(w->dims[1], group, &channels)) return TN_OK;
+    double *numbers = tn_region_array(m->scratch, 4 * ((size_t)channels + 1), sizeof *numbers);
+    if (!numbers) return TN_E_MEMORY;
+    double *scale = numbers, *shift = scale + channels, *factor = shift + channels, *none = factor + channels;
+    int from, x;
+    tn_node *node;
+    while ((node = linear_before(m, conv->in[0], channels, &from, scale, shift))) {
+        bool fits = true;
+        int add = -1;
+        if (tn_match_padded(conv) && !all_equal(channels, shift, 0)) {
+            tn_node *mul = all_equal(channels, scale, 1) ? linear_before(m, from, channels, &x, factor, none) : NULL;
+            fits = mul && all_equal(channels, none, 0);
+            if (fits) TN_TRY(divide_shift(m, node, x, w->rank, channels, factor, shift, &fits));
+            if (fits) {
+                add = conv->in[0];
+                memcpy(scale, factor, (size_t)channels * sizeof *scale);
+                memset(shift, 0, (size_t)channels * sizeof *shift);
+                node = mul;
+            }
+        }
+        if (!fits) return TN_OK;
+        TN_TRY(scale_inputs(graph, conv, add >= 0 ? add : from, scale, shift));
+        node->dead = true;
+        ++*changes;
+        TN_TRY(tn_match_recount(m));
+        if (add >= 0) return TN_OK;
+    }
+    return TN_OK;
+}
+
 static tn_status match_conv(tn_match *m, int n, int *changes) {
     tn_graph *graph = m->graph;
     for (;;) {
@@ -101,8 +208,9 @@ static tn_status match_conv(tn_match *m, int n, int *changes) {
         double *scale = next ? tn_region_array(m->scratch, (size_t)channels + 1, sizeof *scale) : NULL;
         double *shift = scale ? tn_region_array(m->scratch, (size_t)channels + 1, sizeof *shift) : NULL;
         if (next && !shift) return TN_E_MEMORY;
-        if (!next || !linear_of(m, next, conv->out[0], channels, scale, shift)) return TN_OK;
         if (has_bias && tn_count(graph->values[conv->in[2]].constant) != channels) return TN_OK;
+        if (!next || !linear_of(m, next, conv->out[0], channels, scale, shift))
+            return transposed ? TN_OK : match_before(m, n, channels, changes);
         TN_TRY(scale_weights(graph, conv, transposed, channels, scale, shift));
         next->dead = true;
         int out = next->out[0];

@@ -85,6 +85,16 @@ bool tn_match_same_shape(const tn_type *a, const tn_type *b) {
     return true;
 }
 
+bool tn_match_padded(const tn_node *conv) {
+    const char *automatic = tn_attr_text(conv, "auto_pad", "NOTSET");
+    if (strcmp(automatic, "VALID") == 0) return false;
+    size_t count;
+    const int64_t *pads = tn_attr_ints(conv, "pads", &count);
+    bool padded = strcmp(automatic, "NOTSET") != 0;
+    for (size_t i = 0; i < count; i++) padded |= pads[i] != 0;
+    return padded;
+}
+
 const tn_type *tn_match_type(const tn_graph *graph, int value) {
     return &graph->values[value].type;
 }

@@ -33,6 +33,8 @@ bool tn_match_number(const tn_graph *graph, int value, float expected);
 int tn_match_other(const tn_node *node, int value);
 /* A float32 constant, dense; NULL otherwise. */
 const tn_tensor *tn_match_floats(const tn_graph *graph, int value);
+/* Whether a convolution pads its input, or might. */
+bool tn_match_padded(const tn_node *conv);
 const tn_type *tn_match_type(const tn_graph *graph, int value);
 /* Tensors of one dtype whose shapes are equal for certain. */
 bool tn_match_same_shape(const tn_type *a, const tn_type *b);

@@ -28,7 +28,7 @@ static double reference(double x, const tn_epilogue *e) {
     case TN_ACT_CLIP: return fmin(beta, fmax(alpha, x));
     case TN_ACT_LEAKY_RELU: return x < 0 ? alpha * x : x;
     case TN_ACT_HARD_SIGMOID: return fmin(1, fmax(0, alpha * x + beta));
-    case TN_ACT_HARD_SWISH: return x * fmin(1, fmax(0, x / 6 + 0.5));
+    case TN_ACT_HARD_SWISH: return x * fmin(1, fmax(0, x / 6 + 0.5)) + alpha;
     case TN_ACT_SIGMOID: return 1 / (1 + exp(-x));
     case TN_ACT_TANH: return tanh(x);
     case TN_ACT_SWISH: return x / (1 + exp(-alpha * x));

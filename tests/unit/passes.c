@@ -141,6 +141,32 @@ static int conv_residual(builder *b, int x) {
     return op1(b, "Relu", op2(b, "Add", x, conv(b, x)));
 }
 
+static int conv_of_linear(builder *b, int x) {
+    int y = op2(b, "Mul", number(b, 0.75f), op1(b, "Abs", x));
+    return conv(b, op2(b, "Add", y, random_tensor(b, 3, (int64_t[]){3, 1, 1})));
+}
+
+/* As PP-LCNetV3 has it: the padding has no part in what is added. */
+static int padded_conv_of_linear(builder *b, int x) {
+    static const int64_t pads[] = {1, 1, 1, 1};
+    const tn_attribute attributes[] = {{.name = "group", .kind = TN_ATTR_INT, .i = 3},
+                                       {.name = "pads", .kind = TN_ATTR_INTS, .count = 4, .ints = pads},
+                                       {0}};
+    int y = op2(b, "Mul", number(b, -0.5f), op1(b, "HardSwish", conv(b, x)));
+    int in[2] = {op2(b, "Add", number(b, 0.375f), y), random_tensor(b, 4, (int64_t[]){6, 1, 3, 3})};
+    return op(b, "Conv", 2, in, attributes);
+}
+
+/* Here a factor is zero, and nothing can be divided by it. */
+static int padded_conv_of_zero(builder *b, int x) {
+    static const int64_t pads[] = {1, 1, 1, 1};
+    const tn_attribute attributes[] = {{.name = "pads", .kind = TN_ATTR_INTS, .count = 4, .ints = pads}, {0}};
+    int64_t channels[] = {3, 1, 1};
+    int y = op2(b, "Mul", constant(b, TN_FLOAT32, 3, channels, (float[]){0.5f, 0, 2}), x);
+    int in[2] = {op2(b, "Add", y, random_tensor(b, 3, channels)), random_tensor(b, 4, (int64_t[]){4, 3, 3, 3})};
+    return op(b, "Conv", 2, in, attributes);
+}
+
 static int product_bias_gelu(builder *b, int x) {
     int y = op2(b, "MatMul", x, random_tensor(b, 2, (int64_t[]){8, 5}));
     return gelu_of_pytorch(b, op2(b, "Add", random_tensor(b, 1, (int64_t[]){5}), y));
@@ -179,6 +205,9 @@ static const struct {
     {conv_scaled_per_channel, "FusedConv", 1},
     {conv_residual, "FusedConv", 1},
     {conv_of_signal, "FusedConv", 2},
+    {conv_of_linear, "Conv", 2},
+    {padded_conv_of_linear, "FusedConv", 2},
+    {padded_conv_of_zero, "Add", 3},
     {product_bias_gelu, "FusedMatMul", 1},
     {product_scaled_residual, "FusedMatMul", 1},
     {attention, "ScaledAttention", 3},
