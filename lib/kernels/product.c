@@ -41,7 +41,7 @@ static size_t best_rows(size_t m, size_t most) {
     return best;
 }
 
-static void plan(tn_product *p, size_t most_rows, size_t k_unit, size_t batch, double most_tasks) {
+static void plan(tn_product *p, size_t most_rows, size_t k_unit, size_t batch, int threads) {
     const size_t m = p->m, n = p->n, k = p->k, columns = p->columns;
     if (m == 0 || n == 0) return;
     p->rows = p->bf16 ? equal_rows(m, most_rows) : best_rows(m, most_rows);
@@ -54,20 +54,26 @@ static void plan(tn_product *p, size_t most_rows, size_t k_unit, size_t batch, d
                                                                          : GROUP_FLOATS / panel;
     p->group = TN_MIN(TN_MAX(panels, (size_t)1), (size_t)8) * columns;
 
+    const double most_tasks = threads > 1 ? THREAD_TASKS * threads : threads == 1 ? 1 : MOST_TASKS;
     double work = (double)m * (double)n * (double)k / (p->bf16 ? BF16_TASK : m == 1 ? ROW_WORK : TASK_WORK);
     size_t want = (size_t)TN_MAX(TN_MIN(work, most_tasks / (double)TN_MAX(batch, (size_t)1)), 1.0);
     size_t a_panels = TN_MAX(A_BLOCK / (p->k_block * p->rows), (size_t)4);
     size_t m_tasks = divide_up(p->row_panels, a_panels);
-    size_t n_tasks = TN_MIN(p->column_panels, divide_up(want, m_tasks));
-    if (m_tasks * n_tasks < want) m_tasks = TN_MIN(p->row_panels, divide_up(want, n_tasks));
-    p->m_task = divide_up(p->row_panels, m_tasks) * p->rows;
-    size_t task_panels = divide_up(p->column_panels, n_tasks);
-    if (m == 1 && n_tasks > 1) task_panels = divide_up(task_panels, ROW_PANELS) * ROW_PANELS;
-    p->n_task = task_panels * columns;
-    p->m_tasks = divide_up(m, p->m_task);
-    p->panel_uses = p->m_task / p->rows;
-    p->n_tasks = divide_up(n, p->n_task);
+    /* Thin last columns make no task of their own: they take hardly longer than none. */
+    const size_t thin = columns / 8, panels_cut = divide_up(TN_MAX(n, thin + 1) - thin, columns);
+    const size_t unit = m == 1 ? ROW_PANELS : 1;
+    size_t n_tasks = TN_MIN(panels_cut, divide_up(want, m_tasks));
+    /* Rows are cut only as far as columns do not give tasks enough: each task makes panels of B for itself. */
+    m_tasks = TN_MIN(p->row_panels, TN_MAX(m_tasks, threads > 1 ? want / n_tasks : divide_up(want, n_tasks)));
+    p->n_units = divide_up(panels_cut, unit);
+    p->unit_columns = unit * columns;
+    p->n_tasks = TN_MIN(n_tasks, p->n_units);
+    /* As many for each thread. */
+    const size_t shares = threads > 1 && p->n_tasks * m_tasks >= (size_t)threads ? (size_t)threads : 1;
+    while (p->n_tasks * m_tasks % shares && m_tasks < p->row_panels) m_tasks++;
+    p->m_tasks = m_tasks;
     p->tasks = p->m_tasks * p->n_tasks;
+    p->panel_uses = divide_up(p->row_panels, m_tasks);
     p->rows_first = n >= m;
 }
 
@@ -76,16 +82,12 @@ void tn_product_plan(tn_product *p, const tn_kernels *kernels, size_t m, size_t 
     tn_product_plan_threads(p, kernels, 0, m, n, k, k_unit, batch);
 }
 
-static double tasks_of(int threads) {
-    return threads > 1 ? THREAD_TASKS * threads : threads == 1 ? 1 : MOST_TASKS;
-}
-
 void tn_product_plan_threads(tn_product *p, const tn_kernels *kernels, int threads, size_t m, size_t n, size_t k,
                              size_t k_unit, size_t batch) {
     size_t rows, columns, lanes;
     kernels->gemm_f32_tile(&rows, &columns, &lanes);
     *p = (tn_product){.kernels = kernels, .m = m, .n = n, .k = k, .columns = columns, .alpha = 1};
-    plan(p, rows, k_unit, batch, tasks_of(threads));
+    plan(p, rows, k_unit, batch, threads);
 }
 
 void tn_product_plan_fast(tn_product *p, const tn_kernels *kernels, int threads, size_t m, size_t n, size_t k,
@@ -95,7 +97,7 @@ void tn_product_plan_fast(tn_product *p, const tn_kernels *kernels, int threads,
         return;
     }
     *p = (tn_product){.kernels = kernels, .m = m, .n = n, .k = k, .columns = TN_BF16_COLUMNS, .bf16 = true, .alpha = 1};
-    plan(p, TN_BF16_ROWS, k_unit, batch, tasks_of(threads));
+    plan(p, TN_BF16_ROWS, k_unit, batch, threads);
 }
 
 static size_t float_bytes(size_t a, size_t b) {
@@ -276,16 +278,17 @@ static bool row_task(const tn_product *p, size_t column, size_t n, const float *
     return true;
 }
 
-/* Columns [column, column + n) of rows from `row` on, in bfloat16. */
-static void bf16_task(const tn_product *p, size_t row, size_t column, size_t n, const float *packed_a,
-                      const tn_panels *b, float *c, size_t c_stride, const tn_epilogue *epilogue, float *buffer) {
-    tn_gemm_bf16 g = {.m = TN_MIN(p->m_task, p->m - row), .k = p->k, .c_stride = c_stride};
+/* A part in bfloat16. */
+static void bf16_task(const tn_product *p, const tn_product_part *part, const float *packed_a, const tn_panels *b,
+                      float *c, size_t c_stride, const tn_epilogue *epilogue, float *buffer) {
+    const size_t row = part->row, end = part->column + part->columns;
+    tn_gemm_bf16 g = {.m = part->rows, .k = p->k, .c_stride = c_stride};
     g.a = (const uint16_t *)(const void *)(packed_a + tn_product_a_offset(p, row));
     const size_t packed = packed_k(p, b->make == packed_panel ? b->k_stride : p->k);
     g.b_panel = 2 * packed * p->columns;
     g.b_goes_on = b->make == packed_panel && b->k_stride != p->k;
-    for (size_t j = column; j < column + n; j += g.n) {
-        g.n = TN_MIN(p->group, column + n - j);
+    for (size_t j = part->column; j < end; j += g.n) {
+        g.n = TN_MIN(p->group, end - j);
         if (b->make_bf16) {
             uint16_t *panel = (uint16_t *)(void *)buffer;
             g.b = panel;
@@ -326,15 +329,14 @@ static void fetch_next(const tn_product *p, const tn_panels *b, size_t column, s
 
 void tn_product_task(const tn_product *p, size_t task, const float *packed_a, const tn_panels *b, float *c,
                      size_t c_stride, const tn_epilogue *epilogue, float *buffer) {
-    size_t row, column;
-    tn_product_place(p, task, &row, &column);
-    size_t n = TN_MIN(p->n_task, p->n - column);
+    const tn_product_part part = tn_product_place(p, task);
+    const size_t row = part.row, column = part.column, n = part.columns;
     if (p->bf16) {
-        bf16_task(p, row, column, n, packed_a, b, c, c_stride, epilogue, buffer);
+        bf16_task(p, &part, packed_a, b, c, c_stride, epilogue, buffer);
         return;
     }
     if (p->m == 1 && row_task(p, column, n, packed_a, b, c, epilogue)) return;
-    tn_gemm_f32 g = {.m = TN_MIN(p->m_task, p->m - row), .rows = p->rows, .a_panel = p->rows * p->k};
+    tn_gemm_f32 g = {.m = part.rows, .rows = p->rows, .a_panel = p->rows * p->k};
     g.c_stride = c_stride;
     for (size_t k = 0; k == 0 || k < p->k; k += p->k_block) {
         g.k = TN_MIN(p->k_block, p->k - k);

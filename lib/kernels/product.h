@@ -22,9 +22,9 @@ typedef struct tn_product {
     size_t rows, columns; /* of A's panels and of B's */
     size_t row_panels, column_panels;
     size_t k_block;
-    size_t group;          /* columns that one call of the kernel takes */
-    size_t panel_uses;     /* how often a task uses a panel of B; may be raised by who uses panels in other ways */
-    size_t m_task, n_task; /* rows and columns of C that a task makes, the last ones fewer */
+    size_t group;      /* columns that one call of the kernel takes */
+    size_t panel_uses; /* how often a task uses a panel of B; may be raised by who uses panels in other ways */
+    size_t n_units, unit_columns; /* where columns may be cut into tasks: at these */
     size_t m_tasks, n_tasks, tasks;
     bool rows_first; /* tasks are numbered down the rows first: B is the larger operand, and is gone through once */
     bool bf16;       /* operands are packed as bfloat16 (see gemm_bf16.h), A times alpha; k is one block */
@@ -74,10 +74,19 @@ void tn_product_pack_a(const tn_product *p, const float *a, size_t row_stride, s
 void tn_product_pack_all_a(const tn_product *p, const float *a, size_t row_stride, size_t k_stride, float *packed);
 void tn_product_pack_b(const tn_product *p, const float *b, size_t k_stride, size_t column_stride, float *packed,
                        size_t panel);
-/* Row and column of C where a task begins. */
-static inline void tn_product_place(const tn_product *p, size_t task, size_t *row, size_t *column) {
-    *row = (p->rows_first ? task % p->m_tasks : task / p->n_tasks) * p->m_task;
-    *column = (p->rows_first ? task / p->m_tasks : task % p->n_tasks) * p->n_task;
+/* The part of C that a task makes. Tasks are about equal, so that equally many of them are equal shares. */
+typedef struct tn_product_part {
+    size_t row, rows, column, columns;
+} tn_product_part;
+
+static inline tn_product_part tn_product_place(const tn_product *p, size_t task) {
+    const size_t i = p->rows_first ? task % p->m_tasks : task / p->n_tasks;
+    const size_t j = p->rows_first ? task / p->m_tasks : task % p->n_tasks;
+    tn_product_part part = {.row = p->row_panels * i / p->m_tasks * p->rows,
+                            .column = p->n_units * j / p->n_tasks * p->unit_columns};
+    part.rows = (i + 1 == p->m_tasks ? p->m : p->row_panels * (i + 1) / p->m_tasks * p->rows) - part.row;
+    part.columns = (j + 1 == p->n_tasks ? p->n : p->n_units * (j + 1) / p->n_tasks * p->unit_columns) - part.column;
+    return part;
 }
 void tn_product_task(const tn_product *p, size_t task, const float *packed_a, const tn_panels *b, float *c,
                      size_t c_stride, const tn_epilogue *epilogue, float *buffer);

@@ -25,6 +25,14 @@ tn_status tn_conv_decode(const tn_node *node, const tn_type *x, const tn_type *w
 tn_status tn_conv_measure(const tn_node *node, const tn_type *x, const tn_type *w, const tn_type *y, bool transposed,
                           tn_conv_shape *shape);
 
+/* Into how many parts an image of `rows` rows is cut: where planes are large, threads take rows of their own, as they do
+ * in products (product.h), and find in their caches what they wrote. */
+static inline int64_t tn_conv_parts(const tn_conv_shape *s, int threads, int64_t rows) {
+    enum { PART_FLOATS = 1024 };
+    const bool large = s->window.spatial > 1 && s->batch < threads && s->in_plane >= PART_FLOATS * threads;
+    return large && rows >= threads ? threads : 1;
+}
+
 /* The constant weights of input 1 packed for products, one of `group` after the other. */
 tn_status tn_conv_pack(tn_prepare *call, const tn_product *product, int64_t group, const float **out_weights);
 
@@ -75,6 +83,8 @@ void tn_conv_depthwise_run(const tn_run *call, const tn_conv_depthwise *depthwis
 
 /* Its pieces, for who makes the input band by band. Rows of the image that band `band` reads, [first, end). */
 int64_t tn_conv_depthwise_bands(const tn_conv_depthwise *depthwise);
+/* Into how many parts of equally many bands an image is cut, so that a thread meets the rows again that it made. */
+int64_t tn_conv_depthwise_parts(const tn_conv_depthwise *depthwise);
 void tn_conv_depthwise_reads(const tn_conv_depthwise *depthwise, int64_t band, int64_t *first, int64_t *end);
 size_t tn_conv_depthwise_buffer(const tn_conv_depthwise *depthwise); /* floats */
 /* One channel's part of a band: x are its rows from `first` on, y its plane of the output; bias: its own. buffer: zeros

@@ -19,6 +19,7 @@ struct tn_conv_depthwise {
     size_t *offset;          /* [kernel_w] */
     size_t phase, row, rows; /* floats of each of a row's stride_w parts, of a row; rows that a band reads */
     size_t buffer;           /* floats of the copied rows */
+    int64_t parts;           /* of an image: as many threads take bands of their own */
     int64_t band_rows, bands, task_outputs, output_tasks;
 };
 
@@ -80,6 +81,12 @@ tn_status tn_conv_depthwise_prepare(tn_prepare *call, const tn_conv_shape *s, in
     if (d->square) d->band_rows = TN_MIN(d->band_rows, SQUARE_ROWS);
     d->band_rows = TN_MIN(TN_MIN(TN_MAX(d->band_rows, 4), most_rows), d->out_h);
     d->bands = (d->out_h + d->band_rows - 1) / d->band_rows;
+    d->parts = tn_conv_parts(s, call->threads, d->out_h);
+    if (d->parts > 1) {
+        d->bands = (d->bands + d->parts - 1) / d->parts * d->parts;
+        d->band_rows = (d->out_h + d->bands - 1) / d->bands;
+        d->bands = (d->out_h + d->band_rows - 1) / d->band_rows;
+    }
     d->rows = (size_t)(d->band_rows - 1) * d->stride_h + reach;
     double work = (double)(d->band_rows * d->out_w) * (double)(d->kernel_h * d->kernel_w);
     int64_t per_task = (int64_t)TN_MIN(TASK_WORK / work + 1, (double)d->outputs);
@@ -163,6 +170,10 @@ static void multiply_band(const tn_conv_band *c, const float *x, bool copied, co
 
 int64_t tn_conv_depthwise_bands(const tn_conv_depthwise *d) {
     return d->bands;
+}
+
+int64_t tn_conv_depthwise_parts(const tn_conv_depthwise *d) {
+    return d->parts;
 }
 
 void tn_conv_depthwise_reads(const tn_conv_depthwise *d, int64_t band, int64_t *first, int64_t *end) {

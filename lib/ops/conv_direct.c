@@ -95,15 +95,15 @@ void tn_conv_direct_task(void *context, int64_t index) {
     const tn_product *p = &c->product;
     const tn_window *w = &s->window;
     int last = w->spatial - 1;
-    size_t group = (size_t)index / p->tasks, plane = (size_t)s->out_plane, row, column;
-    tn_product_place(p, (size_t)index % p->tasks, &row, &column);
+    const tn_product_part part = tn_product_place(p, (size_t)index % p->tasks);
+    size_t group = (size_t)index / p->tasks, plane = (size_t)s->out_plane, row = part.row;
     size_t at = (group * p->m + row) * plane;
-    int64_t per_task = (int64_t)(p->n_task / p->columns), first = (int64_t)(column / p->columns);
+    int64_t first = (int64_t)(part.column / p->columns), end = (int64_t)((part.column + part.columns) / p->columns);
     const float *copy = r->copy + (int64_t)group * (s->channels / s->group) * c->channel_size;
     tn_epilogue e = *r->epilogue;
     if (e.row_bias) e.row_bias += group * p->m + row;
     if (e.residual) e.residual += at;
-    tn_gemm_f32 g = {.m = TN_MIN(p->m_task, p->m - row),
+    tn_gemm_f32 g = {.m = part.rows,
                      .k = p->k,
                      .rows = p->rows,
                      .a = r->w + (group * p->m + row) * p->k,
@@ -112,7 +112,7 @@ void tn_conv_direct_task(void *context, int64_t index) {
                      .c_stride = plane,
                      .first = true,
                      .last = true};
-    for (int64_t panel = first; panel < TN_MIN(first + per_task, c->panels); panel++) {
+    for (int64_t panel = first; panel < end; panel++) {
         g.epilogue = e;
         g.epilogue.residual_stride = plane;
         if (!c->rows) {

@@ -16,7 +16,9 @@
 #define MOST_ROWS 64 /* positions: above, the table and the turning are no longer small beside the product */
 #define MOST_WEIGHTS (512 << 10) /* bytes, where they go by several times */
 #define LONG_SUM 512             /* terms */
-#define TAKE 256 /* indices that one call of the kernel takes, about: fewer channels' windows are taken together */
+#define TAKE 256      /* indices that one call of the kernel takes, about: fewer channels' windows are taken together */
+#define GATHER_TASK 8 /* of such calls */
+#define TURN_OUTPUTS 64 /* that a task turns */
 
 struct tn_conv_few {
     tn_conv_shape shape; /* its batch: the images of a group */
@@ -168,20 +170,28 @@ typedef struct run_call {
     float *a, *tile, *y;
     uint8_t *buffers;
     const tn_epilogue *epilogue; /* of the convolution */
-    tn_epilogue inner;           /* of the product */
+    tn_epilogue inner, outer;    /* of the product; of the group */
 } run_call;
 
-static void gather(const run_call *r, const float *x) {
+static int64_t turn_tasks(const tn_conv_few *c) {
+    return (c->shape.outputs + TURN_OUTPUTS - 1) / TURN_OUTPUTS;
+}
+
+/* Some channels of all rows. */
+static void gather_task(void *context, int64_t task) {
+    const run_call *r = context;
     const tn_conv_few *c = r->c;
     const tn_product *p = &c->product;
     const int32_t *index = c->index;
-    float *dst = r->a;
+    const int64_t first = task * GATHER_TASK * c->together;
+    const int64_t last = TN_MIN(first + GATHER_TASK * c->together, c->shape.channels);
     for (size_t panel = 0; panel < p->row_panels; panel++) {
         int64_t one = c->live * (int64_t)TN_MIN(p->rows, p->m - panel * p->rows);
         const int32_t *hole = c->holes + c->first_hole[panel], *end = c->holes + c->first_hole[panel + 1];
-        for (int64_t channel = 0; channel < c->shape.channels; channel += c->together) {
-            int64_t channels = TN_MIN(c->together, c->shape.channels - channel);
-            r->kernels->take_4(channels * one, x + channel * c->shape.in_plane, index, dst);
+        float *dst = r->a + tn_product_a_offset(p, panel * p->rows) + first * one;
+        for (int64_t channel = first; channel < last; channel += c->together) {
+            int64_t channels = TN_MIN(c->together, last - channel);
+            r->kernels->take_4(channels * one, r->x + channel * c->shape.in_plane, index, dst);
             for (int64_t i = 0; i < channels; i++, dst += one)
                 for (const int32_t *h = hole; h < end; h++) dst[*h] = 0;
         }
@@ -197,23 +207,30 @@ static void product_task(void *context, int64_t task) {
                     (float *)(void *)(r->buffers + (size_t)tn_worker_index() * r->c->buffer_bytes));
 }
 
-/* [positions, outputs] of an image to [outputs, positions]; then what could not be added before. */
-static void turn(const run_call *r, int64_t image, float *y, const tn_epilogue *e) {
+/* [positions, outputs] of an image to [outputs, positions], of some outputs; then what could not be added before. */
+static void turn_task(void *context, int64_t task) {
+    const run_call *r = context;
     const tn_conv_shape *s = &r->c->shape;
-    size_t n = (size_t)s->outputs, plane = (size_t)s->out_plane, at = (size_t)image * n * plane;
-    r->kernels->transpose_4((int64_t)n, (int64_t)plane, r->tile + at, (int64_t)(n * sizeof *y), y + at,
-                            (int64_t)(plane * sizeof *y));
-    if (e->residual) tn_conv_add_residual(r->kernels, e, at, n * plane, y);
+    const int64_t tasks = turn_tasks(r->c), image = task / tasks, first = task % tasks * TURN_OUTPUTS;
+    size_t outputs = (size_t)s->outputs, plane = (size_t)s->out_plane, row = (size_t)image * outputs + (size_t)first;
+    size_t n = TN_MIN((size_t)TURN_OUTPUTS, outputs - (size_t)first);
+    r->kernels->transpose_4((int64_t)n, (int64_t)plane, r->tile + (size_t)image * outputs * plane + first,
+                            (int64_t)(outputs * sizeof *r->y), r->y + row * plane, (int64_t)(plane * sizeof *r->y));
+    if (r->outer.residual) tn_conv_add_residual(r->kernels, &r->outer, row * plane, n * plane, r->y);
 }
 
 /* The product of one group of images. */
-static void run_group(run_call *r, int64_t group, tn_pool *pool) {
-    const tn_conv_shape *s = &r->c->shape;
-    const int64_t out = s->batch * s->outputs * s->out_plane;
+static void run_group(const run_call *all, int64_t group, tn_pool *pool) {
+    const tn_conv_few *c = all->c;
+    const tn_conv_shape *s = &c->shape;
+    const int64_t out = s->batch * s->outputs * s->out_plane, calls = (s->channels + c->together - 1) / c->together;
     const bool whole = s->out_plane == 1; /* the product's rows are the output's */
-    float *y = r->y + group * out;
-    tn_epilogue e = *r->epilogue;
+    tn_epilogue e = *all->epilogue;
+    run_call own = *all, *r = &own;
+    r->x += group * s->batch * s->channels * s->in_plane;
+    r->y += group * out;
     if (e.residual) e.residual += group * out;
+    r->outer = e;
     r->inner = (tn_epilogue){.column_bias = e.row_bias, .activation = e.activation, .alpha = e.alpha, .beta = e.beta};
     if (whole && e.residual) {
         r->inner.residual = e.residual;
@@ -221,10 +238,10 @@ static void run_group(run_call *r, int64_t group, tn_pool *pool) {
     } else if (e.residual) {
         r->inner.activation = TN_ACT_NONE;
     }
-    if (whole) r->tile = y;
-    gather(r, r->x + group * s->batch * s->channels * s->in_plane);
-    tn_parallel(pool, (int64_t)r->c->product.tasks, product_task, r);
-    for (int64_t image = 0; image < s->batch && !whole; image++) turn(r, image, y, &e);
+    if (whole) r->tile = r->y;
+    tn_parallel(pool, (calls + GATHER_TASK - 1) / GATHER_TASK, gather_task, r);
+    tn_parallel(pool, (int64_t)c->product.tasks, product_task, r);
+    if (!whole) tn_parallel(pool, s->batch * turn_tasks(c), turn_task, r);
 }
 
 static void group_task(void *context, int64_t group) {

@@ -110,6 +110,7 @@ tn_status tn_conv_image_prepare(tn_prepare *call, const tn_conv_shape *shape, tn
     c->copy_floats = (c->copy_floats + 15) / 16 * 16;
     const bool apart = call->threads > 1 && shape->batch >= 2 * call->threads && c->copy_floats <= APART_FLOATS;
     c->copies = apart ? (size_t)call->threads : 1;
+    c->parts = tn_conv_parts(shape, call->threads, c->length[0]);
     if (!tn_scratch_add(&call->scratch, c->copies * c->copy_floats, sizeof(float)) ||
         !tn_scratch_add(&call->scratch, c->own_floats * (size_t)call->threads, sizeof(float)))
         return tn_fail(TN_E_LIMIT, "a padded image of %lld channels is too large", (long long)shape->channels);
@@ -120,27 +121,29 @@ static void clear(float *p, int64_t n) {
     for (int64_t i = 0; i < n; i++) p[i] = 0;
 }
 
-/* Copies the axes from `axis` on of one phase: the innermost two at once. */
+/* Copies places [begin, end) of `axis`, and all of the axes behind it, of one phase: the innermost two at once. */
 static void copy_axes(const tn_conv_image *c, const tn_kernels *kernels, const tn_conv_phase *p, int axis,
-                      const float *x, int64_t plane, float *dst) {
+                      int64_t begin, int64_t end, const float *x, int64_t plane, float *dst) {
     const tn_window *w = &c->shape.window;
-    int64_t length = c->length[axis], stride = w->stride[axis], from, to;
+    int64_t stride = w->stride[axis], from, to;
     int last = w->spatial - 1;
     plane /= w->in[axis]; /* elements of the image for a step of this axis */
-    tn_window_inside(p->first[axis], stride, length, w->in[axis], &from, &to);
+    tn_window_inside(p->first[axis], stride, c->length[axis], w->in[axis], &from, &to);
+    from = TN_MIN(TN_MAX(from, begin), end);
+    to = TN_MAX(TN_MIN(to, end), from);
     x += (p->first[axis] + from * stride) * plane;
     if (axis == last) {
-        clear(dst, from);
+        clear(dst + begin, from - begin);
         if (from < to) kernels->gather_rows_f32(1, (size_t)(to - from), x, 0, (size_t)stride, dst + from, 0);
-        clear(dst + to, length - to);
+        clear(dst + to, end - to);
         return;
     }
     int64_t step = c->stride[axis];
-    clear(dst, from * step);
-    clear(dst + to * step, (length - to) * step);
+    clear(dst + begin * step, (from - begin) * step);
+    clear(dst + to * step, (end - to) * step);
     if (axis + 1 < last) {
         for (int64_t i = from; i < to; i++, x += stride * plane)
-            copy_axes(c, kernels, p, axis + 1, x, plane, dst + i * step);
+            copy_axes(c, kernels, p, axis + 1, 0, c->length[axis + 1], x, plane, dst + i * step);
         return;
     }
     int64_t left, right, size = w->in[last], inner = w->stride[last];
@@ -155,13 +158,17 @@ static void copy_axes(const tn_conv_image *c, const tn_kernels *kernels, const t
     }
 }
 
-static void copy_task(void *context, int64_t channel) {
+/* A part of a channel. */
+static void copy_task(void *context, int64_t index) {
     const tn_conv_image_call *r = context;
     const tn_conv_image *c = r->c;
+    const int64_t channel = index % c->shape.channels, part = index / c->shape.channels, length = c->length[0];
+    const float *x = r->x + channel * c->shape.in_plane;
     float *dst = r->copy + channel * c->channel_size;
     for (int64_t i = 0; i < c->phase_count; i++, dst += c->phase_size)
-        copy_axes(c, r->kernels, &c->phases[i], 0, r->x + channel * c->shape.in_plane, c->shape.in_plane, dst);
-    if (channel + 1 == c->shape.channels) clear(dst, TN_CONV_SLACK);
+        copy_axes(c, r->kernels, &c->phases[i], 0, length * part / c->parts, length * (part + 1) / c->parts, x,
+                  c->shape.in_plane, dst);
+    if (index + 1 == c->shape.channels * c->parts) clear(dst, TN_CONV_SLACK);
 }
 
 /* Images of a run. */
@@ -183,7 +190,7 @@ static void image_task(void *context, int64_t image) {
     if (e.residual) e.residual += at;
     if (c->copies > 1) r.copy += (size_t)tn_worker_index() * c->copy_floats;
     if (s->channels == 0) clear(r.copy, TN_CONV_SLACK);
-    tn_parallel(b->pool, s->channels, copy_task, &r);
+    tn_parallel(b->pool, s->channels * c->parts, copy_task, &r);
     tn_parallel(b->pool, s->group * (int64_t)c->product.tasks, c->packed ? tn_conv_packed_task : tn_conv_direct_task,
                 &r);
 }

@@ -23,6 +23,7 @@ struct tn_conv_image {
     bool packed;       /* panels of positions are packed */
     bool rows;         /* else: positions are taken row by row */
     size_t copies;     /* 1, or one for each thread: then an image is one thread's */
+    int64_t parts;     /* of each channel, that are copied apart: threads take what they read later */
     int64_t panels;
     int64_t row_panels; /* of one row, then */
     size_t copy_floats;

@@ -50,7 +50,8 @@ tn_status tn_conv_lanes_prepare(tn_prepare *call, const tn_conv_shape *s, tn_con
     *out_lanes = c;
     c->shape = *s;
     c->blocks = (s->channels + LANES - 1) / LANES;
-    c->per_task = TN_MAX(TASK_WORK / (s->out_plane * s->taps * LANES), 1);
+    c->per_task = TN_MIN(TASK_WORK / (s->out_plane * s->taps * LANES), c->blocks * s->batch / (4 * call->threads));
+    c->per_task = TN_MAX(c->per_task, 1);
     c->offset = tn_prepare_alloc(call, (size_t)(s->out_plane * s->taps) * sizeof *c->offset);
     if (!c->offset) return TN_E_MEMORY;
     for (int64_t at = 0; at < s->out_plane; at++)

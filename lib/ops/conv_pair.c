@@ -1,7 +1,7 @@
 /* Pointwise convolution with a depthwise one behind, as the inverted residual blocks of arXiv 1801.04381 begin: what lies
  * between them, which is several times as large as what goes in, never leaves the nearest caches.
  *
- * A task makes some channels of one image from top to bottom. For each band of output rows the product makes the rows that
+ * A task makes some channels of one image from top to bottom, or of a thread's part of it. For each band of output rows the product makes the rows that
  * the band reads and that the last band did not, into a strip of the thread's own; then each channel's part of the strip
  * goes through the depthwise kernel. The image is read where it lies, once for each task. */
 #include "ops/conv.h"
@@ -15,7 +15,7 @@ enum { IN_X, IN_W, IN_DEPTHWISE_W, IN_BIAS, IN_DEPTHWISE_BIAS, INPUTS };
 
 typedef struct pair_state {
     tn_conv_shape shape; /* of the depthwise convolution: its input is the middle */
-    int64_t channels, groups;
+    int64_t channels, groups, parts;
     tn_product product;
     tn_conv_depthwise *depthwise;
     const float *weights; /* packed */
@@ -82,7 +82,11 @@ static tn_status prepare_pair(tn_prepare *call) {
     tn_product_plan_fast(&p->product, call->kernels, 1, (size_t)s->channels, TN_MAX(p->strip, 1u), (size_t)p->channels,
                          1, (size_t)s->batch);
     p->task_rows = PANELS * p->product.rows;
-    p->groups = (s->channels + (int64_t)p->task_rows - 1) / (int64_t)p->task_rows;
+    /* Threads take parts of the image, as they do around it, or else as many groups of channels. */
+    p->parts = tn_conv_depthwise_parts(p->depthwise);
+    const int64_t panels = (int64_t)p->product.row_panels, shares = p->parts > 1 ? 1 : call->threads;
+    p->groups = (panels + PANELS - 1) / PANELS;
+    p->groups = TN_MIN((p->groups + shares - 1) / shares * shares, panels);
     p->scratch = call->scratch;
     size_t buffer = tn_product_buffer_bytes(&p->product), own = 0;
     if (buffer == SIZE_MAX || !tn_scratch_add(&own, p->task_rows, p->strip * sizeof(float)) ||
@@ -105,8 +109,11 @@ static void pair_task(void *context, int64_t index) {
     const run_call *c = context;
     const pair_state *p = c->p;
     const tn_conv_shape *s = &p->shape;
-    int64_t image = index / p->groups, width = s->window.in[1], from = 0, have = 0, first, end;
-    size_t row = (size_t)(index % p->groups) * p->task_rows, rows = TN_MIN(p->task_rows, (size_t)s->channels - row);
+    int64_t image = index / p->groups / p->parts, part = index / p->groups % p->parts;
+    int64_t width = s->window.in[1], bands = tn_conv_depthwise_bands(p->depthwise), from = 0, have = 0, first, end;
+    int64_t group = index % p->groups, panels = (int64_t)p->product.row_panels;
+    size_t row = (size_t)(panels * group / p->groups) * p->product.rows;
+    size_t rows = TN_MIN((size_t)(panels * (group + 1) / p->groups) * p->product.rows, (size_t)s->channels) - row;
     size_t plane = (size_t)s->in_plane;
     uint8_t *own = (uint8_t *)(c->own + (size_t)tn_worker_index() * p->own);
     float *strip = tn_scratch_take(&own, p->task_rows, p->strip * sizeof *strip);
@@ -115,13 +122,13 @@ static void pair_task(void *context, int64_t index) {
     float *y = c->y + ((size_t)(image * s->outputs) + row) * (size_t)s->out_plane;
 
     tn_product product = p->product;
-    product.m = product.m_task = rows;
+    product.m = rows;
     product.m_tasks = product.n_tasks = product.tasks = 1;
     product.panel_uses = PANELS;
     tn_epilogue e = p->first;
     if (c->first_bias) e.row_bias = c->first_bias + row;
-    tn_conv_band b = {p->depthwise, c->kernels, &p->second, 0, band};
-    for (; b.band < tn_conv_depthwise_bands(p->depthwise); b.band++) {
+    tn_conv_band b = {p->depthwise, c->kernels, &p->second, bands * part / p->parts, band};
+    for (; b.band < bands * (part + 1) / p->parts; b.band++) {
         tn_conv_depthwise_reads(p->depthwise, b.band, &first, &end);
         /* What the last band read too comes first. */
         for (size_t i = 0; i < rows && first < have; i++)
@@ -130,9 +137,9 @@ static void pair_task(void *context, int64_t index) {
         from = first;
         have = TN_MAX(have, first);
         if (have < end) {
-            product.n = product.n_task = (size_t)((end - have) * width);
-            tn_panels panels = tn_panels_matrix(x + have * width, plane, 1);
-            tn_product_task(&product, 0, p->weights + tn_product_a_offset(&p->product, row), &panels,
+            product.n = (size_t)((end - have) * width);
+            tn_panels image_rows = tn_panels_matrix(x + have * width, plane, 1);
+            tn_product_task(&product, 0, p->weights + tn_product_a_offset(&p->product, row), &image_rows,
                             strip + (have - from) * width, p->strip, &e, buffer);
             have = end;
         }
@@ -156,7 +163,7 @@ static tn_status run_pair(tn_run *call) {
                   bias ? bias->data : NULL,
                   out->data,
                   (float *)(void *)((char *)call->scratch + p->scratch)};
-    tn_parallel(call->pool, p->shape.batch * p->groups, pair_task, &c);
+    tn_parallel(call->pool, p->shape.batch * p->parts * p->groups, pair_task, &c);
     return TN_OK;
 }
 

@@ -168,10 +168,9 @@ static bool packs_in_tasks(tn_matmul *p) {
     if (p->packed_a || p->a_as_it_is || product->bf16 || (p->a_shared && p->batches > 1)) return false;
     if (p->batches == 1 && product->k && product->n * product->k <= NEAR_B &&
         product->m / 8 >= TASK_PACK / product->k) {
-        product->m_task = TN_MAX(TASK_PACK / product->k / rows, (size_t)1) * rows;
-        product->m_tasks = product->tasks = (product->m + product->m_task - 1) / product->m_task;
-        product->panel_uses = product->m_task / rows;
-        product->n_task = product->n;
+        const size_t panels = TN_MAX(TASK_PACK / product->k / rows, (size_t)1);
+        product->m_tasks = product->tasks = (product->row_panels + panels - 1) / panels;
+        product->panel_uses = panels;
         product->n_tasks = 1;
     }
     return product->n_tasks == 1;
@@ -212,7 +211,8 @@ static tn_status prepare_f32(tn_prepare *call, tn_matmul *p) {
     p->a_in_task = packs_in_tasks(p);
     p->a_bytes = (bytes + 63) & ~(size_t)63;
     p->a_offset = p->buffer_bytes = (tn_product_buffer_bytes(&p->product) + 63) & ~(size_t)63;
-    if (p->a_in_task) p->buffer_bytes += (TN_MIN(p->product.m_task, m) * k * sizeof(float) + 63) & ~(size_t)63;
+    if (p->a_in_task)
+        p->buffer_bytes += (TN_MIN(p->product.panel_uses * p->product.rows, m) * k * sizeof(float) + 63) & ~(size_t)63;
     p->pack_all_b = !p->packed_b && !p->codes && !p->product.bf16 && p->product.m_tasks > 1 && batch_count(&p->b) == 1;
     p->b_bytes = p->pack_all_b ? tn_product_b_bytes(&p->product) : 0;
     if (p->b_bytes > SIZE_MAX / 2) return tn_fail(TN_E_SHAPE, "a product of %zu x %zu is too large", k, n);
@@ -290,9 +290,11 @@ static void rows_task(const run_call *c, size_t task, const float *a, const tn_p
     const tn_matmul *p = c->p;
     tn_product part = p->product;
     tn_epilogue e = *epilogue;
-    const size_t row = task * part.m_task;
+    const tn_product_part place = tn_product_place(&part, task);
+    const size_t row = place.row;
     float *packed = buffer + p->a_offset / sizeof *buffer;
-    part.m = TN_MIN(part.m_task, part.m - row);
+    part.m = place.rows;
+    part.m_tasks = 1;
     tn_product_pack_all_a(&part, a + (int64_t)row * p->a.row_stride, (size_t)p->a.row_stride,
                           (size_t)p->a.column_stride, packed);
     scale(packed, part.m * part.k, p->alpha);
