@@ -14,7 +14,9 @@
 #define MULTIPLY_ADD(a, b, c) vf_fma(a, b, c)
 #endif
 #define IN_PLACE (VF_WIDTH == 16)
-#define MOST_ROWS (IN_PLACE ? 7 : 4) /* of 5x5: each sum waits 25 times for the one before */
+/* Of 5x5: each sum waits 25 times for the one before. Without vectors nothing is loaded less often by more rows. */
+#define MOST_ROWS (IN_PLACE ? 7 : VF_WIDTH > 1 ? 4 : 2)
+#define SOME_ROWS (VF_WIDTH > 1 ? 4 : 2)
 #define MOST_VECS (IN_PLACE ? 1 : 2)
 
 /* What the vectors of some rows share. */
@@ -138,16 +140,16 @@ ALWAYS_INLINE void square_rows(const tn_depthwise_f32 *d, size_t row, int kernel
 #define SQUARE(kernel, stride_y, stride_x, most)                                                                       \
     static void square_##kernel##_##stride_y##_##stride_x(const tn_depthwise_f32 *d) {                                 \
         size_t row = 0;                                                                                                \
-        for (; row + most <= d->rows; row += most) square_rows(d, row, kernel, stride_y, stride_x, most);              \
+        for (; most > 2 && row + most <= d->rows; row += most) square_rows(d, row, kernel, stride_y, stride_x, most);  \
         for (; row + 2 <= d->rows; row += 2) square_rows(d, row, kernel, stride_y, stride_x, 2);                       \
         if (row < d->rows) square_rows(d, row, kernel, stride_y, stride_x, 1);                                         \
     }
-SQUARE(3, 1, 1, 4)
-SQUARE(3, 2, 1, 4)
-SQUARE(3, 2, 2, 4)
+SQUARE(3, 1, 1, SOME_ROWS)
+SQUARE(3, 2, 1, SOME_ROWS)
+SQUARE(3, 2, 2, SOME_ROWS)
 SQUARE(5, 1, 1, MOST_ROWS)
-SQUARE(5, 2, 1, 4)
-SQUARE(5, 2, 2, 4)
+SQUARE(5, 2, 1, SOME_ROWS)
+SQUARE(5, 2, 2, SOME_ROWS)
 
 static void depthwise_square_f32(const tn_depthwise_f32 *d) {
     static void (*const kernels[2][3])(const tn_depthwise_f32 *) = {{square_3_1_1, square_3_2_1, square_3_2_2},
