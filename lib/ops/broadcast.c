@@ -2,7 +2,7 @@
 #include "ops/broadcast.h"
 
 void tn_broadcast_plan(tn_broadcast *plan, int inputs, const tn_type *const *in, const tn_type *out) {
-    *plan = (tn_broadcast){.inputs = inputs, .count = tn_type_count(out), .inner = 1};
+    *plan = (tn_broadcast){.inputs = inputs, .elements = tn_elements_of(out->rank, out->dims), .inner = 1};
     int64_t stride[TN_BROADCAST_INPUTS] = {1, 1, 1};
     int top = TN_MAX_RANK; /* filled from the end: dims [top, TN_MAX_RANK) */
     for (int axis = out->rank - 1; axis >= 0; axis--) {
@@ -57,21 +57,16 @@ void tn_broadcast_walk(const tn_broadcast *plan, int64_t first, int64_t last, tn
 
 typedef struct {
     const tn_broadcast *plan;
-    int64_t grain;
     tn_strip_fn strip;
     void *context;
 } walk;
 
-static void task(void *context, int64_t index) {
+static void walk_range(void *context, int64_t first, int64_t last) {
     const walk *w = context;
-    int64_t first = index * w->grain;
-    tn_broadcast_walk(w->plan, first, TN_MIN(first + w->grain, w->plan->count), w->strip, w->context);
+    tn_broadcast_walk(w->plan, first, last, w->strip, w->context);
 }
 
 void tn_broadcast_run(const tn_broadcast *plan, tn_pool *pool, int64_t grain, tn_strip_fn strip, void *context) {
-    walk w = {plan, grain, strip, context};
-    if (plan->count <= grain)
-        tn_broadcast_walk(plan, 0, plan->count, strip, context);
-    else
-        tn_parallel(pool, (plan->count + grain - 1) / grain, task, &w);
+    walk w = {plan, strip, context};
+    tn_elements_run(&plan->elements, pool, grain, walk_range, &w);
 }

@@ -2,18 +2,18 @@
  *
  * A plan merges neighbouring dims that all inputs treat alike ([2, 3, 4] with [3, 4] is one loop of 2 and one of 12),
  * so that few long runs are left; in the innermost dim an input's step is 1, or 0 where it repeats. The walk hands out
- * strips: `rows` rows of n output elements that follow each other. It splits the output by its size alone. */
+ * strips: `rows` rows of n output elements that follow each other. */
 #ifndef TN_BROADCAST_H
 #define TN_BROADCAST_H
 
-#include "graph/op.h"
+#include "ops/elements.h"
 
 #define TN_BROADCAST_INPUTS 3
 
 typedef struct tn_broadcast {
-    int inputs, rank; /* rank is 1 at least */
-    int64_t count;    /* of output elements */
-    int64_t inner;    /* dims[rank - 1] */
+    int inputs, rank;     /* rank is 1 at least */
+    tn_elements elements; /* of the output */
+    int64_t inner;        /* dims[rank - 1] */
     int64_t dims[TN_MAX_RANK];
     int64_t strides[TN_BROADCAST_INPUTS][TN_MAX_RANK]; /* in elements */
 } tn_broadcast;

@@ -1,6 +1,7 @@
 /* Unary mathematics: roots, powers of e, trigonometry, rounding; and what all rows of unary.h share. */
 #include "ops/unary.h"
 #include "base/element.h"
+#include "ops/elements.h"
 #include <math.h>
 
 typedef struct state {
@@ -15,7 +16,6 @@ typedef struct job {
     tn_dtype dtype;
     const void *x;
     void *y;
-    size_t count;
 } job;
 
 tn_status tn_unary_infer(tn_infer *call) {
@@ -59,9 +59,9 @@ static void run_generic(const job *j, size_t first, size_t n) {
     }
 }
 
-static void run_task(void *context, int64_t index) {
+static void run_range(void *context, int64_t from, int64_t last) {
     const job *j = context;
-    size_t first = (size_t)index * TN_UNARY_TASK, n = TN_MIN(j->count - first, TN_UNARY_TASK);
+    size_t first = (size_t)from, n = (size_t)(last - from);
     if (j->dtype == TN_FLOAT32 && j->state->kernel)
         j->state->kernel((float *)j->y + first, (const float *)j->x + first, n, j->state->p);
     else
@@ -72,8 +72,9 @@ tn_status tn_unary_run(tn_run *call) {
     const tn_tensor *x = tn_in(call, 0);
     tn_tensor *y = tn_out(call, 0);
     if (!y) return TN_OK;
-    job j = {call->state, x->dtype, x->data, y->data, (size_t)tn_count(x)};
-    tn_parallel(call->pool, (int64_t)((j.count + TN_UNARY_TASK - 1) / TN_UNARY_TASK), run_task, &j);
+    job j = {call->state, x->dtype, x->data, y->data};
+    const tn_elements elements = tn_elements_of(x->rank, x->dims);
+    tn_elements_run(&elements, call->pool, TN_UNARY_TASK, run_range, &j);
     return TN_OK;
 }
 
