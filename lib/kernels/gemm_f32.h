@@ -324,29 +324,37 @@ static void thin_tiles(const tn_gemm_f32 *g, const float *a, size_t row, size_t 
 
 #define FAR_FLOATS 32768 /* of C, which the nearest caches do not hold then */
 
-/* Fetches what the tile of the next rows reads and writes beside its operands: the rows lie so far apart that no hardware
- * foresees them, and where k is small a tile takes no longer than memory does. */
-ALWAYS_INLINE void fetch_next_tile(const tn_gemm_f32 *g, size_t row, size_t column, size_t n) {
-    const tn_epilogue *e = &g->epilogue;
-    const float *residual = g->first && e->residual ? e->residual + row * e->residual_stride + column : NULL;
-    const float *c = g->c + row * g->c_stride + column;
-    for (size_t rows = TN_LEAST(g->m - row, g->rows); rows > 0; rows--, c += g->c_stride) {
-        for (size_t j = 0; j < n; j += 16) __builtin_prefetch(c + j, 1, 3);
-        __builtin_prefetch(c + n - 1, 1, 3);
-        if (!residual) continue;
-        for (size_t j = 0; j < n; j += 16) __builtin_prefetch(residual + j, 0, 3);
-        __builtin_prefetch(residual + n - 1, 0, 3);
-        residual += e->residual_stride;
-    }
-}
-
 #define NEVER SIZE_MAX
+#define SOON 64 /* steps of k, which are over before memory has answered */
 
 /* So that `count` things are fetched while k runs, evenly, lest the tile waits for memory: at least so many, in fact. */
 ALWAYS_INLINE size_t spread(size_t k, size_t count) {
     size_t step = 1;
     while (2 * step * count <= k) step *= 2;
     return step - 1;
+}
+
+/* Fetches what the tile of the next rows reads and writes beside its operands: the rows lie so far apart that no hardware
+ * foresees them, and where k is small a tile takes no longer than memory does. Where a tile fetches no rows of B for later,
+ * it does that of C's while k runs. */
+ALWAYS_INLINE void fetch_next_tile(const tn_gemm_f32 *g, tile_call *t, size_t row, size_t column, size_t n) {
+    const tn_epilogue *e = &g->epilogue;
+    const float *residual = g->first && e->residual ? e->residual + row * e->residual_stride + column : NULL;
+    const float *c = g->c + row * g->c_stride + column;
+    const bool later = FETCHES && !g->ahead && n == GEMM_COLUMNS && g->k > SOON;
+    if (later) {
+        t->ahead = c;
+        t->ahead_stride = g->c_stride;
+        t->ahead_rest = spread(g->k, g->rows) | (GEMM_STEPS - 1);
+    }
+    for (size_t rows = TN_LEAST(g->m - row, g->rows); rows > 0; rows--, c += g->c_stride) {
+        for (size_t j = 0; j < n && !later; j += 16) __builtin_prefetch(c + j, 1, 3);
+        if (!later) __builtin_prefetch(c + n - 1, 1, 3);
+        if (!residual) continue;
+        for (size_t j = 0; j < n; j += 16) __builtin_prefetch(residual + j, 0, 3);
+        __builtin_prefetch(residual + n - 1, 0, 3);
+        residual += e->residual_stride;
+    }
 }
 
 /* Of what the call fetches, what each tile does: `across` tiles for each of `panels` panels of A. */
@@ -376,7 +384,10 @@ static fetch_plan plan_fetches(const tn_gemm_f32 *g, tile_call *t, size_t across
 ALWAYS_INLINE void fetch_part(const tn_gemm_f32 *g, const fetch_plan *plan, tile_call *t, size_t part, size_t panel) {
     const size_t row = panel * plan->ahead_rows;
     if (g->next) t->next = g->next + panel * g->next_panel + part * plan->next_floats;
-    if (!g->ahead) return;
+    if (!g->ahead) {
+        t->ahead_rest = NEVER;
+        return;
+    }
     t->ahead = g->ahead + row * g->ahead_stride + part * GEMM_COLUMNS;
     if (row >= g->k) t->ahead_rest = NEVER;
 }
@@ -410,7 +421,7 @@ static void gemm_f32(const tn_gemm_f32 *g) {
             }
 #endif
             if (FETCHES) fetch_part(g, &fetches, &t, part, panel);
-            if (far && row + rows < g->m) fetch_next_tile(g, row + rows, column, n);
+            if (far && row + rows < g->m) fetch_next_tile(g, &t, row + rows, column, n);
             one_tile(g, &t, a + g->a_skip * rows, row, column, n);
         }
     }

@@ -15,6 +15,8 @@
 #define DOT_WORK 65536      /* multiplications of a task of products with a vector */
 #define TASK_PACK 32768     /* elements of A that a task packs for itself, about */
 #define NEAR_B 131072       /* elements of a B that a near cache holds beside them */
+#define FAR_PACK 262144     /* elements of A that a task packs where B, larger, goes by: half of the second cache */
+#define FAR_ROWS 64         /* of A at least, then: B comes from memory while they are multiplied */
 #define PLAIN_COLUMNS 64
 #define WIDE_ROWS 96 /* of a task in float64 */
 #define WIDE_COLUMNS 256
@@ -161,14 +163,25 @@ static tn_status pack_weights(tn_prepare *call, int in, const tn_operand *o, tn_
     return TN_OK;
 }
 
+/* Panels of A of a task that goes over all columns and packs them for itself; 0: there should be no such tasks. */
+static size_t panels_in_task(const tn_matmul *p, int threads) {
+    const tn_product *product = &p->product;
+    const size_t k = product->k;
+    if (p->batches != 1 || !k) return 0;
+    if (product->n * k <= NEAR_B)
+        return product->m / 8 >= TASK_PACK / k ? TN_MAX(TASK_PACK / k / product->rows, (size_t)1) : 0;
+    /* One thread takes B from memory once for each task without waiting for it; several would take it each. */
+    const size_t panels = FAR_PACK / k / product->rows;
+    const bool pays = threads == 1 && p->packed_b && product->m > FAR_PACK / k && panels * product->rows >= FAR_ROWS;
+    return pays ? panels : 0;
+}
+
 /* Whether each task goes over all columns, and so may pack its rows of A for itself. Many rows are cut into tasks for it. */
-static bool packs_in_tasks(tn_matmul *p) {
+static bool packs_in_tasks(tn_matmul *p, int threads) {
     tn_product *product = &p->product;
-    const size_t rows = product->rows;
     if (p->packed_a || p->a_as_it_is || product->bf16 || (p->a_shared && p->batches > 1)) return false;
-    if (p->batches == 1 && product->k && product->n * product->k <= NEAR_B &&
-        product->m / 8 >= TASK_PACK / product->k) {
-        const size_t panels = TN_MAX(TASK_PACK / product->k / rows, (size_t)1);
+    const size_t panels = panels_in_task(p, threads);
+    if (panels) {
         product->m_tasks = product->tasks = (product->row_panels + panels - 1) / panels;
         product->panel_uses = panels;
         product->n_tasks = 1;
@@ -208,7 +221,7 @@ static tn_status prepare_f32(tn_prepare *call, tn_matmul *p) {
         TN_TRY(pack_weights(call, 1, &p->b, p, &p->packed_b));
     size_t bytes = tn_product_a_bytes(&p->product);
     if (bytes > SIZE_MAX / 2) return tn_fail(TN_E_SHAPE, "a product of %zu x %zu is too large", m, k);
-    p->a_in_task = packs_in_tasks(p);
+    p->a_in_task = packs_in_tasks(p, call->threads);
     p->a_bytes = (bytes + 63) & ~(size_t)63;
     p->a_offset = p->buffer_bytes = (tn_product_buffer_bytes(&p->product) + 63) & ~(size_t)63;
     if (p->a_in_task)
