@@ -12,6 +12,7 @@
 #include "ops/scratch.h"
 
 #define PACKED_PANELS 2    /* of outputs, at least, where panels of positions are packed */
+#define COPY_TASK 4096     /* floats, about */
 #define APART_FLOATS 65536 /* of a copy, at most, where threads have images of their own: 256 KiB */
 
 static int64_t greatest_divisor(int64_t a, int64_t b) {
@@ -110,7 +111,9 @@ tn_status tn_conv_image_prepare(tn_prepare *call, const tn_conv_shape *shape, tn
     c->copy_floats = (c->copy_floats + 15) / 16 * 16;
     const bool apart = call->threads > 1 && shape->batch >= 2 * call->threads && c->copy_floats <= APART_FLOATS;
     c->copies = apart ? (size_t)call->threads : 1;
-    c->parts = tn_conv_parts(shape, call->threads, c->length[0]);
+    c->parts = apart ? 1 : tn_conv_parts(shape, call->threads, c->length[0]);
+    c->together = TN_MAX(COPY_TASK / TN_MAX(c->channel_size, 1), 1);
+    c->copy_tasks = (shape->channels + c->together - 1) / c->together;
     if (!tn_scratch_add(&call->scratch, c->copies * c->copy_floats, sizeof(float)) ||
         !tn_scratch_add(&call->scratch, c->own_floats * (size_t)call->threads, sizeof(float)))
         return tn_fail(TN_E_LIMIT, "a padded image of %lld channels is too large", (long long)shape->channels);
@@ -158,17 +161,39 @@ static void copy_axes(const tn_conv_image *c, const tn_kernels *kernels, const t
     }
 }
 
-/* A part of a channel. */
+/* One phase of some channels of signals, whose channels are the rows that are copied. */
+static void copy_signals(const tn_conv_image *c, const tn_kernels *kernels, const tn_conv_phase *p, int64_t channels,
+                         const float *x, float *dst) {
+    const tn_window *w = &c->shape.window;
+    const int64_t length = c->length[0], stride = w->stride[0];
+    int64_t from, to;
+    tn_window_inside(p->first[0], stride, length, w->in[0], &from, &to);
+    if (from < to)
+        kernels->gather_rows_f32((size_t)channels, (size_t)(to - from), x + p->first[0] + from * stride,
+                                 (size_t)c->shape.in_plane, (size_t)stride, dst + from, (size_t)c->channel_size);
+    for (int64_t i = 0; i < channels; i++, dst += c->channel_size) {
+        clear(dst, from);
+        clear(dst + to, length - to);
+    }
+}
+
+/* A part of some channels. */
 static void copy_task(void *context, int64_t index) {
     const tn_conv_image_call *r = context;
     const tn_conv_image *c = r->c;
-    const int64_t channel = index % c->shape.channels, part = index / c->shape.channels, length = c->length[0];
-    const float *x = r->x + channel * c->shape.in_plane;
-    float *dst = r->copy + channel * c->channel_size;
-    for (int64_t i = 0; i < c->phase_count; i++, dst += c->phase_size)
-        copy_axes(c, r->kernels, &c->phases[i], 0, length * part / c->parts, length * (part + 1) / c->parts, x,
-                  c->shape.in_plane, dst);
-    if (index + 1 == c->shape.channels * c->parts) clear(dst, TN_CONV_SLACK);
+    const int64_t part = index / c->copy_tasks, first = index % c->copy_tasks * c->together;
+    const int64_t last = TN_MIN(first + c->together, c->shape.channels), plane = c->shape.in_plane;
+    const int64_t begin = c->length[0] * part / c->parts, end = c->length[0] * (part + 1) / c->parts;
+    for (int64_t i = 0; i < c->phase_count; i++) {
+        float *dst = r->copy + first * c->channel_size + i * c->phase_size;
+        if (c->shape.window.spatial == 1) {
+            copy_signals(c, r->kernels, &c->phases[i], last - first, r->x + first * plane, dst);
+            continue;
+        }
+        for (int64_t channel = first; channel < last; channel++, dst += c->channel_size)
+            copy_axes(c, r->kernels, &c->phases[i], 0, begin, end, r->x + channel * plane, plane, dst);
+    }
+    if (part + 1 == c->parts && last == c->shape.channels) clear(r->copy + last * c->channel_size, TN_CONV_SLACK);
 }
 
 /* Images of a run. */
@@ -190,7 +215,7 @@ static void image_task(void *context, int64_t image) {
     if (e.residual) e.residual += at;
     if (c->copies > 1) r.copy += (size_t)tn_worker_index() * c->copy_floats;
     if (s->channels == 0) clear(r.copy, TN_CONV_SLACK);
-    tn_parallel(b->pool, s->channels * c->parts, copy_task, &r);
+    tn_parallel(b->pool, c->copy_tasks * c->parts, copy_task, &r);
     tn_parallel(b->pool, s->group * (int64_t)c->product.tasks, c->packed ? tn_conv_packed_task : tn_conv_direct_task,
                 &r);
 }

@@ -19,11 +19,12 @@ struct tn_conv_image {
     int64_t phase_count, period[TN_MAX_SPATIAL];
     int64_t length[TN_MAX_SPATIAL], stride[TN_MAX_SPATIAL]; /* of a phase's axes, in elements */
     int64_t phase_size, channel_size;
-    uint32_t *offsets; /* [k] of one group, from its first channel on */
-    bool packed;       /* panels of positions are packed */
-    bool rows;         /* else: positions are taken row by row */
-    size_t copies;     /* 1, or one for each thread: then an image is one thread's */
-    int64_t parts;     /* of each channel, that are copied apart: threads take what they read later */
+    uint32_t *offsets;            /* [k] of one group, from its first channel on */
+    bool packed;                  /* panels of positions are packed */
+    bool rows;                    /* else: positions are taken row by row */
+    size_t copies;                /* 1, or one for each thread: then an image is one thread's */
+    int64_t parts;                /* of each channel, that are copied apart: threads take what they read later */
+    int64_t together, copy_tasks; /* channels that a task copies; tasks of each part */
     int64_t panels;
     int64_t row_panels; /* of one row, then */
     size_t copy_floats;
