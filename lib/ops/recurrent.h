@@ -60,7 +60,8 @@ struct tn_recurrent_job {
     const tn_recurrent *r;
     const tn_run *call;
     const tn_kernels *kernels;
-    tn_pool *pool; /* of the products of a step; NULL where directions run side by side */
+    tn_pool *pool; /* of the products of a step; NULL where directions, or parts of the batch, run side by side */
+    size_t parts;  /* of the batch, whose rows know nothing of each other */
     const float *x, *b, *peephole;
     const int32_t *lengths; /* NULL: all are seq */
     float *y;
@@ -91,7 +92,9 @@ void tn_recurrent_take_products(tn_recurrent_job *job, uint8_t **scratch);
 
 /* Whole steps, where the layer is of that kind: then the recurrent weights are packed for them, and r->fused is set. */
 tn_status tn_recurrent_prepare_fused(tn_prepare *call, tn_recurrent *r);
-void tn_recurrent_run_fused(const tn_recurrent_job *job, size_t direction);
+void tn_recurrent_run_fused(const tn_recurrent_job *job, size_t direction, size_t part);
+/* Into how many parts the batch falls for threads; 1 where it had better stay in one piece. */
+size_t tn_recurrent_parts(const tn_recurrent *r, size_t threads);
 
 /* One batch row of a step, whose products are in `gates`; new state to h and c. GRU: two parts, see recurrent_cell.c. */
 void tn_cell_rnn(const tn_recurrent_job *job, int direction, size_t row);

@@ -6,7 +6,8 @@
 #include "ops/recurrent.h"
 #include <stdio.h>
 
-#define TASK_WORK 131072 /* multiplications: some microseconds */
+#define TASK_WORK 131072        /* multiplications: some microseconds */
+#define NEAR_WEIGHTS (1u << 20) /* bytes that each thread's second cache holds beside what it works on */
 
 enum { R = 2, LENGTHS = 4, PEEPHOLE = 7 };
 
@@ -74,32 +75,41 @@ static void step_task(void *context, int64_t task) {
     run_step(c->job, &step);
 }
 
-void tn_recurrent_run_fused(const tn_recurrent_job *job, size_t direction) {
+size_t tn_recurrent_parts(const tn_recurrent *r, size_t threads) {
+    const size_t parts = (threads + r->directions - 1) / r->directions;
+    return r->fused && r->batch >= parts && r->fused_bytes <= NEAR_WEIGHTS ? parts : 1;
+}
+
+void tn_recurrent_run_fused(const tn_recurrent_job *job, size_t direction, size_t part) {
     const tn_recurrent *r = job->r;
+    const size_t first = r->batch * part / job->parts, rows = r->batch * (part + 1) / job->parts - first;
     const tn_recurrent_state *own = &job->states[direction];
     const size_t n = r->hidden, gates = r->gates * n;
     const size_t x_time = (r->batch_major ? 1 : r->batch) * r->directions * gates;
     const size_t y_time = (r->batch_major ? 1 : r->batch) * r->directions * n;
-    const float *x = job->xw + direction * gates;
-    float *y = job->y ? job->y + direction * n * (r->batch_major ? 1 : r->batch) : NULL;
+    const size_t x_row = (r->batch_major ? r->seq : 1) * r->directions * gates;
+    const size_t y_row = (r->batch_major ? r->seq * r->directions : 1) * n;
+    const float *x = job->xw + direction * gates + first * x_row;
+    float *h = own->h + first * n, *other = own->reset + first * n;
+    float *y = job->y ? job->y + direction * n * (r->batch_major ? 1 : r->batch) + first * y_row : NULL;
     tn_recurrent_step step = {
-        .rows = r->batch,
+        .rows = rows,
         .hidden = n,
         .last = r->fused_blocks,
         .weights = (const float *)(const void *)((const uint8_t *)(const void *)r->fused + direction * r->fused_bytes),
-        .x_stride = (r->batch_major ? r->seq : 1) * r->directions * gates,
+        .x_stride = x_row,
         .bias = r->cell == TN_CELL_GRU && job->b ? job->b + direction * 2 * gates + gates + 2 * n : NULL,
-        .h = own->h,
+        .h = h,
         .h_stride = n,
-        .c = own->c,
-        .y_stride = y ? (r->batch_major ? r->seq * r->directions : 1) * n : n,
+        .c = own->c + first * n,
+        .y_stride = y ? y_row : n,
     };
     const step_call call = {job, &step};
     bool apart = r->fused_tasks > 1 && tn_pool_threads(job->pool) > 1;
     for (size_t i = 0; i < r->seq; i++) {
         size_t time = r->reverse[direction] ? r->seq - 1 - i : i;
         step.x = x + time * x_time;
-        step.y = y ? y + time * y_time : i % 2 ? own->h : own->reset;
+        step.y = y ? y + time * y_time : i % 2 ? h : other;
         step.backwards = i % 2;
         if (apart)
             tn_parallel(job->pool, (int64_t)r->fused_tasks, step_task, (void *)(uintptr_t)&call);
@@ -108,6 +118,6 @@ void tn_recurrent_run_fused(const tn_recurrent_job *job, size_t direction) {
         step.h = step.y;
         step.h_stride = step.y_stride;
     }
-    for (size_t row = 0; step.h != own->h && row < r->batch; row++)
-        memcpy(own->h + row * n, step.h + row * step.h_stride, n * sizeof *own->h);
+    for (size_t row = 0; step.h != h && row < rows; row++)
+        memcpy(h + row * n, step.h + row * step.h_stride, n * sizeof *h);
 }

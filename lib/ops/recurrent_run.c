@@ -131,15 +131,16 @@ static void run_step(const tn_recurrent_job *job, size_t direction, size_t step)
     run_cells(job, direction, step, 1);
 }
 
-static void run_direction(void *context, int64_t direction) {
+static void run_direction(void *context, int64_t index) {
     const tn_recurrent_job *job = context;
+    const size_t direction = (size_t)index / job->parts, part = (size_t)index % job->parts;
     size_t steps = 0;
     if (job->r->fused) {
-        tn_recurrent_run_fused(job, (size_t)direction);
+        tn_recurrent_run_fused(job, direction, part);
         return;
     }
     for (size_t row = 0; row < job->r->batch; row++) steps = TN_MAX(steps, length_of(job, row));
-    for (size_t step = 0; step < steps; step++) run_step(job, (size_t)direction, step);
+    for (size_t step = 0; step < steps; step++) run_step(job, direction, step);
 }
 
 /* Rows of no steps at all end with zeros, not with their initial state, as in ONNX Runtime. */
@@ -202,9 +203,10 @@ tn_status tn_recurrent_run(tn_recurrent_job *job) {
         r->products->input(job);
         /* Small products leave the threads to the directions. */
         bool small = r->fused ? r->fused_tasks <= 1 || tn_pool_threads(call->pool) <= 2 : r->hr.tasks <= 1;
-        bool side_by_side = r->directions > 1 && small;
+        job->parts = tn_recurrent_parts(r, (size_t)tn_pool_threads(call->pool));
+        bool side_by_side = job->parts > 1 || (r->directions > 1 && small);
         job->pool = side_by_side ? NULL : call->pool;
-        tn_parallel(side_by_side ? call->pool : NULL, (int64_t)r->directions, run_direction, job);
+        tn_parallel(side_by_side ? call->pool : NULL, (int64_t)(r->directions * job->parts), run_direction, job);
     }
     clear_empty(job);
     move_states(job, false);

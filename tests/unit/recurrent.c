@@ -110,7 +110,7 @@ static void bits_do_not_depend_on_threads(void **state) {
     destroy(3, in), destroy(3, one), destroy(3, three);
 }
 
-/* Given the lengths, even if all are the same, a layer computes cells apart from products. */
+/* Given the lengths, even if all are the same, a layer computes cells apart from products. Threads do not change a bit. */
 static void whole_steps_match_cells_apart(void **state) {
     (void)state;
     static const struct {
@@ -124,6 +124,8 @@ static void whole_steps_match_cells_apart(void **state) {
         {"GRU", 3, 130, 5, 3, 1, "bidirectional"}, {"GRU", 3, 300, 1, 2, 0, "forward"},
     };
     uint32_t seed = 1;
+    tn_pool *pool;
+    assert_ok(tn_pool_create(3, NULL, &pool));
     for (size_t i = 0; i < TN_COUNT(cases); i++) {
         int64_t d = cases[i].direction[0] == 'b' ? 2 : 1, n = cases[i].hidden, g = cases[i].gates, b = cases[i].batch;
         bool major = cases[i].layout;
@@ -149,14 +151,17 @@ static void whole_steps_match_cells_apart(void **state) {
             }
         for (int level = 0; level < TN_CPU_LEVELS; level++) {
             const tn_eager options = {NULL, tn_kernels_at((tn_cpu_level)level), NULL};
+            const tn_eager shared = {NULL, options.kernels, pool};
             const tn_tensor *whole[7];
-            tn_tensor *a[3], *c[3];
+            tn_tensor *a[3], *c[3], *three[3];
             if (!options.kernels) continue;
             memcpy(whole, in, sizeof in);
             whole[4] = NULL;
             const tn_op *op = tn_op_find("", cases[i].op);
             assert_ok(tn_eager_run(&options, op, attr_count, attrs, ins, (const tn_tensor *const *)in, outs, a));
             assert_ok(tn_eager_run(&options, op, attr_count, attrs, ins, whole, outs, c));
+            assert_ok(tn_eager_run(&shared, op, attr_count, attrs, ins, whole, outs, three));
+            for (int k = 0; k < outs; k++) assert_memory_equal(c[k]->data, three[k]->data, tn_tensor_bytes(c[k]));
             for (int k = 0; k < outs; k++)
                 for (int64_t j = 0; j < tn_count(a[k]); j++) {
                     float x = ((const float *)a[k]->data)[j], y = ((const float *)c[k]->data)[j];
@@ -164,10 +169,11 @@ static void whole_steps_match_cells_apart(void **state) {
                         fail_msg("case %d, %s, output %d: [%d] is %f, not %f", (int)i,
                                  tn_cpu_level_name(options.kernels->level), k, (int)j, (double)y, (double)x);
                 }
-            destroy(outs, a), destroy(outs, c);
+            destroy(outs, a), destroy(outs, c), destroy(outs, three);
         }
         destroy(7, in);
     }
+    tn_pool_destroy(pool);
 }
 
 static void what_does_not_fit_is_refused(void **state) {
