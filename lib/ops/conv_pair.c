@@ -1,9 +1,9 @@
 /* Pointwise convolution with a depthwise one behind, as the inverted residual blocks of arXiv 1801.04381 begin: what lies
  * between them, which is several times as large as what goes in, never leaves the nearest caches.
  *
- * A task makes some channels of one image from top to bottom, or of a thread's part of it. For each band of output rows the product makes the rows that
- * the band reads and that the last band did not, into a strip of the thread's own; then each channel's part of the strip
- * goes through the depthwise kernel. The image is read where it lies, once for each task. */
+ * A task makes some channels of one image, or of a thread's part of it, from top to bottom. For each band of output rows
+ * the product makes the rows that the band reads and that the last band did not, into a strip of the thread's own; then
+ * each channel's part of the strip goes through the depthwise kernel. The image is read where it lies, once for each task. */
 #include "ops/conv.h"
 #include "ops/fused_activation.h"
 #include "ops/scratch.h"
