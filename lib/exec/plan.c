@@ -325,7 +325,7 @@ bool tn_step_is_static(const tn_step *step) {
 tn_status tn_plan_finish(tn_exec *exec, tn_plan *plan) {
     const tn_graph *graph = plan->graph;
     mark_needed(plan);
-    if (!plan->inner && !exec->watch) TN_TRY(tn_turns_choose(plan));
+    if (!plan->inner && !exec->watch) TN_TRY(tn_turns_choose(plan, tn_pool_threads(exec->pool)));
     plan->steps = tn_region_array(plan->region, (size_t)graph->node_count + 1, sizeof *plan->steps);
     if (!plan->steps) return TN_E_MEMORY;
     for (int v = 0; v < graph->value_count; v++) {

@@ -109,7 +109,7 @@ tn_status tn_plan_finish(tn_exec *exec, tn_plan *plan);
 /* In phase two: whether a node becomes a step, since somebody reads what it gives, and that is not known yet. */
 bool tn_plan_runs(const tn_plan *plan, int node);
 /* Part of phase two: looks for stretches that go sample by sample. Values inside of one have types of a sample then. */
-tn_status tn_turns_choose(tn_plan *plan);
+tn_status tn_turns_choose(tn_plan *plan, int threads);
 /* The stretch that a node is in, or NULL. */
 tn_turns *tn_turns_at(const tn_plan *plan, int node);
 /* What a node of a stretch whose output has that rank sees of a shared value; NULL: the value itself. */

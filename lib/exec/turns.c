@@ -4,7 +4,8 @@
  * the other are read from memory each time. Where every step of a stretch takes each sample for itself (TN_OP_BATCH), its
  * steps are prepared for one sample, and run once for each. Inside, values hold a sample, so that they stay in the cache
  * and the arena gets smaller; values that others see too (`shared`) hold the batch, of which the steps get a part.
- * Against that stands that weights are read once for each sample. So a step is worth what it reads and writes of a batch
+ * Several threads had rather take samples of their own at each step, where there are so many, than share one.
+ * Against turns stands that weights are read once for each sample. So a step is worth what it reads and writes of a batch
  * that is too large for a cache near the core, less what it reads of weights for all samples but the first; and a
  * stretch goes from where such a sum begins to where it is largest. */
 #include "exec/plan.h"
@@ -170,7 +171,7 @@ static void find_readers(search *s) {
     for (int i = 0; i < graph->output_count; i++) s->read_until[graph->outputs[i]] = INT_MAX;
 }
 
-tn_status tn_turns_choose(tn_plan *plan) {
+tn_status tn_turns_choose(tn_plan *plan, int threads) {
     const tn_graph *graph = plan->graph;
     search s = {.plan = plan};
     s.made_at = tn_region_array(plan->region, (size_t)graph->value_count + 1, sizeof *s.made_at);
@@ -183,6 +184,7 @@ tn_status tn_turns_choose(tn_plan *plan) {
         const int first = n++;
         if (!type || !tn_plan_runs(plan, first) || type->rank < 2 || type->dims[0] < 2) continue;
         s.batch = type->dims[0];
+        if (threads > 1 && s.batch >= threads) continue;
         if (!takes_samples(&s, first, first)) continue;
         while (n < graph->node_count && (!tn_plan_runs(plan, n) || takes_samples(&s, first, n))) n++;
         TN_TRY(add_stretches(&s, first, n - 1));
