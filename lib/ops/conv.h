@@ -4,6 +4,7 @@
 #define TN_OPS_CONV_H
 
 #include "kernels/product.h"
+#include "ops/elements.h"
 #include "ops/window.h"
 
 typedef struct tn_conv_shape {
@@ -28,8 +29,7 @@ tn_status tn_conv_measure(const tn_node *node, const tn_type *x, const tn_type *
 /* Into how many parts an image of `rows` rows is cut: where planes are large, threads take rows of their own, as they do
  * in products (product.h), and find in their caches what they wrote. */
 static inline int64_t tn_conv_parts(const tn_conv_shape *s, int threads, int64_t rows) {
-    enum { PART_FLOATS = 1024 };
-    const bool large = s->window.spatial > 1 && s->batch < threads && s->in_plane >= PART_FLOATS * threads;
+    const bool large = s->window.spatial > 1 && tn_planes_in_parts(s->batch, s->in_plane, threads);
     return large && rows >= threads ? threads : 1;
 }
 
@@ -83,7 +83,7 @@ void tn_conv_depthwise_run(const tn_run *call, const tn_conv_depthwise *depthwis
 
 /* Its pieces, for who makes the input band by band. Rows of the image that band `band` reads, [first, end). */
 int64_t tn_conv_depthwise_bands(const tn_conv_depthwise *depthwise);
-/* Into how many parts of equally many bands an image is cut, so that a thread meets the rows again that it made. */
+/* Into how many parts of about equally many bands an image is cut, so that a thread meets the rows again that it made. */
 int64_t tn_conv_depthwise_parts(const tn_conv_depthwise *depthwise);
 void tn_conv_depthwise_reads(const tn_conv_depthwise *depthwise, int64_t band, int64_t *first, int64_t *end);
 size_t tn_conv_depthwise_buffer(const tn_conv_depthwise *depthwise); /* floats */

@@ -1,8 +1,7 @@
 /* Elements of a tensor by tasks. See elements.h. */
 #include "ops/elements.h"
 
-#define PART_ELEMENTS 1024 /* of a plane, for each thread */
-#define LINE 16            /* elements */
+#define LINE 16 /* elements */
 
 typedef struct walk {
     int64_t count, tasks;
@@ -47,7 +46,7 @@ void tn_elements_run(const tn_elements *e, tn_pool *pool, int64_t grain, tn_elem
         if (e->count > 0) range(context, 0, e->count);
         return;
     }
-    if (threads > 1 && e->images < threads && e->plane >= PART_ELEMENTS * threads) {
+    if (tn_planes_in_parts(e->images, e->plane, threads)) {
         w.plane = e->plane;
         w.planes = e->count / e->plane;
         w.parts = divide_up(divide_up(e->plane, grain), threads) * threads;

@@ -1,11 +1,17 @@
 /* Elements of a tensor by tasks: what elementwise operators run with.
  *
- * Tasks are ranges of elements, as many for each thread. Of images with large planes (see tn_conv_parts of conv.h) a thread
- * takes its own rows of all channels, as it does in the convolutions around, and so finds them in its cache. */
+ * Tasks are ranges of elements, as many for each thread. Of images with large planes a thread takes its own rows of all
+ * channels, as it does in the convolutions around (conv.h), and so finds them in its cache. */
 #ifndef TN_ELEMENTS_H
 #define TN_ELEMENTS_H
 
 #include "graph/op.h"
+
+/* Whether planes of an image are so large that each thread takes a part of all of them. */
+static inline bool tn_planes_in_parts(int64_t images, int64_t plane, int64_t threads) {
+    enum { PART_ELEMENTS = 1024 };
+    return threads > 1 && images < threads && plane >= PART_ELEMENTS * threads;
+}
 
 typedef void (*tn_elements_fn)(void *context, int64_t first, int64_t last);
 

@@ -96,7 +96,7 @@ static tn_status scale_inputs(tn_graph *graph, tn_node *conv, int input, const d
     tn_tensor *bias = tn_graph_tensor(graph, TN_FLOAT32, 1, w->dims, NULL);
     if (!weights || !bias) return TN_E_MEMORY;
     const int64_t outputs = w->dims[0], channels = w->dims[1], group = tn_attr_int(conv, "group", 1);
-    const int64_t taps = outputs > 0 && channels > 0 ? tn_count(w) / (outputs * channels) : 0;
+    const int64_t taps = tn_count(w) / (outputs * channels);
     const char *from = w->data;
     float *to_bias = bias->data;
     for (int64_t o = 0; o < outputs; o++) {
@@ -163,32 +163,31 @@ static tn_status match_before(tn_match *m, int n, int64_t outputs, int *changes)
     const tn_tensor *w = graph->values[conv->in[1]].constant;
     const int64_t group = tn_attr_int(conv, "group", 1);
     int64_t channels;
-    if (group < 1 || outputs % group || __builtin_mul_overflow(w->dims[1], group, &channels)) return TN_OK;
+    /* Channels are no more than weights, unless there are none. */
+    if (tn_count(w) == 0 || group < 1 || outputs % group || __builtin_mul_overflow(w->dims[1], group, &channels))
+        return TN_OK;
     double *numbers = tn_region_array(m->scratch, 4 * ((size_t)channels + 1), sizeof *numbers);
     if (!numbers) return TN_E_MEMORY;
     double *scale = numbers, *shift = scale + channels, *factor = shift + channels, *none = factor + channels;
     int from, x;
     tn_node *node;
     while ((node = linear_before(m, conv->in[0], channels, &from, scale, shift))) {
-        bool fits = true;
-        int add = -1;
+        const double *by = scale, *plus = shift;
         if (tn_match_padded(conv) && !all_equal(channels, shift, 0)) {
             tn_node *mul = all_equal(channels, scale, 1) ? linear_before(m, from, channels, &x, factor, none) : NULL;
-            fits = mul && all_equal(channels, none, 0);
-            if (fits) TN_TRY(divide_shift(m, node, x, w->rank, channels, factor, shift, &fits));
-            if (fits) {
-                add = conv->in[0];
-                memcpy(scale, factor, (size_t)channels * sizeof *scale);
-                memset(shift, 0, (size_t)channels * sizeof *shift);
-                node = mul;
-            }
+            bool divided = false;
+            if (!mul || !all_equal(channels, none, 0)) return TN_OK;
+            TN_TRY(divide_shift(m, node, x, w->rank, channels, factor, shift, &divided));
+            if (!divided) return TN_OK;
+            from = conv->in[0]; /* the addition stays */
+            node = mul;
+            by = factor;
+            plus = none;
         }
-        if (!fits) return TN_OK;
-        TN_TRY(scale_inputs(graph, conv, add >= 0 ? add : from, scale, shift));
+        TN_TRY(scale_inputs(graph, conv, from, by, plus));
         node->dead = true;
         ++*changes;
         TN_TRY(tn_match_recount(m));
-        if (add >= 0) return TN_OK;
     }
     return TN_OK;
 }

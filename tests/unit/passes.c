@@ -1,8 +1,6 @@
 /* Passes: each finds the pattern it is for, as exporters write it, and the model gives the same results as without. */
-#include "unit.h"
+#include "run_model.h"
 #include <math.h>
-#include <stdlib.h>
-#include <tenon/tenon.h>
 
 typedef struct {
     tn_graph *g;
@@ -225,21 +223,7 @@ static tn_model *build(size_t pattern, const char *skip) {
 }
 
 static float *run(const tn_model *model, int64_t *count) {
-    tn_session *session;
-    tn_tensor *x;
-    const tn_tensor *y;
-    assert_ok(tn_tensor_create(TN_FLOAT32, 4, (int64_t[]){2, 3, 4, 8}, NULL, &x));
-    for (int i = 0; i < 192; i++) ((float *)tn_tensor_data(x))[i] = (float)(i * 37 % 101) / 10 - 5;
-    assert_ok(tn_session_create(model, NULL, &session));
-    assert_ok(tn_session_set_input(session, 0, x));
-    assert_ok(tn_session_run(session));
-    assert_ok(tn_session_output(session, 0, &y));
-    *count = tn_tensor_count(y);
-    float *copy = malloc(tn_tensor_bytes(y));
-    memcpy(copy, tn_tensor_const_data(y), tn_tensor_bytes(y));
-    tn_session_destroy(session);
-    tn_tensor_destroy(x);
-    return copy;
+    return run_model(model, (int64_t[]){2, 3, 4, 8}, 2, 1, count);
 }
 
 static void patterns_become_one_node(void **state) {

@@ -42,12 +42,12 @@ static void results_are_the_same_bits_at_every_cpu_level_and_thread_count(void *
     for (size_t i = 0; i < TN_COUNT(shapes); i++) {
         int64_t n, m;
         tn_model *scalar = build(&shapes[i], "scalar");
-        float *want = run_model(scalar, shapes[i].x, 1, &n);
+        float *want = run_model(scalar, shapes[i].x, 1, 1, &n);
         tn_model_destroy(scalar);
         for (int level = 0; tn_cpu_level_at(level); level++) {
             tn_model *model = build(&shapes[i], tn_cpu_level_at(level));
             for (int threads = 1; threads <= 3; threads += 2) {
-                float *got = run_model(model, shapes[i].x, threads, &m);
+                float *got = run_model(model, shapes[i].x, 1, threads, &m);
                 assert_int_equal(n, m);
                 if (memcmp(got, want, (size_t)n * sizeof *got) != 0)
                     fail_msg("shape %zu, %s", i, tn_cpu_level_at(level));

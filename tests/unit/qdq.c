@@ -137,7 +137,7 @@ static tn_model *build(size_t pattern, tn_dtype dtype, const char *skip, const c
 }
 
 static float *run(tn_model *model, int64_t *count) {
-    float *y = run_model(model, (int64_t[]){2, 4, 6, 5}, 1, count);
+    float *y = run_model(model, (int64_t[]){2, 4, 6, 5}, 1, 1, count);
     tn_model_destroy(model);
     return y;
 }

@@ -1,10 +1,8 @@
-/* Graphs of float nodes between QuantizeLinear and DequantizeLinear, and their runs. */
+/* Graphs of float nodes between QuantizeLinear and DequantizeLinear. */
 #ifndef TESTS_UNIT_QDQ_H
 #define TESTS_UNIT_QDQ_H
 
-#include "unit.h"
-#include <stdlib.h>
-#include <tenon/tenon.h>
+#include "run_model.h"
 
 typedef struct {
     tn_graph *g;
@@ -71,27 +69,6 @@ static inline int weights(builder *b, int rank, const int64_t *dims, bool per_ch
     int z = constant(b, TN_INT8, per_channel ? 1 : 0, &count, (int8_t[8]){0});
     tn_attribute at[] = {{.name = "axis", .kind = TN_ATTR_INT, .i = axis}, {0}};
     return node(b, "DequantizeLinear", 3, (int[]){w, s, z}, per_channel ? at : NULL);
-}
-
-/* What a run gives, for x float32 of these dims; the caller frees it. */
-static inline float *run_model(tn_model *model, const int64_t dims[4], int threads, int64_t *count) {
-    tn_session_options options = {.struct_size = sizeof options, .threads = threads};
-    tn_session *session;
-    tn_tensor *x;
-    const tn_tensor *y;
-    assert_ok(tn_tensor_create(TN_FLOAT32, 4, dims, NULL, &x));
-    for (int64_t i = 0; i < tn_tensor_count(x); i++)
-        ((float *)tn_tensor_data(x))[i] = (float)(i * 37 % 101) / 20 - 2.5f;
-    assert_ok(tn_session_create(model, &options, &session));
-    assert_ok(tn_session_set_input(session, 0, x));
-    assert_ok(tn_session_run(session));
-    assert_ok(tn_session_output(session, 0, &y));
-    *count = tn_tensor_count(y);
-    float *copy = malloc(tn_tensor_bytes(y));
-    memcpy(copy, tn_tensor_const_data(y), tn_tensor_bytes(y));
-    tn_session_destroy(session);
-    tn_tensor_destroy(x);
-    return copy;
 }
 
 #endif
